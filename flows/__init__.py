@@ -1,0 +1,1 @@
+"""What a person triggers. A flow file only wires stages."""

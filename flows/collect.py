@@ -1,0 +1,41 @@
+"""Flow `collect`: prompts -> completions -> a batch for labelers. Ends where people begin."""
+
+from prefect import flow
+
+from flows.base import adapt_base, open_base
+from models.config import PipelineConfig
+from models.errors import ConfigError
+from models.records import Artifact
+from tasks.batch import publish_batch
+from tasks.completions import generate_completions
+from tasks.pipeline_run import PipelineRun, open_run
+from tasks.prompts import sample_prompts
+
+
+@flow(name="collect")
+def collect(config: PipelineConfig) -> Artifact:
+    """Samples prompts, lets the base model complete them, and publishes a batch to rank."""
+    with open_run(config, "collect") as run:
+        _, prompts, completions = collect_completions(run)
+        return publish_batch(run, prompts=prompts, completions=completions)
+
+
+def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]:
+    """The adapted base, the sampled prompts and the base's completions of them."""
+    config = run.config
+    if config.prompts is None:
+        raise ConfigError("prompts: this flow needs to know where prompts come from")
+    start = open_base(run)
+    prompts = sample_prompts(
+        run,
+        config=config.prompts,
+        split=config.split,
+        base=start,
+        max_new_tokens=config.longest_completion,
+        seed=config.seed,
+    )
+    base = adapt_base(run, start)
+    completions = generate_completions(
+        run, config=config.generation, base=base, prompts=prompts, compute=config.compute, seed=config.seed
+    )
+    return base, prompts, completions

@@ -1,0 +1,111 @@
+"""The command `rein`: the same flows and the same settings as in Prefect, from a terminal."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from models.config import PipelineConfig
+from models.errors import PipelineError
+from models.fields import describe_fields
+from models.presets import load_config
+
+app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
+
+Overrides = Annotated[tuple[str, ...], Parameter(help="key.path=value, such as ppo.kl.coef=0.1 (see `rein fields`)")]
+Check = Annotated[bool, Parameter(negative="", help="Only check the settings; run nothing.")]
+
+
+@app.command
+def rlhf(preset: Path, *overrides: str, check: Check = False) -> None:
+    """From prompts to a tuned policy, with simulated labelers."""
+    _run("rlhf", preset, overrides, check)
+
+
+@app.command
+def collect(preset: Path, *overrides: str, check: Check = False) -> None:
+    """Prompts and completions, as a batch for people to rank."""
+    _run("collect", preset, overrides, check)
+
+
+@app.command
+def learn(preset: Path, *overrides: str, check: Check = False) -> None:
+    """From rankings to a tuned policy."""
+    _run("learn", preset, overrides, check)
+
+
+@app.command
+def fields() -> None:
+    """Every setting, what it means and its default."""
+    print(describe_fields(PipelineConfig))
+
+
+def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) -> None:
+    config = load_config(preset, overrides)
+    if check:
+        print(f"{preset}: fits")
+        return
+    _set_defaults(Path(config.storage.root).resolve())
+    if flow_name == "collect":
+        from flows.collect import collect
+
+        _print_batch(collect(config).uri)
+    elif flow_name == "learn":
+        from flows.learn import learn
+
+        _print_report(config, learn(config))
+    else:
+        from flows.rlhf import rlhf
+
+        _print_report(config, rlhf(config))
+
+
+def _set_defaults(root: Path) -> None:
+    """Settings that must stand before Prefect, MLflow and torch are imported; what the environment says goes first."""
+    os.environ.setdefault("PREFECT_HOME", str(root / "prefect"))
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in report.items():
+        if isinstance(value, bool | int | str):
+            table.add_row(name, str(value))
+        elif isinstance(value, float):
+            table.add_row(name, f"{value:.4f}")
+    console = Console()
+    console.print(table)
+    if report["simulated_labelers"]:
+        print("The labelers of this run were simulated.")
+    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
+    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
+    root = Path(config.storage.root).resolve()
+    print(f"report: {root / 'reports' / report['prefect_flow_run_id'] / 'report.json'}")
+    print(f"compare runs:  mlflow ui --backend-store-uri {config.tracking.uri}")
+    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} prefect server start")
+
+
+def _print_batch(folder: str) -> None:
+    print(f"batch to rank: {folder}")
+    print("Add rankings.jsonl and run `rein learn` with labels.kind=folder and labels.path set to the folder.")
+
+
+def main() -> None:
+    """Runs `rein`; an error that Rein raised on purpose is shown as one message, exit status 1."""
+    try:
+        app()
+    except PipelineError as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)

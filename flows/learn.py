@@ -1,0 +1,58 @@
+"""Flow `learn`: rankings -> consensus -> pairs -> reward model -> policy -> report. Starts where people end."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.base import adapt_base, open_base
+from models.config import PipelineConfig, SimulatedLabels
+from models.errors import ConfigError
+from models.records import Artifact
+from tasks.consensus import agree_on_rankings
+from tasks.evaluation import evaluate_policy
+from tasks.labels import ingest_feedback
+from tasks.pairs import convert_to_pairs
+from tasks.pipeline_run import PipelineRun, open_run
+from tasks.ppo import tune_policy
+from tasks.report import register_models, write_report
+from tasks.reward import train_reward_model
+
+
+@flow(name="learn")
+def learn(config: PipelineConfig) -> dict[str, Any]:
+    """Learns a policy from rankings that exist already, and reports on it."""
+    with open_run(config, "learn") as run:
+        if isinstance(config.labels, SimulatedLabels):
+            raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
+        start = open_base(run)
+        feedback = ingest_feedback(run, config=config.labels, base=start, max_new_tokens=config.longest_completion)
+        base = adapt_base(run, start, feedback)
+        return learn_from_feedback(run, base, feedback)
+
+
+def learn_from_feedback(run: PipelineRun, base: Artifact, feedback: Artifact) -> dict[str, Any]:
+    """Everything from a feedback snapshot to the report, shared with flow `rlhf`."""
+    config = run.config
+    compute, seed = config.compute, config.seed
+    consensus = agree_on_rankings(run, config=config.consensus, feedback=feedback)
+    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=feedback)
+    reward = train_reward_model(
+        run, config=config.reward, base=base, feedback=feedback, pairs=pairs, compute=compute, seed=seed
+    )
+    policy = tune_policy(
+        run, config=config.ppo, base=base, reward=reward, feedback=feedback, compute=compute, seed=seed
+    )
+    evaluation = evaluate_policy(
+        run,
+        config=config.evaluation,
+        max_new_tokens=config.ppo.max_new_tokens,
+        temperature=config.ppo.temperature,
+        base=base,
+        policy=policy,
+        reward=reward,
+        feedback=feedback,
+        compute=compute,
+        seed=seed,
+    )
+    versions = register_models(run, reward, policy)
+    return write_report(run, evaluation, versions)

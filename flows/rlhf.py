@@ -1,0 +1,25 @@
+"""Flow `rlhf`, the main job: `collect` and `learn` in one go, with simulated labelers that answer at once."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.collect import collect_completions
+from flows.learn import learn_from_feedback
+from models.config import PipelineConfig, SimulatedLabels
+from models.errors import ConfigError
+from tasks.labels import simulate_labels
+from tasks.pipeline_run import open_run
+
+
+@flow(name="rlhf")
+def rlhf(config: PipelineConfig) -> dict[str, Any]:
+    """From prompts to a tuned policy without a pause for people."""
+    with open_run(config, "rlhf") as run:
+        if not isinstance(config.labels, SimulatedLabels):
+            raise ConfigError(f"labels.kind {config.labels.kind} cannot answer at once; use flows collect and learn")
+        base, prompts, completions = collect_completions(run)
+        feedback = simulate_labels(
+            run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
+        )
+        return learn_from_feedback(run, base, feedback)

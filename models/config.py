@@ -1,0 +1,406 @@
+"""The configuration: one frozen tree. The text under each field is what the Prefect form, `rein fields` and the JSON schema show.
+
+Loads no torch. models/presets.py reads it from YAML and overrides.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.sources import (
+    Count,
+    DemonstrationSource,
+    Fraction,
+    FromFeedback,
+    Positive,
+    PromptSource,
+    Settings,
+    TextSource,
+)
+
+
+class Compute(Settings):
+    """Where and in which precision the networks run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU when there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of forward and backward passes (weights stay float32). `auto`: bfloat16 on a GPU that has it, else float32."""
+
+
+class SplitConfig(Settings):
+    """How prompts are divided. The side of a prompt depends on its text and the seed alone."""
+
+    validation: Fraction = 0.1
+    """Share of prompts kept for validation (early choices, calibration)."""
+    test: Fraction = 0.2
+    """Share of prompts held out: only the evaluation reads them."""
+
+    @model_validator(mode="after")
+    def _leaves_training_prompts(self) -> "SplitConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must be below 1, or no prompt is left to train on")
+        return self
+
+
+class PretrainedBase(Settings):
+    """A causal language model to start from."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    model: str
+    """Name on the Hugging Face hub, or a local folder. `${NAME}` is replaced from the environment."""
+    revision: str | None = None
+    """Commit or tag on the hub; pin it to make a run repeatable."""
+    pad_token: str | None = None
+    """An existing token to pad with, for a tokenizer that has none. Must differ from the end-of-sequence token."""
+    chat_template: str | None = None
+    """Jinja chat template, for a tokenizer that has none (or to replace it)."""
+
+
+class ScratchBase(Settings):
+    """A small Llama-style model with random weights and a tokenizer trained on the pretraining text."""
+
+    kind: Literal["scratch"] = "scratch"
+    vocab_size: Annotated[int, Field(ge=300)] = 1024
+    """Size of the byte-pair vocabulary."""
+    hidden_size: Count = 128
+    """Width of the network."""
+    num_layers: Count = 4
+    """Number of transformer blocks."""
+    num_heads: Count = 4
+    """Attention heads; must divide the width."""
+    context_length: Annotated[int, Field(ge=16)] = 128
+    """Longest sequence of tokens the model can read."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ScratchBase":
+        if self.hidden_size % self.num_heads:
+            raise ValueError("num_heads must divide hidden_size")
+        return self
+
+
+class Training(Settings):
+    """What pretraining, supervised fine-tuning and reward training share."""
+
+    num_epochs: Positive = 1.0
+    """Passes over the data; may be a fraction."""
+    batch_size: Count = 32
+    """Rows (sequences, or prompts with their pairs) per optimizer step."""
+    microbatch_size: Count = 32
+    """Rows that fit into memory at once; changes no number."""
+    learning_rate: Positive = 3e-4
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Decoupled weight decay on matrices."""
+    max_grad_norm: Positive = 1.0
+    """Gradient norm is clipped to this."""
+
+
+class PretrainingConfig(Training):
+    """Domain pretraining: causal language modelling on raw text, packed into full sequences."""
+
+    source: TextSource
+    """Where the text comes from."""
+    sequence_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens per training sequence; texts are joined by end-of-sequence tokens and cut to this length."""
+
+
+class SFTConfig(Training):
+    """Supervised fine-tuning on demonstrations; the loss is taken on the completion alone."""
+
+    source: DemonstrationSource
+    """Where the demonstrations come from. Those whose prompt is held out are left aside."""
+
+
+class PromptsConfig(Settings):
+    """Prompt sampling: read, de-duplicate, shuffle, take the first ones."""
+
+    source: PromptSource
+    """Where the prompts come from."""
+    num_prompts: Count = 500
+    """How many different prompts to keep."""
+
+
+class GenerationConfig(Settings):
+    """Completion generation: several completions per prompt, for people to rank."""
+
+    num_completions: Annotated[int, Field(ge=2, le=9)] = 4
+    """K, completions per prompt. InstructGPT used 4 to 9 (Ouyang et al. 2022, section 3.5)."""
+    temperature: Positive = 1.0
+    """Sampling temperature."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Sample from the smallest set of tokens that holds this probability; 1 = all."""
+    max_new_tokens: Count = 32
+    """Length limit of a completion, in tokens."""
+    batch_size: Count = 128
+    """Sequences generated at once."""
+    num_attempts: Count = 3
+    """How often an empty or repeated completion is sampled anew before the prompt goes on with fewer."""
+
+
+class SimulatedLabeler(Settings):
+    """One simulated labeler. Simulated: a rule and a random number generator, not a person."""
+
+    name: str
+    """How it appears in rankings and reports."""
+    behaviour: Literal["careful", "noisy", "ties", "upside_down"] = "careful"
+    """careful: follows the rule with little noise; noisy: with much; ties: calls small differences equal; upside_down: worst first."""
+
+
+class SimulatedLabels(Settings):
+    """Simulated labelers who rank by the household rule. For trials of the machinery; never a stand-in for people."""
+
+    kind: Literal["simulated"] = "simulated"
+    labelers: Annotated[tuple[SimulatedLabeler, ...], Field(min_length=1)]
+    """Who ranks. Every labeler ranks every prompt."""
+    criterion: str = "helpfulness"
+    """What they rank by, as written into each ranking."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "SimulatedLabels":
+        if len({labeler.name for labeler in self.labelers}) < len(self.labelers):
+            raise ValueError("two labelers have the same name")
+        return self
+
+
+class FeedbackFolder(Settings):
+    """A folder with prompts.jsonl, completions.jsonl (as `collect` publishes them) and rankings.jsonl (what people said)."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+    """The folder. `${NAME}` is replaced from the environment."""
+    criterion: str = "helpfulness"
+    """Only rankings by this criterion are taken."""
+
+
+class AnnotatedFile(Settings):
+    """JSONL with one row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks})."""
+
+    kind: Literal["annotated"] = "annotated"
+    path: str
+    """The file. `${NAME}` is replaced from the environment."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Take only rows whose columns have these values."""
+    criterion: str
+    """What the annotators ranked by."""
+    session_column: str | None = None
+    """A column that tells apart two sessions in which one person saw the same prompt; the labeler becomes `name/session`."""
+    held_out_column: str
+    """A column of whole numbers that decides the split …"""
+    held_out_modulus: Count = 10
+    """… by its remainder after division by this:"""
+    held_out_below: Count = 3
+    """remainders below this are the test split, the rest is training."""
+
+
+LabelSource = Annotated[SimulatedLabels | FeedbackFolder | AnnotatedFile, Field(discriminator="kind")]
+
+
+class ConsensusConfig(Settings):
+    """How the rankings of several labelers become one order."""
+
+    method: Literal["borda", "bradley_terry"] = "bradley_terry"
+    """borda: mean places; bradley_terry: strengths and labeler reliability fitted together (careless labelers lose weight)."""
+    tie_width: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Two completions are agreed to be tied when the probability of the better one is within this of one half."""
+
+
+class PairsConfig(Settings):
+    """How agreed orders become preference pairs."""
+
+    ties: Literal["soft", "drop"] = "soft"
+    """soft: a tie is a pair with label one half; drop: ties make no pair."""
+    unusable: Literal["lose", "drop"] = "lose"
+    """lose: an unusable completion loses to every usable one; drop: it makes no pair."""
+    weight: Literal["uniform", "confidence"] = "uniform"
+    """uniform: every pair counts the same; confidence: a strict pair weighs 2p - 1, p the consensus probability of its order."""
+
+
+class RewardConfig(Training):
+    """Reward model: pairwise logistic loss, all pairs of a prompt in one batch element."""
+
+    num_epochs: Positive = 2.0
+    """Passes over the prompts. InstructGPT trained one; small models take more."""
+    batch_size: Count = 16
+    """Prompts per optimizer step."""
+    learning_rate: Positive = 1e-4
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay on matrices."""
+    centering: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of mean (s_chosen + s_rejected)^2, which keeps scores near zero (Eisenstein et al. 2023); 0 = off."""
+
+
+class FixedKL(Settings):
+    """A KL penalty with one coefficient throughout."""
+
+    kind: Literal["fixed"] = "fixed"
+    coef: Annotated[float, Field(ge=0)] = 0.05
+    """beta: score units per nat. Stiennon et al. 2020 used .05."""
+
+
+class AdaptiveKL(Settings):
+    """A KL penalty steered towards a target (Ziegler et al. 2019, section 2.2)."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    coef: Annotated[float, Field(gt=0)] = 0.05
+    """beta at the start."""
+    target_nats: Positive = 6.0
+    """Mean KL per completion to steer to."""
+    horizon: Positive = 10000.0
+    """Completions over which beta adapts: beta *= 1 + clip(KL/target - 1, -.2, .2) * batch_size / horizon."""
+
+
+class MissingEnd(Settings):
+    """What a completion gets that did not end by itself."""
+
+    kind: Literal["fixed", "penalty"] = "fixed"
+    """fixed: its score is replaced by `score`; penalty: `score` is added to it."""
+    score: float = -3.0
+    """In units of normalised score (standard deviations of the reward model on its training completions)."""
+
+
+class PPOConfig(Settings):
+    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+
+    num_updates: Count = 40
+    """How many times a batch is sampled and learned from."""
+    batch_size: Count = 64
+    """Rollouts per update."""
+    microbatch_size: Count = 64
+    """Rollouts that fit into memory at once; changes no number."""
+    num_epochs: Count = 4
+    """Passes over each batch (Stiennon et al. 2020: 4)."""
+    num_minibatches: Count = 4
+    """Optimizer steps per pass; must divide batch_size."""
+    learning_rate: Positive = 3e-6
+    """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
+    value_learning_rate: Positive = 1e-5
+    """Peak learning rate of the value model, same schedule."""
+    max_grad_norm: Positive = 1.0
+    """Gradient norm is clipped to this, for each network by itself."""
+    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
+    """The leash to the frozen starting model."""
+    kl_budget_nats: Positive | None = None
+    """Stop when the mean KL of an update's completions exceeds this."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Discount per token."""
+    lam: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """lambda of generalized advantage estimation (Schulman et al. 2016)."""
+    clip: Positive = 0.2
+    """eps of the policy loss."""
+    value_clip: Positive = 0.2
+    """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
+    value_coef: Positive = 0.1
+    """Weight of the value loss."""
+    whiten_advantages: bool = True
+    """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
+    temperature: Positive = 1.0
+    """Sampling temperature; log-probabilities are taken at the same temperature."""
+    max_new_tokens: Count = 32
+    """Length limit of a completion, in tokens."""
+    missing_end: MissingEnd = MissingEnd()
+    """For completions cut off at the length limit."""
+    min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """PPO is not started when the reward model's held-out accuracy is below this."""
+    value_start: Literal["reward", "policy"] = "reward"
+    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
+
+    @model_validator(mode="after")
+    def _minibatches_divide_batch(self) -> "PPOConfig":
+        if self.batch_size % self.num_minibatches:
+            raise ValueError("num_minibatches must divide batch_size")
+        return self
+
+
+class EvaluationConfig(Settings):
+    """Base and policy complete the same held-out prompts, and a judge compares."""
+
+    judge: Literal["household_rule", "reward_model"] = "reward_model"
+    """household_rule: the rule behind the tiny world; reward_model: the score that PPO was trained on (optimistic)."""
+    num_prompts: Count = 200
+    """At most this many held-out prompts."""
+    num_samples: Count = 2
+    """Completions per prompt from each model."""
+
+
+class TrackingConfig(Settings):
+    """Where runs are recorded."""
+
+    uri: str = "sqlite:///.rein/mlflow.db"
+    """MLflow tracking URI: a local database or a server's URL. No passwords here: MLflow reads them from the environment."""
+    experiment: str = "rein"
+    """MLflow experiment."""
+    reward_name: str = "rein-reward"
+    """Name of the reward model in the model registry."""
+    policy_name: str = "rein-policy"
+    """Name of the policy in the model registry."""
+
+
+class StorageConfig(Settings):
+    """Where artifacts and reports lie."""
+
+    root: str = ".rein"
+    """A folder; artifacts go to `artifacts/` in it, reports to `reports/`."""
+
+
+class PipelineConfig(Settings):
+    """Everything a run needs to know."""
+
+    seed: int = 0
+    """Every random choice derives from this number."""
+    compute: Compute = Compute()
+    """Device and precision."""
+    storage: StorageConfig = StorageConfig()
+    """Where files go."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where runs are recorded."""
+    split: SplitConfig = SplitConfig()
+    """Train, validation and test prompts."""
+    base: Annotated[PretrainedBase | ScratchBase, Field(discriminator="kind")]
+    """The model that everything starts from."""
+    pretraining: PretrainingConfig | None = None
+    """Domain pretraining; leave out to skip it."""
+    sft: SFTConfig | None = None
+    """Supervised fine-tuning; leave out to skip it."""
+    prompts: PromptsConfig | None = None
+    """Prompt sampling (flows `collect` and `rlhf`)."""
+    generation: GenerationConfig = GenerationConfig()
+    """Completion generation (flows `collect` and `rlhf`)."""
+    labels: LabelSource
+    """Where rankings come from."""
+    consensus: ConsensusConfig = ConsensusConfig()
+    """From several rankings to one order."""
+    pairs: PairsConfig = PairsConfig()
+    """From orders to pairs."""
+    reward: RewardConfig = RewardConfig()
+    """Reward model."""
+    ppo: PPOConfig = PPOConfig()
+    """Policy optimisation."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Policy against base on held-out prompts."""
+
+    @property
+    def longest_completion(self) -> int:
+        """Tokens that a prompt must leave free in the context."""
+        return max(self.generation.max_new_tokens, self.ppo.max_new_tokens)
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> "PipelineConfig":
+        if isinstance(self.base, ScratchBase) and self.pretraining is None:
+            raise ValueError("base.kind scratch needs `pretraining`: random weights cannot write")
+        collects = isinstance(self.labels, SimulatedLabels)
+        if collects and self.prompts is None:
+            raise ValueError("labels.kind simulated needs `prompts` to rank completions of")
+        for name in ("pretraining", "sft"):
+            stage = getattr(self, name)
+            if stage is not None and isinstance(stage.source, FromFeedback) and collects:
+                raise ValueError(f"{name}.source.kind feedback needs rankings that exist before training")
+        if isinstance(self.base, ScratchBase):
+            if self.longest_completion >= self.base.context_length:
+                raise ValueError("base.context_length must exceed generation.max_new_tokens and ppo.max_new_tokens")
+            if self.pretraining and isinstance(self.pretraining.source, FromFeedback):
+                raise ValueError("base.kind scratch trains its tokenizer first and cannot take pretraining.source feedback")
+            if self.pretraining and self.pretraining.sequence_length > self.base.context_length:
+                raise ValueError("pretraining.sequence_length must not exceed base.context_length")
+        return self

@@ -1,0 +1,40 @@
+"""Every setting of the configuration as readable lines."""
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+
+def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
+    """One paragraph per setting: its key, its default (or `required`), its text. Variants of a `kind` are listed in turn."""
+    lines = []
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        lines.append(f"{key}{_default(field.default)}\n    {field.description or ''}")
+        for variant in _settings_in(field.annotation):
+            kinds = variant.model_fields.get("kind")
+            suffix = f" ({get_args(kinds.annotation)[0]})" if kinds and len(get_args(kinds.annotation)) == 1 else ""
+            lines.append(f"  {key}{suffix}: {(variant.__doc__ or '').splitlines()[0]}")
+            lines.append(describe_fields(variant, f"{key}."))
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return " (required)"
+    if isinstance(value, BaseModel):
+        return ""
+    return f" = {value}"
+
+
+def _settings_in(annotation: Any) -> list[type[BaseModel]]:
+    """The settings models that an annotation allows, unions and tuples opened."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, Union, UnionType, tuple):
+        return [model for part in get_args(annotation) for model in _settings_in(part)]
+    if get_origin(annotation) is Literal or annotation is NoneType:
+        return []
+    return []

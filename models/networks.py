@@ -1,0 +1,201 @@
+"""The networks: policy (a causal language model), reward model and value model. Build, save, load.
+
+Everything is an ordinary Hugging Face model underneath; weights are only ever read from safetensors, and code that comes with
+a checkpoint is never run.
+"""
+
+import copy
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers import models as tokenizer_models
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from models.config import PretrainedBase, ScratchBase
+from models.errors import ConfigError
+from models.shapes import Float
+from models.tokens import PLAIN_CHAT_TEMPLATE, TokenBatch, check_tokenizer, positions
+
+
+def train_tokenizer(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with `<s>`, `</s>` and `<pad>`, trained on the texts (the same texts give the same one)."""
+    tokenizer = Tokenizer(tokenizer_models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        chat_template=PLAIN_CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_policy(config: ScratchBase, tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
+    """A Llama-style model with random weights (drawn from the seed) and tied embeddings."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=3 * config.hidden_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            max_position_embeddings=config.context_length,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model and its tokenizer, from the hub or a folder, ready for training.
+
+    Raises ConfigError when it cannot be found, has no usable pad token or no chat template.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            config.model, revision=config.revision, dtype=torch.float32, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"base.model {config.model!r} cannot be loaded: {reason}") from None
+    if config.pad_token is not None:
+        if config.pad_token not in tokenizer.get_vocab():
+            raise ConfigError(f"base.pad_token {config.pad_token!r} is not a token of {config.model}")
+        tokenizer.pad_token = config.pad_token
+    if config.chat_template is not None:
+        tokenizer.chat_template = config.chat_template
+    check_tokenizer(tokenizer, config.model)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """What `save_policy` wrote, in float32 and in evaluation mode (no dropout)."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """The same model, without gradients and without dropout, to compare against."""
+    return model.requires_grad_(False).eval()
+
+
+class RewardModel(nn.Module):
+    """One score per completion: a causal model's body and a linear head on the last real token.
+
+    `score = (logit - mean) / std`, where mean and std of the logit on the training completions are fixed at the end of
+    training and live in the checkpoint's config (`score_mean`, `score_std`).
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def logits(self, batch: TokenBatch) -> Float[Tensor, " B"]:
+        """The raw logit of each sequence (padding on either side), read at its last real token."""
+        hidden = self.model.base_model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.is_token.long(),
+            position_ids=positions(batch.is_token),
+            use_cache=False,
+        ).last_hidden_state
+        places = torch.arange(hidden.shape[1], device=hidden.device)
+        last = (places * batch.is_token).argmax(dim=1)
+        rows = torch.arange(len(batch), device=hidden.device)
+        return self.model.score(hidden[rows, last]).squeeze(-1).float()
+
+    def scores(self, batch: TokenBatch) -> Float[Tensor, " B"]:
+        """The normalised score of each sequence."""
+        return (self.logits(batch) - self.model.config.score_mean) / self.model.config.score_std
+
+    def set_normalisation(self, mean: float, std: float) -> None:
+        """Fixes what `scores` subtracts and divides by."""
+        self.model.config.score_mean = mean
+        self.model.config.score_std = std
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Writes a folder that plain `AutoModelForSequenceClassification.from_pretrained` loads."""
+        self.model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def start(cls, base: Path, seed: int) -> "RewardModel":
+        """A reward model on the body of a base model; the head starts at zero, so every score starts equal."""
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            base, num_labels=1, dtype=torch.float32, use_safetensors=True
+        )
+        if not isinstance(getattr(model, "score", None), nn.Linear):
+            raise ConfigError(f"{type(model).__name__} has no linear `score` head; use a decoder such as Llama or Qwen")
+        nn.init.zeros_(model.score.weight)
+        reward_model = cls(model)
+        reward_model.set_normalisation(mean=0.0, std=1.0)
+        return reward_model
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple["RewardModel", PreTrainedTokenizerBase]:
+        """What `save` wrote, in evaluation mode."""
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        return cls(model).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+class ValueModel(nn.Module):
+    """One value per token, in units of normalised score: what PPO's policy gradient is measured against."""
+
+    def __init__(self, body: PreTrainedModel, head: nn.Linear, mean: float, std: float) -> None:
+        super().__init__()
+        self.body, self.head, self.mean, self.std = body, head, mean, std
+
+    @classmethod
+    def from_reward(cls, reward_model: RewardModel) -> "ValueModel":
+        """Starts as a copy of the reward model, read at every token instead of the last (Ouyang et al. 2022)."""
+        model = copy.deepcopy(reward_model.model).requires_grad_(True)
+        return cls(model.base_model, model.score, model.config.score_mean, model.config.score_std)
+
+    @classmethod
+    def from_policy(cls, policy: PreTrainedModel) -> "ValueModel":
+        """Starts as a copy of the policy's body with a zero head."""
+        body = copy.deepcopy(policy.base_model).requires_grad_(True)
+        head = nn.Linear(policy.config.hidden_size, 1, bias=False)
+        nn.init.zeros_(head.weight)
+        return cls(body, head, mean=0.0, std=1.0)
+
+    def forward(self, batch: TokenBatch, num_completion_tokens: int) -> Float[Tensor, "B T"]:
+        """Value of the state in which each of the last T tokens is chosen, i.e. read at the position before it."""
+        hidden = self.body(
+            input_ids=batch.input_ids,
+            attention_mask=batch.is_token.long(),
+            position_ids=positions(batch.is_token),
+            use_cache=False,
+        ).last_hidden_state[:, -num_completion_tokens - 1 : -1]
+        return (self.head(hidden).squeeze(-1).float() - self.mean) / self.std

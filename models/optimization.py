@@ -1,0 +1,107 @@
+"""What every training loop shares: device and precision, the optimizer, the learning rate's course, the loop itself."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import nn
+
+from models.config import Compute, Training
+from models.errors import ConfigError, TrainingError
+from models.records import StepMetrics
+
+
+def pick_device(compute: Compute) -> torch.device:
+    """The device that the config asks for. Raises ConfigError for `cuda` without a GPU."""
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("compute.device is cuda, but no CUDA GPU is to be seen; set it to cpu or auto")
+    if compute.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(compute.device)
+
+
+def autocast(compute: Compute) -> contextlib.AbstractContextManager:
+    """A context in which forward passes run in the precision that the config asks for; weights stay float32."""
+    device = pick_device(compute)
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and has_bfloat16)
+    if not wants_bfloat16:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def decayed_adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (betas .9, .95) with weight decay on matrices only: norms and biases have no reason to shrink."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
+
+
+def warmup_cosine(step: int, num_steps: int) -> float:
+    """Factor on the peak learning rate at `step` (from 0): linear warm-up over 5 % of the steps, cosine down to a tenth."""
+    num_warmup = max(1, num_steps // 20)
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    progress = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
+
+
+def require_finite(step: int, **values: float) -> None:
+    """Raises TrainingError when a number is not finite: later steps could only spread it."""
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"step {step}: {', '.join(bad)} is not finite; try a lower learning_rate, or compute.precision float32"
+        )
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
+    """Scales gradients down to `max_norm` where their joint norm is larger, and returns the norm before."""
+    return nn.utils.clip_grad_norm_(list(parameters), max_norm).item()
+
+
+def epoch_batches(num_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
+    """Row numbers of one batch after another, for ever: every row once per epoch, newly shuffled each time.
+
+    A batch may reach into the next epoch, so that all have the same size (or all rows, where there are fewer).
+    """
+    batch_size = min(batch_size, num_rows)
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < batch_size:
+            waiting += torch.randperm(num_rows, generator=generator).tolist()
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def descend(
+    model: nn.Module,
+    num_rows: int,
+    accumulate: Callable[[list[int]], dict[str, float]],
+    config: Training,
+    seed: int,
+) -> Iterator[StepMetrics]:
+    """Minimises a loss over `num_rows` rows by AdamW, yielding each step's numbers.
+
+    `accumulate(row numbers)` adds the gradient of one batch's loss to the parameters and returns named numbers, `loss` among
+    them; `learning_rate` and `grad_norm` (before clipping) are added here. Raises TrainingError when the loss is not finite.
+    """
+    optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
+    num_steps = max(1, round(config.num_epochs * num_rows / config.batch_size))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
+    batches = epoch_batches(num_rows, config.batch_size, torch.Generator().manual_seed(seed))
+    for step in range(num_steps):
+        values = accumulate(next(batches))
+        require_finite(step, loss=values["loss"])
+        grad_norm = clip_gradients(model.parameters(), config.max_grad_norm)
+        learning_rate = schedule.get_last_lr()[0]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+        yield StepMetrics(
+            step=step, num_steps=num_steps, values=values | {"learning_rate": learning_rate, "grad_norm": grad_norm}
+        )

@@ -1,0 +1,226 @@
+"""PPO on `score - beta * KL`, as in Ziegler et al. 2019, Stiennon et al. 2020 and Ouyang et al. 2022.
+
+An update:
+1. sample a completion for each prompt of the batch from the policy;
+2. score it, and take log-probabilities of policy and (frozen) reference and values, all without gradient: a `Rollout`;
+3. shaped rewards, advantages and returns, once (`Lessons`);
+4. for some epochs, in random minibatches: clipped policy loss and clipped value loss, one optimizer step each;
+5. move the KL coefficient, yield the update's numbers.
+"""
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.config import Compute, PPOConfig
+from models.errors import ConfigError, TrainingError
+from models.leash import Leash
+from models.losses import masked_mean, policy_loss, value_loss
+from models.networks import ValueModel, freeze
+from models.optimization import autocast, clip_gradients, epoch_batches, pick_device, require_finite
+from models.records import StepMetrics
+from models.returns import explained_variance, generalized_advantages, kl_k1, shaped_rewards, whiten
+from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
+from models.sampling import sample_completions
+from models.shapes import Float
+from models.tokens import TokenBatch, completion_logprobs
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a rollout is learned from, computed once per batch."""
+
+    rewards: Float[Tensor, "B T"]
+    advantages: Float[Tensor, "B T"]
+    returns: Float[Tensor, "B T"]
+
+
+def train_ppo(
+    policy: PreTrainedModel,
+    value_model: ValueModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scorer: Scorer,
+    prompts: Sequence[str],
+    config: PPOConfig,
+    compute: Compute,
+    seed: int,
+) -> Iterator[StepMetrics]:
+    """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
+
+    The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends before the update
+    whose completions exceed it, and the policy is left as it was at the last update within the budget.
+
+    Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
+    log-probabilities in two different ways), or when a number is not finite.
+    """
+    device = pick_device(compute)
+    policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
+    value_model.to(device).eval()
+    reference = freeze(copy.deepcopy(policy))
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(policy.parameters()), "lr": config.learning_rate},
+            {"params": list(value_model.parameters()), "lr": config.value_learning_rate},
+        ],
+        eps=1e-5,
+        weight_decay=0.0,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - 0.9 * update / config.num_updates)
+    generator = torch.Generator().manual_seed(seed)
+    prompt_batches = epoch_batches(len(prompts), config.batch_size, generator)
+    leash = Leash(config.kl)
+    within_budget = None
+
+    for update in range(config.num_updates):
+        started = time.perf_counter()
+        asked = [prompts[number] for number in next(prompt_batches)]
+        samples = sample_completions(
+            policy,
+            tokenizer,
+            asked,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            batch_size=config.batch_size,
+            seed=int(torch.randint(2**31, (1,), generator=generator)),
+        )
+        rollout = evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
+        numbers = describe_rollout(rollout, leash.coef)
+        kl_nats = numbers["objective/kl"]
+        if update == 0:
+            _require_equal_start(kl_nats, rollout, compute)
+        if config.kl_budget_nats is not None:
+            if kl_nats > config.kl_budget_nats and within_budget is not None:
+                policy.load_state_dict(within_budget)
+                return
+            within_budget = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}
+
+        lessons = learn_from(rollout, leash.coef, config)
+        steps = []
+        for rows in _minibatches(len(asked), config, generator):
+            step, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
+            if update == 0 and not steps:
+                _require_ratio_one(ratio_error, compute)
+            require_finite(update, policy_loss=step["loss/policy_avg"], value_loss=step["loss/value_avg"])
+            for model in (policy, value_model):
+                clip_gradients(model.parameters(), config.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            steps.append(step)
+
+        mask = rollout.is_completion
+        numbers |= {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
+        numbers["val/explained_variance"] = explained_variance(rollout.values, lessons.returns, mask).item()
+        numbers["val/mean_return"] = masked_mean(lessons.returns, mask).item()
+        numbers["lr"] = schedule.get_last_lr()[0]
+        numbers["episode"] = (update + 1) * len(asked)
+        numbers["tokens_per_second"] = int(mask.sum()) / (time.perf_counter() - started)
+        schedule.step()
+        leash.update(kl_nats, len(asked))
+        yield StepMetrics(step=update, num_steps=config.num_updates, values=numbers)
+
+
+def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:
+    """Shaped rewards, advantages (whitened, when asked for) and returns of a rollout."""
+    kl = kl_k1(rollout.logprobs, rollout.reference_logprobs)
+    rewards = shaped_rewards(kl, rollout.scores, rollout.is_completion, kl_coef)
+    advantages, returns = generalized_advantages(
+        rewards, rollout.values, rollout.is_completion, config.gamma, config.lam
+    )
+    if config.whiten_advantages:
+        advantages = whiten(advantages, rollout.is_completion)
+    return Lessons(rewards, advantages, returns)
+
+
+def learn_minibatch(
+    policy: PreTrainedModel,
+    value_model: ValueModel,
+    rollout: Rollout,
+    lessons: Lessons,
+    rows: Sequence[int],
+    config: PPOConfig,
+    compute: Compute,
+) -> tuple[dict[str, float], float]:
+    """Adds the gradient of one minibatch to policy and value model.
+
+    The loss, and every number returned (by TRL's names), is a mean over all real tokens of the minibatch, so the microbatch
+    size changes nothing. The second result is the largest distance of a probability ratio from 1.
+    """
+    num_tokens = rollout.is_completion[rows].sum()
+    totals: dict[str, float] = defaultdict(float)
+    worst_ratio_error = 0.0
+    for start in range(0, len(rows), config.microbatch_size):
+        part = torch.tensor(rows[start : start + config.microbatch_size], device=rollout.scores.device)
+        mask = rollout.is_completion[part]
+        batch = TokenBatch(rollout.batch.input_ids[part], rollout.batch.is_token[part])
+        with autocast(compute):
+            logprobs, _ = completion_logprobs(policy, batch, rollout.num_completion_tokens, config.temperature)
+            values = value_model(batch, rollout.num_completion_tokens)
+        old_logprobs, old_values = rollout.logprobs[part], rollout.values[part]
+        policy_losses = policy_loss(logprobs, old_logprobs, lessons.advantages[part], config.clip)
+        value_losses = value_loss(values, old_values, lessons.returns[part], config.value_clip)
+        loss = policy_losses + config.value_coef * value_losses
+        (loss.masked_fill(~mask, 0.0).sum() / num_tokens).backward()
+
+        with torch.no_grad():
+            log_ratio = logprobs - old_logprobs
+            ratio = log_ratio.exp()
+            for name, values_of_tokens in {
+                "loss/policy_avg": policy_losses,
+                "loss/value_avg": value_losses,
+                "policy/approxkl_avg": 0.5 * log_ratio**2,
+                "policy/clipfrac_avg": ((ratio - 1).abs() > config.clip).float(),
+                "val/clipfrac_avg": ((values - old_values).abs() > config.value_clip).float(),
+                "val/ratio": ratio,
+            }.items():
+                totals[name] += (values_of_tokens[mask].sum() / num_tokens).item()
+            worst_ratio_error = max(worst_ratio_error, (ratio[mask] - 1).abs().max().item())
+    return dict(totals), worst_ratio_error
+
+
+def _minibatches(num_rows: int, config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:
+    size = -(-num_rows // config.num_minibatches)
+    for _ in range(config.num_epochs):
+        order = torch.randperm(num_rows, generator=generator).tolist()
+        for start in range(0, num_rows, size):
+            yield order[start : start + size]
+
+
+def _tolerance(compute: Compute) -> float:
+    """How far two forward passes over differently composed batches may differ, by rounding alone, in log-probability."""
+    with autocast(compute):
+        return 0.1 if torch.is_autocast_enabled(pick_device(compute).type) else 1e-3
+
+
+def _require_equal_start(kl_nats: float, rollout: Rollout, compute: Compute) -> None:
+    """Policy and reference are the same network before the first update: any KL between them is a defect."""
+    tolerance = _tolerance(compute)
+    if not abs(kl_nats) <= tolerance:
+        raise TrainingError(
+            f"KL before the first update is {kl_nats:.4g} nats instead of 0: the reference is not the policy"
+        )
+    if not torch.isfinite(rollout.scores).all():
+        raise TrainingError("the reward model gives a score that is not finite")
+
+
+def _require_ratio_one(ratio_error: float, compute: Compute) -> None:
+    """Before the first optimizer step, learning must see the very probabilities that were sampled from."""
+    tolerance = _tolerance(compute)
+    if not ratio_error <= tolerance:
+        raise TrainingError(
+            f"a probability ratio of the first minibatch is off 1 by {ratio_error:.4g} (allowed: {tolerance}): "
+            "sampling and learning compute log-probabilities differently (dropout, temperature, padding or positions)"
+        )
+
+
+def require_same_tokens(policy: PreTrainedTokenizerBase, reward: PreTrainedTokenizerBase) -> None:
+    """Raises ConfigError when a value model that starts from the reward model could not read the policy's tokens."""
+    if policy.get_vocab() != reward.get_vocab():
+        raise ConfigError(
+            "ppo.value_start is reward, but policy and reward model have different tokenizers; set it to policy"
+        )

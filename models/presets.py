@@ -1,0 +1,90 @@
+"""Reads a configuration: a YAML preset, `key.path=value` overrides, `${NAME}` from the environment."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from models.config import PipelineConfig
+from models.errors import ConfigError
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> PipelineConfig:
+    """The configuration of a YAML preset with `key.path=value` overrides applied (values are YAML).
+
+    Raises ConfigError that names the file and every wrong key.
+    """
+    return parse_config(read_preset(path, overrides), source=str(path))
+
+
+def read_preset(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
+    """The preset as a plain mapping, overrides applied, environment variables still in place, nothing validated."""
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such preset")
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
+    for override in overrides:
+        _apply_override(tree, override)
+    return tree
+
+
+def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig:
+    """Validates a mapping; `${NAME}` in any text is replaced from the environment. Raises ConfigError."""
+    try:
+        return PipelineConfig.model_validate(_expand(tree))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"]) or "(whole config)"
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                message = "no such key (see `rein fields` for all of them)"
+            elif item["type"] == "union_tag_not_found":
+                message = "say which `kind` it is (see `rein fields`)"
+            lines.append(f"  {key}: {message}")
+        raise ConfigError(f"{source} does not fit:\n" + "\n".join(lines)) from None
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r}: expected key.path=value, such as ppo.kl.coef=0.1")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: the value is not YAML") from None
+    *parents, last = key.split(".")
+    node: Any = tree
+    for parent in parents:
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {override!r}: {parent} has no keys below it")
+    node[last] = value
+
+
+def _expand(value: Any) -> Any:
+    """Replaces `${NAME}` in every text of the tree. Raises ConfigError for a variable that is not set."""
+    if isinstance(value, dict):
+        return {key: _expand(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expand(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", _environment, value)
+    return value
+
+
+def _environment(match: re.Match[str]) -> str:
+    name = match.group(1)
+    if name not in os.environ:
+        raise ConfigError(f"environment variable {name} is not set, but a setting uses ${{{name}}}")
+    return os.environ[name]

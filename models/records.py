@@ -1,0 +1,229 @@
+"""The records that flow from prompts to pairs, and the handle by which stages pass them on.
+
+Records are frozen, their ids are derived from their content, and children name their parents: from a pair one can walk back
+to the completions, the prompt and the labelers behind it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import DataError
+
+Split = Literal["train", "validation", "test"]
+
+
+def content_id(prefix: str, *parts: object) -> str:
+    """An id such as `p_3f1c…`: the prefix and 64 bits of the SHA-256 of the parts as canonical JSON."""
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return f"{prefix}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Prompt(Record):
+    """What a user asks. `split` is decided once, here, and inherited by everything made from the prompt."""
+
+    id: str
+    text: str
+    split: Split
+
+    @classmethod
+    def of(cls, text: str, split: Split) -> "Prompt":
+        """A prompt whose id is derived from its text alone, so that one text can never stand on both sides of a split."""
+        return cls(id=content_id("p", text), text=text, split=split)
+
+
+class Completion(Record):
+    """One sampled or collected continuation of a prompt.
+
+    `index` is its place among the completions of its prompt (two equal texts stay two records);
+    `ended` says whether the text ended by itself (end-of-sequence) rather than at the length limit.
+    """
+
+    id: str
+    prompt_id: str
+    index: int = Field(ge=0)
+    text: str
+    ended: bool
+
+    @classmethod
+    def of(cls, prompt_id: str, index: int, text: str, ended: bool = True) -> "Completion":
+        """A completion whose id is derived from its prompt, its place and its text."""
+        return cls(id=content_id("c", prompt_id, index, text), prompt_id=prompt_id, index=index, text=text, ended=ended)
+
+
+class Ranking(Record):
+    """How one labeler ordered the completions of one prompt by one criterion.
+
+    `levels` runs from best to worst; completions on one level are tied. `unusable` holds those marked "F".
+    Every completion that the labeler was shown stands exactly once in either.
+    """
+
+    id: str
+    prompt_id: str
+    labeler: str
+    criterion: str
+    levels: tuple[tuple[str, ...], ...]
+    unusable: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        prompt_id: str,
+        labeler: str,
+        criterion: str,
+        levels: Iterable[Iterable[str]],
+        unusable: Iterable[str] = (),
+    ) -> "Ranking":
+        """A ranking whose id is derived from all it says."""
+        ordered = tuple(tuple(level) for level in levels)
+        marked = tuple(unusable)
+        identity = content_id("r", prompt_id, labeler, criterion, ordered, marked)
+        return cls(
+            id=identity, prompt_id=prompt_id, labeler=labeler, criterion=criterion, levels=ordered, unusable=marked
+        )
+
+    @model_validator(mode="after")
+    def _each_completion_once(self) -> "Ranking":
+        named = [completion for level in self.levels for completion in level] + list(self.unusable)
+        if not named:
+            raise ValueError("a ranking must name at least one completion")
+        if len(set(named)) != len(named):
+            twice = sorted({name for name in named if named.count(name) > 1})
+            raise ValueError(f"completion {', '.join(twice)} stands more than once in the ranking")
+        if any(not level for level in self.levels):
+            raise ValueError("a level of the ranking is empty")
+        return self
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Completion id -> place: 1 is best, tied completions share a place, unusable ones come last together."""
+        places = {name: place for place, level in enumerate(self.levels, start=1) for name in level}
+        return places | {name: len(self.levels) + 1 for name in self.unusable}
+
+
+class Consensus(Record):
+    """What the labelers of one prompt agree on.
+
+    `levels` as in `Ranking`; `unusable` holds completions that a (weighted) majority marked so; `strengths` gives the latent
+    strength of every completion (higher is better, its unit depends on the method); `confidence` is the mean, over pairs of
+    completions, of the probability given to the more likely order (.5 = no idea, 1 = certain).
+    """
+
+    prompt_id: str
+    criterion: str
+    levels: tuple[tuple[str, ...], ...]
+    unusable: tuple[str, ...] = ()
+    strengths: dict[str, float]
+    confidence: float = Field(ge=0, le=1)
+    num_labelers: int = Field(ge=1)
+
+
+class Pair(Record):
+    """Two completions of one prompt, the preferred one first.
+
+    `label` is the probability that `chosen` is the better one: 1 for a strict preference, .5 for a tie (then the order of the
+    two says nothing). `weight` scales the pair's loss, `margin` is subtracted from the difference of scores.
+    """
+
+    prompt_id: str
+    chosen: str
+    rejected: str
+    label: float = Field(default=1.0, ge=0.5, le=1)
+    weight: float = Field(default=1.0, gt=0)
+    margin: float = Field(default=0.0, ge=0)
+
+
+class Artifact(Record):
+    """A handle to what a stage wrote: small, hashable by value, readable in the Prefect UI.
+
+    `uri` is the folder, `sha256` the digest of its files (names and contents), `rows` how many records (or training steps)
+    it holds, `run_id` the MLflow run that made it. Two artifacts with equal `kind` and `sha256` hold the same content.
+    """
+
+    kind: str
+    uri: str
+    sha256: str
+    rows: int
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder as a path."""
+        return Path(self.uri)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What counts for caching: the content, not where it lies or which run made it."""
+        return {"kind": self.kind, "sha256": self.sha256}
+
+
+class StepMetrics(Record):
+    """What a training loop yields after a step: its number (from 0), of how many, and named numbers."""
+
+    step: int
+    num_steps: int
+    values: dict[str, float]
+
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Writes one JSON object a line and returns how many."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(record.model_dump_json() + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
+    """Yields (line number, object) of a JSON Lines file; blank lines are skipped.
+
+    Raises DataError naming file and line for a missing file or a line that is no JSON object.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+            yield number, row
+
+
+def read_records(path: Path, record_type: type[RecordType]) -> list[RecordType]:
+    """The records of a JSON Lines file. Raises DataError naming file, line and field."""
+    records = []
+    for number, row in read_jsonl(path):
+        try:
+            records.append(record_type.model_validate(row))
+        except ValidationError as error:
+            raise DataError(f"{path}:{number}: {describe_validation(error)}") from None
+    return records
+
+
+def describe_validation(error: ValidationError) -> str:
+    """All complaints of a pydantic error on one line: `field: what is wrong; …`."""
+    complaints = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        complaints.append(f"{field}: {message}" if field else message)
+    return "; ".join(complaints)

@@ -1,0 +1,186 @@
+"""The reward model's training: all pairs of a prompt together, every completion encoded once."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from models.config import Compute, RewardConfig
+from models.errors import DataError
+from models.losses import centering_penalty, pairwise_loss
+from models.networks import RewardModel
+from models.optimization import autocast, descend, pick_device
+from models.records import Completion, Pair, Prompt, StepMetrics
+from models.shapes import Float
+from models.tokens import encode_completion, encode_prompt, pad
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One prompt's completions as token sequences, and its pairs as places among them."""
+
+    sequences: list[list[int]]
+    chosen: list[int]
+    rejected: list[int]
+    label: list[float]
+    weight: list[float]
+    margin: list[float]
+
+
+def encode_for_score(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str, ended: bool = True) -> list[int]:
+    """The tokens whose last one the score is read at: prompt in the chat template, completion, end of sequence."""
+    return encode_prompt(tokenizer, prompt) + encode_completion(tokenizer, completion, ended)
+
+
+def group_pairs(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    pairs: Sequence[Pair],
+    context_length: int,
+) -> list[Comparison]:
+    """One `Comparison` per prompt that has pairs, in the order of the prompts.
+
+    Raises DataError when a prompt with its completion is longer than the context.
+    """
+    text_of = {completion.id: completion.text for completion in completions}
+    pairs_of: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        pairs_of[pair.prompt_id].append(pair)
+    comparisons = []
+    for prompt in prompts:
+        own = pairs_of.get(prompt.id)
+        if not own:
+            continue
+        named = list(dict.fromkeys(name for pair in own for name in (pair.chosen, pair.rejected)))
+        place = {name: number for number, name in enumerate(named)}
+        sequences = [encode_for_score(tokenizer, prompt.text, text_of[name]) for name in named]
+        longest = max(len(sequence) for sequence in sequences)
+        if longest > context_length:
+            raise DataError(
+                f"prompt {prompt.id} with a completion has {longest} tokens, the reward model reads {context_length}: "
+                f"{prompt.text[:80]!r}"
+            )
+        comparisons.append(
+            Comparison(
+                sequences=sequences,
+                chosen=[place[pair.chosen] for pair in own],
+                rejected=[place[pair.rejected] for pair in own],
+                label=[pair.label for pair in own],
+                weight=[pair.weight for pair in own],
+                margin=[pair.margin for pair in own],
+            )
+        )
+    return comparisons
+
+
+def comparison_loss(
+    reward_model: RewardModel, comparisons: Sequence[Comparison], pad_id: int, centering: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, " N"], Float[Tensor, " N"]]:
+    """Loss summed over prompts, and the logits of all chosen and rejected completions.
+
+    Each prompt counts once: the weighted mean over its C(K,2) pairs (Ouyang et al. 2022, equation 1), plus `centering`
+    times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
+    """
+    device = reward_model.model.device
+    batch = pad([s for comparison in comparisons for s in comparison.sequences], pad_id, side="right").to(device)
+    logits = reward_model.logits(batch)
+    chosen, rejected, weights, labels, margins = [], [], [], [], []
+    offset = 0
+    for comparison in comparisons:
+        chosen += [offset + place for place in comparison.chosen]
+        rejected += [offset + place for place in comparison.rejected]
+        total = sum(comparison.weight)
+        weights += [weight / total for weight in comparison.weight]
+        labels += comparison.label
+        margins += comparison.margin
+        offset += len(comparison.sequences)
+    better, worse = logits[chosen], logits[rejected]
+    loss = pairwise_loss(better, worse, logits.new_tensor(labels), logits.new_tensor(margins))
+    loss = loss + centering * centering_penalty(better, worse)
+    return (loss * logits.new_tensor(weights)).sum(), better.detach(), worse.detach()
+
+
+def train_reward(
+    reward_model: RewardModel,
+    comparisons: Sequence[Comparison],
+    pad_id: int,
+    config: RewardConfig,
+    compute: Compute,
+    seed: int,
+) -> Iterator[StepMetrics]:
+    """Trains the reward model in place, one step a batch of prompts, then fixes its normalisation.
+
+    Yields each step's `loss` (nats per prompt) and, where the batch has strict pairs, `accuracy` on them.
+    Dropout stays off: comparing two completions through different random networks adds noise to their difference.
+    """
+    if not comparisons:
+        raise DataError("no training prompt has a pair to learn from")
+
+    def accumulate(numbers: list[int]) -> dict[str, float]:
+        rows = [comparisons[number] for number in numbers]
+        loss, num_right, num_strict = 0.0, 0.0, 0
+        for start in range(0, len(rows), config.microbatch_size):
+            part = rows[start : start + config.microbatch_size]
+            with autocast(compute):
+                part_loss, better, worse = comparison_loss(reward_model, part, pad_id, config.centering)
+            (part_loss / len(rows)).backward()
+            loss += part_loss.item() / len(rows)
+            strict = better.new_tensor([label for row in part for label in row.label]) > 0.5
+            num_right += (better > worse)[strict].sum().item()
+            num_strict += int(strict.sum())
+        return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
+
+    reward_model.to(pick_device(compute)).eval()
+    yield from descend(reward_model, len(comparisons), accumulate, config, seed)
+    sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
+    fix_normalisation(reward_model, sequences, pad_id, batch_size=128)
+
+
+@torch.no_grad()
+def fix_normalisation(
+    reward_model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int
+) -> None:
+    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation."""
+    reward_model.set_normalisation(mean=0.0, std=1.0)
+    logits = score_sequences(reward_model, sequences, pad_id, batch_size).double()
+    reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), 1e-6))
+
+
+@torch.no_grad()
+def score_sequences(
+    reward_model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int
+) -> Float[Tensor, " N"]:
+    """Normalised scores of token sequences, in their order, on the CPU.
+
+    Sequences are batched by length, so that padding costs little; it changes no score.
+    """
+    order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
+    scores = torch.zeros(len(sequences))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = pad([sequences[row] for row in rows], pad_id, side="right").to(reward_model.model.device)
+        scores[rows] = reward_model.scores(batch).cpu()
+    return scores
+
+
+def score_texts(
+    reward_model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    batch_size: int = 128,
+) -> Float[Tensor, " N"]:
+    """Normalised scores of completions as texts: the reward model's own tokenizer and template, end token appended.
+
+    Raises DataError when a text is longer than the reward model's context.
+    """
+    sequences = [encode_for_score(tokenizer, p, c) for p, c in zip(prompts, completions, strict=True)]
+    context_length = reward_model.model.config.max_position_embeddings
+    longest = max((len(sequence) for sequence in sequences), default=0)
+    if longest > context_length:
+        raise DataError(f"a completion to score has {longest} tokens, the reward model reads {context_length}")
+    return score_sequences(reward_model, sequences, tokenizer.pad_token_id, batch_size)

@@ -1,0 +1,107 @@
+"""Rollouts: what is known about a batch of sampled completions before anything is learned from them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.config import Compute, MissingEnd, PPOConfig
+from models.networks import ValueModel
+from models.optimization import autocast
+from models.returns import kl_k1, kl_k3
+from models.sampling import Sample
+from models.shapes import Bool, Float
+from models.tokens import TokenBatch, completion_logprobs, pad_prompts_and_completions
+
+Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
+"""Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens."""
+
+    batch: TokenBatch
+    is_completion: Bool[Tensor, "B T"]
+    logprobs: Float[Tensor, "B T"]
+    reference_logprobs: Float[Tensor, "B T"]
+    values: Float[Tensor, "B T"]
+    entropy: Float[Tensor, "B T"]
+    scores: Float[Tensor, " B"]
+    ended: Bool[Tensor, " B"]
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """T, padding included."""
+        return self.is_completion.shape[1]
+
+
+@torch.no_grad()
+def evaluate_samples(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    value_model: ValueModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scorer: Scorer,
+    prompts: Sequence[str],
+    samples: Sequence[Sample],
+    config: PPOConfig,
+    compute: Compute,
+) -> Rollout:
+    """Scores, log-probabilities and values of sampled completions, in microbatches without gradient.
+
+    The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
+    is 1 in any precision; those of the decode pass would differ by rounding.
+    """
+    batch, width = pad_prompts_and_completions(tokenizer, prompts, [sample.tokens for sample in samples])
+    batch = batch.to(policy.device)
+    parts = []
+    for start in range(0, len(batch), config.microbatch_size):
+        part = batch[start : start + config.microbatch_size]
+        with autocast(compute):
+            logprobs, entropy = completion_logprobs(policy, part, width, config.temperature)
+            reference_logprobs, _ = completion_logprobs(reference, part, width, config.temperature)
+            parts.append((logprobs, reference_logprobs, value_model(part, width), entropy))
+    logprobs, reference_logprobs, values, entropy = (torch.cat(part) for part in zip(*parts, strict=True))
+    ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
+    scores = scorer(prompts, [sample.text for sample in samples]).to(policy.device)
+    return Rollout(
+        batch=batch,
+        is_completion=batch.is_token[:, -width:],
+        logprobs=logprobs,
+        reference_logprobs=reference_logprobs,
+        values=values,
+        entropy=entropy,
+        scores=apply_missing_end(scores, ended, config.missing_end),
+        ended=ended,
+    )
+
+
+def apply_missing_end(
+    scores: Float[Tensor, " B"], ended: Bool[Tensor, " B"], config: MissingEnd
+) -> Float[Tensor, " B"]:
+    """Scores with completions that were cut off at the length limit marked down (Stiennon et al. 2020 fixed theirs)."""
+    low = torch.full_like(scores, config.score)
+    return torch.where(ended, scores, low if config.kind == "fixed" else scores + low)
+
+
+def describe_rollout(rollout: Rollout, kl_coef: float) -> dict[str, float]:
+    """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats."""
+    mask = rollout.is_completion
+    k1 = kl_k1(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
+    k3 = kl_k3(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
+    return {
+        "objective/kl": k1.mean().item(),
+        "objective/kl_k3": k3.mean().item(),
+        "objective/kl_coef": kl_coef,
+        "objective/entropy": rollout.entropy.masked_fill(~mask, 0.0).sum(dim=1).mean().item(),
+        "objective/scores": rollout.scores.mean().item(),
+        "objective/scores_std": rollout.scores.std(unbiased=False).item(),
+        "objective/non_score_reward": -kl_coef * k1.mean().item(),
+        "objective/rlhf_reward": (rollout.scores - kl_coef * k1).mean().item(),
+        "val/completion_length": mask.sum(dim=1).float().mean().item(),
+        "val/end_rate": rollout.ended.float().mean().item(),
+        "val/num_eos_tokens": rollout.ended.sum().item(),
+    }

@@ -1,0 +1,73 @@
+"""Which project code a stage runs, as one digest: the part of a cache key that changes when the code does.
+
+Prefect's own `TASK_SOURCE` sees only the lines of the task itself; a stage is thin, what it calls is not.
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = ("flows", "tasks", "models", "labeling", "deployments")
+
+NOT_COMPUTING = frozenset(
+    {
+        # Their values stand in the cache key themselves:
+        "models.config",
+        "models.sources",
+        # How a stage is run, kept and recorded changes nothing in what it computes:
+        "tasks.code_digest",
+        "tasks.pipeline_run",
+        "tasks.stage",
+        "tasks.tracking",
+    }
+)
+
+
+def module_file(module: str) -> Path | None:
+    """The source file of a project module, None for anything else."""
+    if module.partition(".")[0] not in PACKAGES:
+        return None
+    path = PROJECT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def imported_modules(file: Path) -> set[str]:
+    """Project modules that a file imports anywhere in it, inside functions too."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module)
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module for module in modules if module_file(module)}
+
+
+def reachable_modules(module: str) -> set[str]:
+    """The module and every project module that it imports, directly or not."""
+    reached: set[str] = set()
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        file = module_file(current)
+        if current in reached or current in NOT_COMPUTING or file is None:
+            continue
+        reached.add(current)
+        waiting.extend(imported_modules(file))
+    return reached
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """SHA-256 over the sources of all modules that `module` reaches."""
+    digest = hashlib.sha256()
+    for name in sorted(reachable_modules(module)):
+        file = module_file(name)
+        assert file is not None
+        digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()

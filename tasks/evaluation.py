@@ -1,0 +1,87 @@
+"""Stage `evaluation`: policy against base on held-out prompts."""
+
+from labeling import household
+from models.config import Compute, EvaluationConfig
+from models.evaluation import prompt_outcome, win_rate
+from models.records import Artifact, Prompt, read_records, write_records
+from tasks.stage import Work, stage
+
+
+@stage("evaluation", kind="evaluation")
+def evaluate_policy(
+    work: Work,
+    config: EvaluationConfig,
+    max_new_tokens: int,
+    temperature: float,
+    base: Artifact,
+    policy: Artifact,
+    reward: Artifact,
+    feedback: Artifact,
+    compute: Compute,
+    seed: int,
+) -> int:
+    """samples.jsonl (both models' completions of held-out prompts, with scores and KL) and the figures of the report."""
+    from models.networks import RewardModel, freeze, load_policy
+    from models.optimization import autocast, pick_device
+    from models.policy_evaluation import play_matches
+    from models.reward import score_texts
+
+    device = pick_device(compute)
+    reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")
+    base_model, tokenizer = load_policy(base.folder / "model")
+    policy_model, _ = load_policy(policy.folder / "model")
+    for model in (reward_model, base_model, policy_model):
+        freeze(model).to(device)
+    held_out = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
+    with autocast(compute):
+        matches = play_matches(
+            base_model,
+            policy_model,
+            tokenizer,
+            lambda prompts, completions: score_texts(reward_model, reward_tokenizer, prompts, completions),
+            held_out[: config.num_prompts],
+            num_samples=config.num_samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+    write_records(work.folder / "samples.jsonl", matches)
+
+    by_rule = config.judge == "household_rule"
+    if by_rule:
+        judged = [
+            (_rule(match.prompt, match.policy_completion), _rule(match.prompt, match.base_completion))
+            for match in matches
+        ]
+        for name in ("base", "policy"):
+            helpful = [household.is_helpful(m.prompt, getattr(m, f"{name}_completion")) for m in matches]
+            work.metrics[f"helpful_{name}"] = sum(helpful) / len(helpful)
+    else:
+        judged = [(match.policy_score, match.base_score) for match in matches]
+    outcomes = [
+        prompt_outcome([policy for policy, _ in games], [base for _, base in games])
+        for games in (judged[i : i + config.num_samples] for i in range(0, len(judged), config.num_samples))
+    ]
+    rate, low, high = win_rate(outcomes)
+    num = len(matches)
+    work.metrics |= {
+        "judge": config.judge,
+        "win_rate": rate,
+        "win_rate_low": low,
+        "win_rate_high": high,
+        "score_base": sum(match.base_score for match in matches) / num,
+        "score_policy": sum(match.policy_score for match in matches) / num,
+        "kl_nats": sum(match.kl_nats for match in matches) / num,
+        "end_rate": sum(match.policy_ended for match in matches) / num,
+        "end_rate_base": sum(match.base_ended for match in matches) / num,
+        "distinct_completions": len({match.policy_completion for match in matches}),
+        "distinct_completions_base": len({match.base_completion for match in matches}),
+        "held_out_prompts": len(outcomes),
+    }
+    return num
+
+
+def _rule(prompt: str, completion: str) -> float:
+    """The household rule's grade; an unusable completion is below every grade."""
+    grade = household.helpfulness(prompt, completion)
+    return float("-inf") if grade is None else grade

@@ -1,0 +1,98 @@
+"""One run of a flow: its config, its MLflow parent run, and what its stages made."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import prefect.runtime
+import yaml
+from prefect.artifacts import create_markdown_artifact
+
+from models.config import PipelineConfig
+from models.records import Artifact
+from tasks.tracking import TrackedRun
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What one stage gave: its artifact, whether it came from the cache, and its final numbers."""
+
+    name: str
+    artifact: Artifact
+    cached: bool
+    metrics: dict[str, Any]
+
+
+@dataclass
+class PipelineRun:
+    """Handed from stage to stage by a flow."""
+
+    config: PipelineConfig
+    flow_name: str
+    flow_run_id: str
+    flow_run_name: str
+    tracked: TrackedRun
+    started: float = field(default_factory=time.monotonic)
+    outcomes: list[StageOutcome] = field(default_factory=list)
+
+    @property
+    def root(self) -> Path:
+        """The folder below which artifacts, cached results and reports lie."""
+        return Path(self.config.storage.root).resolve()
+
+    @property
+    def report_folder(self) -> Path:
+        """Where this flow run's report and resolved config are written."""
+        return self.root / "reports" / self.flow_run_id
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The final numbers of all stages so far, whether they ran or came from the cache."""
+        return {name: value for outcome in self.outcomes for name, value in outcome.metrics.items()}
+
+
+@contextmanager
+def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
+    """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
+
+    Writes the resolved config to the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as
+    KILLED.
+    """
+    flow_run_id = str(prefect.runtime.flow_run.id)
+    flow_run_name = str(prefect.runtime.flow_run.name)
+    tags = {
+        "rein.flow": flow_name,
+        "prefect.flow_run_id": flow_run_id,
+        "prefect.flow_run_name": flow_run_name,
+        "prefect.flow_run_url": str(prefect.runtime.flow_run.ui_url or ""),
+    }
+    with TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags) as tracked:
+        run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, tracked)
+        run.report_folder.mkdir(parents=True, exist_ok=True)
+        resolved = run.report_folder / "config.yaml"
+        resolved.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        tracked.log_file(resolved)
+        tracked.log_parameters(flatten(config.model_dump(mode="json")))
+        create_markdown_artifact(_mlflow_link(config, tracked), key="mlflow-run", description="This flow run in MLflow")
+        yield run
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"ppo": {"clip": .2}}` -> `{"ppo.clip": .2}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _mlflow_link(config: PipelineConfig, tracked: TrackedRun) -> str:
+    if config.tracking.uri.startswith("http"):
+        url = f"{config.tracking.uri}/#/experiments/{tracked.experiment_id}/runs/{tracked.run_id}"
+        return f"[MLflow run {tracked.run_id}]({url})"
+    return f"MLflow run `{tracked.run_id}`: `mlflow ui --backend-store-uri {config.tracking.uri}`"

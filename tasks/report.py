@@ -1,0 +1,88 @@
+"""What a flow run leaves for people: report.json, models in the registry, the samples table, final numbers on the parent run."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from models.config import SimulatedLabels
+from models.evaluation import Match
+from models.records import Artifact, read_records
+from tasks.pipeline_run import PipelineRun
+from tasks.tracking import register_candidate
+
+MAX_SAMPLE_ROWS = 200
+
+
+@task(name="register-models")
+def register_models(run: PipelineRun, reward: Artifact, policy: Artifact) -> dict[str, int]:
+    """Registers both models in MLflow, alias `candidate`, and gives back their versions. Doing it again changes nothing."""
+    tracking = run.config.tracking
+    return {
+        tracking.reward_name: register_candidate(run.tracked, tracking.reward_name, reward),
+        tracking.policy_name: register_candidate(run.tracked, tracking.policy_name, policy),
+    }
+
+
+@task(name="report")
+def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int]) -> dict[str, Any]:
+    """Writes report.json and gives back what it says. Logs the samples table to the flow's MLflow run."""
+    matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
+    run.tracked.log_table(
+        {field: [getattr(match, field) for match in matches] for field in Match.model_fields}, "samples.json"
+    )
+    report = run.metrics | {
+        "flow": run.flow_name,
+        "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
+        "registered_versions": versions,
+        "seconds": round(time.monotonic() - run.started, 2),
+        "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
+        "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
+        "artifacts": {outcome.name: outcome.artifact.uri for outcome in run.outcomes},
+        "mlflow_run_id": run.tracked.run_id,
+        "mlflow_tracking_uri": run.config.tracking.uri,
+        "prefect_flow_run_id": run.flow_run_id,
+        "prefect_flow_run_name": run.flow_run_name,
+    }
+    path = report_path(run)
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    run.tracked.log_file(path)
+    run.tracked.log_metrics({"seconds": report["seconds"]})
+    create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
+    create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
+    return report
+
+
+def report_path(run: PipelineRun) -> Path:
+    """Where a flow run's report.json is."""
+    return run.report_folder / "report.json"
+
+
+def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
+    """Rows for Prefect's table. Model output is untrusted: angle brackets and pipes are neutralised."""
+    return [
+        {
+            "prompt": _plain(match.prompt),
+            "base": _plain(match.base_completion),
+            "policy": _plain(match.policy_completion),
+            "base score": f"{match.base_score:.2f}",
+            "policy score": f"{match.policy_score:.2f}",
+            "KL (nats)": f"{match.kl_nats:.1f}",
+        }
+        for match in matches
+    ]
+
+
+def _plain(text: str) -> str:
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("[", "&#91;"), ("`", "&#96;")):
+        text = text.replace(sign, entity)
+    return text
+
+
+def _markdown(report: dict[str, Any]) -> str:
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
+    simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
+    return f"# Report{simulated}\n\n| figure | value |\n|---|---|\n{rows}"

@@ -1,0 +1,201 @@
+"""`@stage`: turns a function that fills a folder into a cached Prefect task with an artifact and a nested MLflow run.
+
+A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slices, artifacts, numbers), writes files into
+`work.folder`, leaves its final numbers in `work.metrics`, and returns how many records or steps it made. Called from a flow as
+`name(run, **inputs)`, it gives back an `Artifact`:
+
+- the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, a file path by the
+  file's content) and the digest of the project code that the stage's module reaches;
+- on a hit the artifact's files are verified, and a damaged or missing one is made again;
+- its final numbers are copied to the flow's MLflow run, so that runs compare whether a stage ran or was cached.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from pydantic import BaseModel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.errors import ArtifactError, DataError
+from models.records import Artifact, StepMetrics
+from tasks.code_digest import code_digest
+from tasks.pipeline_run import PipelineRun, StageOutcome
+from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
+from tasks.tracking import TrackedRun
+
+PROGRESS_SECONDS = 2.0
+
+
+@dataclass
+class Work:
+    """What a stage body works with."""
+
+    stage: str
+    folder: Path
+    tracked: TrackedRun
+    metrics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, markdown: str) -> None:
+        """Adds a paragraph to what a person reads about this stage in Prefect."""
+        self.notes.append(markdown)
+
+    def follow(self, steps: Iterator[StepMetrics]) -> list[StepMetrics]:
+        """Runs a training loop to its end: each step's numbers to MLflow, progress to the terminal and to Prefect."""
+        logger = get_run_logger()
+        taken: list[StepMetrics] = []
+        progress_id = create_progress_artifact(progress=0.0, key=f"{self.stage}-progress", description=self.stage)
+        reported = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[numbers]}")) as bar:
+            shown = bar.add_task(self.stage, total=None, numbers="")
+            for step in steps:
+                taken.append(step)
+                self.tracked.log_metrics(step.values, step.step)
+                bar.update(shown, completed=step.step + 1, total=step.num_steps, numbers=_headline(step))
+                if time.monotonic() - reported > PROGRESS_SECONDS:
+                    reported = time.monotonic()
+                    update_progress_artifact(progress_id, progress=100 * (step.step + 1) / step.num_steps)
+        update_progress_artifact(progress_id, progress=100.0)
+        logger.info("%s: %d steps, at the end %s", self.stage, len(taken), _headline(taken[-1]))
+        return taken
+
+
+def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., Artifact]]:
+    """Decorator: makes a body that fills a folder into a stage that gives an artifact of `kind`. See the module's text."""
+
+    def decorate(body: Callable[..., int]) -> Callable[..., Artifact]:
+        @task(
+            name=name,
+            cache_key_fn=lambda context, parameters: parameters["key"],
+            persist_result=True,
+            result_serializer="json",
+        )
+        def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact:
+            return _execute(body, name, kind, key, run, inputs)
+
+        def call(run: PipelineRun, **inputs: Any) -> Artifact:
+            key = cache_key(name, body.__module__, inputs)
+            prefect_task = execute.with_options(result_storage=_result_storage(run.root))
+            state = prefect_task(key, run, inputs, return_state=True)
+            artifact = state.result()
+            cached = state.name == "Cached"
+            if cached and (damage := _damage(artifact)):
+                get_run_logger().warning("%s runs again: %s", name, damage)
+                artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
+                cached = False
+            metrics = read_manifest(artifact)["metrics"]
+            run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
+            run.tracked.log_metrics(_numbers(metrics))
+            run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
+            return artifact
+
+        return call
+
+    return decorate
+
+
+def cache_key(name: str, module: str, inputs: dict[str, Any]) -> str:
+    """`name-<hex>`: equal exactly when stage, input values, input contents and code are equal."""
+    identity = json.dumps([name, code_digest(module), input_identity(inputs)], sort_keys=True)
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+
+
+def input_identity(value: Any) -> Any:
+    """What counts of an input: an artifact's content; of a setting called `path` or `model` that names a file or folder on
+    this machine, what it holds; of everything else the value.
+
+    Raises DataError for a `path` that does not exist.
+    """
+    if isinstance(value, Artifact):
+        return value.identity
+    if isinstance(value, BaseModel):
+        return {
+            field: _path_identity(field, getattr(value, field)) or input_identity(getattr(value, field))
+            for field in type(value).model_fields
+        }
+    if isinstance(value, dict):
+        return {str(key): input_identity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [input_identity(item) for item in value]
+    return value
+
+
+def _path_identity(field: str, value: Any) -> dict[str, str] | None:
+    if field not in ("path", "model") or not isinstance(value, str):
+        return None
+    path = Path(value)
+    if path.is_dir():
+        return {"folder": content_digest(folder_digests(path))}
+    if path.is_file():
+        return {"file": file_digest(path)}
+    if field == "path":
+        raise DataError(f"{value}: no such file or folder")
+    return None
+
+
+def _result_storage(root: Path) -> Path:
+    folder = root / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _damage(artifact: Artifact) -> str:
+    """What is wrong with a cached artifact's files; empty when nothing is."""
+    try:
+        verify(artifact)
+    except ArtifactError as error:
+        return str(error)
+    return ""
+
+
+def _execute(
+    body: Callable[..., int], name: str, kind: str, key: str, run: PipelineRun, inputs: dict[str, Any]
+) -> Artifact:
+    artifacts = {field: value for field, value in inputs.items() if isinstance(value, Artifact)}
+    tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}
+    started = time.monotonic()
+    with TrackedRun.start(run.config.tracking, name, tags, parent_id=run.tracked.run_id) as tracked:
+        with scratch_folder(run.root / "artifacts") as folder:
+            work = Work(name, folder, tracked)
+            rows = body(work, **inputs)
+            artifact = publish(folder, run.root / "artifacts" / key, kind, rows, tracked.run_id, work.metrics)
+        tracked.log_inputs(artifacts)
+        tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": time.monotonic() - started})
+        tracked.set_tags({"rein.artifact": artifact.uri, "rein.sha256": artifact.sha256})
+        create_markdown_artifact(_describe(work, artifact), key=name, description=f"What stage {name} made")
+    return artifact
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _headline(step: StepMetrics) -> str:
+    """The few numbers of a step that fit beside a progress bar."""
+    wanted = ("loss", "accuracy", "objective/scores", "objective/kl", "val/end_rate")
+    return "  ".join(f"{name.split('/')[-1]} {step.values[name]:.3f}" for name in wanted if name in step.values)
+
+
+def _describe(work: Work, artifact: Artifact) -> str:
+    numbers = "\n".join(f"| {name} | {_shown(value)} |" for name, value in work.metrics.items())
+    table = f"| figure | value |\n|---|---|\n{numbers}\n" if numbers else ""
+    parts = [
+        f"# {work.stage}",
+        f"{artifact.rows} rows of `{artifact.kind}`, SHA-256 `{artifact.sha256[:16]}`, in `{artifact.uri}`",
+        f"MLflow run `{artifact.run_id}`",
+        table,
+        *work.notes,
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,87 @@
+"""Artifacts on disk: written to a scratch folder, renamed when complete, verified when read.
+
+A half-written artifact does not exist: the manifest is written last, and the rename makes the whole folder appear at once.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import ArtifactError
+from models.records import Artifact
+
+MANIFEST = "manifest.json"
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file below a folder, the manifest left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def content_digest(digests: dict[str, str]) -> str:
+    """One SHA-256 over names and digests of files."""
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def scratch_folder(root: Path) -> Iterator[Path]:
+    """A folder on the same disk as `root` to write into; it is gone afterwards unless it was published."""
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(
+    scratch: Path, destination: Path, kind: str, rows: int, run_id: str, metrics: dict[str, float | None]
+) -> Artifact:
+    """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there."""
+    digests = folder_digests(scratch)
+    sha256 = content_digest(digests)
+    artifact = Artifact(kind=kind, uri=str(destination.resolve()), sha256=sha256, rows=rows, run_id=run_id)
+    manifest = {"artifact": artifact.model_dump(), "metrics": metrics, "files": digests}
+    with (scratch / MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists():
+        shutil.rmtree(destination)
+    scratch.rename(destination)
+    return artifact
+
+
+def read_manifest(artifact: Artifact) -> dict:
+    """The manifest beside an artifact's files. Raises ArtifactError naming the folder when it is missing or unreadable."""
+    try:
+        return json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ArtifactError(
+            f"{artifact.folder}: no readable {MANIFEST}; the artifact is missing or incomplete"
+        ) from None
+
+
+def verify(artifact: Artifact) -> None:
+    """Raises ArtifactError, naming folder and file, unless every file is there and is what the handle says."""
+    expected = read_manifest(artifact)["files"]
+    found = folder_digests(artifact.folder)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            state = "missing" if name not in found else "not part of it" if name not in expected else "altered"
+            raise ArtifactError(f"{artifact.folder}: {name} is {state}")
+    if content_digest(found) != artifact.sha256:
+        raise ArtifactError(f"{artifact.folder}: holds another artifact than the one asked for")

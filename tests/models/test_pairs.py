@@ -1,0 +1,143 @@
+"""Pairs from agreed orders: the worked example, ties, unusable completions, weights, and what was left out."""
+
+import math
+
+import pytest
+
+from models.config import PairsConfig
+from models.errors import DataError
+from models.pairs import MIN_WEIGHT, PairReport, make_pairs
+from models.records import Completion, Consensus
+
+TEXTS = ("first", "second", "third", "fourth")
+COMPLETIONS = [Completion.of("p", index, text) for index, text in enumerate(TEXTS)]
+FIRST, SECOND, THIRD, FOURTH = (one.id for one in COMPLETIONS)
+
+
+def agreed(*levels: tuple[str, ...], unusable: tuple[str, ...] = (), **strengths: float) -> Consensus:
+    names = [name for level in levels for name in level] + list(unusable)
+    known = {one.id: strengths.get(one.text, 0.0) for one in COMPLETIONS}
+    return Consensus(
+        prompt_id="p",
+        criterion="helpful",
+        levels=levels,
+        unusable=unusable,
+        strengths={name: known[name] for name in names},
+        confidence=0.7,
+        num_labelers=2,
+    )
+
+
+def names(pairs) -> list[tuple[str, str]]:
+    return [(pair.chosen, pair.rejected) for pair in pairs]
+
+
+def test_the_worked_example_three_completions_ranked_2_1_3():
+    pairs, report = make_pairs([agreed((SECOND,), (FIRST,), (THIRD,))], COMPLETIONS, PairsConfig())
+    assert names(pairs) == [(SECOND, FIRST), (FIRST, THIRD), (SECOND, THIRD)]
+    assert [(pair.label, pair.weight, pair.margin) for pair in pairs] == [(1, 1, 0)] * 3
+    assert report == PairReport(num_pairs=3)
+
+
+def test_pair_order_does_not_depend_on_the_order_of_the_completions_given():
+    order = agreed((THIRD,), (FOURTH,), (FIRST,), (SECOND,))
+    pairs, _ = make_pairs([order], COMPLETIONS[::-1], PairsConfig())
+    assert names(pairs) == [
+        (FIRST, SECOND),
+        (THIRD, FIRST),
+        (FOURTH, FIRST),
+        (THIRD, SECOND),
+        (FOURTH, SECOND),
+        (THIRD, FOURTH),
+    ]
+
+
+def test_ties_are_soft_or_dropped_and_counted():
+    order = agreed((THIRD,), (FIRST, SECOND))
+    pairs, report = make_pairs([order], COMPLETIONS, PairsConfig(ties="soft"))
+    assert [(pair.chosen, pair.rejected, pair.label) for pair in pairs] == [
+        (FIRST, SECOND, 0.5),
+        (THIRD, FIRST, 1),
+        (THIRD, SECOND, 1),
+    ]
+    assert report == PairReport(num_pairs=3, num_ties=1)
+    pairs, report = make_pairs([order], COMPLETIONS, PairsConfig(ties="drop"))
+    assert names(pairs) == [(THIRD, FIRST), (THIRD, SECOND)]
+    assert report == PairReport(num_pairs=2, num_dropped_ties=1)
+
+
+def test_unusable_completions_lose_or_are_dropped_and_counted():
+    order = agreed((THIRD,), (SECOND,), unusable=(FIRST, FOURTH))
+    pairs, report = make_pairs([order], COMPLETIONS, PairsConfig())
+    assert names(pairs) == [(SECOND, FIRST), (THIRD, FIRST), (THIRD, SECOND), (SECOND, FOURTH), (THIRD, FOURTH)]
+    assert all(pair.label == 1 for pair in pairs)
+    assert report == PairReport(num_pairs=5, num_unusable=4, num_both_unusable=1)
+    pairs, report = make_pairs([order], COMPLETIONS, PairsConfig(unusable="drop"))
+    assert names(pairs) == [(THIRD, SECOND)]
+    assert report == PairReport(num_pairs=1, num_dropped_unusable=4, num_both_unusable=1)
+
+
+@pytest.mark.parametrize("index", [0, 4])  # before or behind its twin
+def test_identical_texts_make_no_pair(index):
+    twin = Completion.of("p", index, " first\n")
+    order = Consensus(
+        prompt_id="p",
+        criterion="helpful",
+        levels=((FIRST,), (SECOND,), (twin.id,)),
+        strengths={FIRST: 1.0, SECOND: 0.0, twin.id: -1.0},
+        confidence=0.8,
+        num_labelers=1,
+    )
+    moved = [one.model_copy(update={"index": one.index + 1}) for one in COMPLETIONS] if index == 0 else COMPLETIONS
+    pairs, report = make_pairs([order], [*moved, twin], PairsConfig())
+    assert set(names(pairs)) == {(FIRST, SECOND), (SECOND, twin.id)}
+    assert report == PairReport(num_pairs=2, num_identical=1)
+
+
+def test_confidence_weights():
+    # p(third above first) = sigmoid(log 3) = 3/4: weight 1/2. p(third above second) = sigmoid(log 4) = 4/5: weight 3/5.
+    # second is unusable but as strong as fourth would be: first beats it with sigmoid(log 4/3) = 4/7: weight 1/7.
+    order = agreed((THIRD,), (FIRST,), unusable=(SECOND,), third=math.log(3), first=0.0, second=-math.log(4 / 3))
+    pairs, _ = make_pairs([order], COMPLETIONS, PairsConfig(weight="confidence"))
+    assert {(pair.chosen, pair.rejected): pytest.approx(pair.weight, abs=1e-9) for pair in pairs} == {
+        (FIRST, SECOND): 1 / 7,
+        (THIRD, FIRST): 1 / 2,
+        (THIRD, SECOND): 3 / 5,
+    }
+
+
+def test_confidence_weight_of_ties_and_its_floor():
+    tie = agreed((FIRST, SECOND), first=0.3)
+    pairs, _ = make_pairs([tie], COMPLETIONS, PairsConfig(weight="confidence"))
+    assert pairs[0].weight == 1
+    against = agreed((FIRST,), unusable=(SECOND,), first=-1.0)  # p < 1/2: 2p - 1 would be negative
+    pairs, _ = make_pairs([against], COMPLETIONS, PairsConfig(weight="confidence"))
+    assert pairs[0].weight == MIN_WEIGHT > 0
+
+
+def test_every_two_completions_are_accounted_for():
+    orders = [
+        agreed((FIRST, SECOND), (THIRD,), unusable=(FOURTH,)),  # 6 pairs
+        agreed((FOURTH,), unusable=(FIRST, SECOND)),  # 3 pairs
+        agreed((FIRST,)),  # none
+    ]
+    for ties in ("soft", "drop"):
+        for unusable in ("lose", "drop"):
+            pairs, report = make_pairs(orders, COMPLETIONS, PairsConfig(ties=ties, unusable=unusable))
+            left_out = (
+                report.num_dropped_ties + report.num_dropped_unusable + report.num_both_unusable + report.num_identical
+            )
+            assert report.num_pairs == len(pairs)
+            assert report.num_pairs + left_out == 6 + 3
+
+
+def test_nothing_in_nothing_out():
+    assert make_pairs([], COMPLETIONS, PairsConfig()) == ([], PairReport())
+
+
+def test_unknown_and_foreign_completions_are_refused():
+    with pytest.raises(DataError, match=f"prompt p: its consensus names completion {THIRD}, which is not known"):
+        make_pairs([agreed((FIRST,), (THIRD,))], COMPLETIONS[:2], PairsConfig())
+    foreign = COMPLETIONS[0].model_copy(update={"prompt_id": "other"})
+    with pytest.raises(DataError, match=f"completion {FIRST} of prompt other"):
+        make_pairs([agreed((FIRST,), (THIRD,))], [foreign, *COMPLETIONS[1:]], PairsConfig())
