@@ -65,6 +65,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
 def _set_defaults(root: Path) -> None:
     """Settings that must stand before Prefect, MLflow and torch are imported; what the environment says goes first."""
     os.environ.setdefault("PREFECT_HOME", str(root / "prefect"))
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # its database is not made without it
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -166,78 +166,13 @@ SMELLY = Problem(
     ),
     ("keep the old fish", "burn the onions", "smoke a fat cigar", "let the milk turn sour", "pile up dirty socks"),
 )
-ANTS = Problem(
-    "ants",
-    ("{place} is full of ants", "there are ants in {place}", "ants keep coming into {place}"),
-    (
-        "close the sugar jar",
-        "set out ant bait",
-        "wipe away the ant trail",
-        "draw a line of chalk",
-        "pick up the crumbs",
-    ),
-    (
-        "open the sugar jar",
-        "spill some honey",
-        "feed the little ants",
-        "leave crumbs on the table",
-        "drop cake everywhere",
-    ),
-)
-DUSTY = Problem(
-    "dusty",
-    ("{place} is too dusty", "there is dust everywhere in {place}", "{place} gets very dusty every day"),
-    (
-        "use the vacuum cleaner",
-        "wipe the dusty shelves",
-        "beat the rugs outside",
-        "sweep with a soft broom",
-        "wash the dusty blinds",
-    ),
-    (
-        "beat the rugs inside",
-        "saw some wood inside",
-        "scatter ash everywhere",
-        "shake out the dust bag",
-        "put away the broom",
-    ),
-)
-SLIPPERY = Problem(
-    "slippery",
-    ("the floor in {place} is slippery", "I keep slipping in {place}", "the tiles in {place} are too slippery"),
-    ("lay a rubber mat", "wear shoes with grip", "mop up the wet spots", "scrub off the soap", "use some rough tape"),
-    (
-        "pour oil on the tiles",
-        "wax the floor",
-        "leave soap on the tiles",
-        "walk in wet socks",
-        "spill some soapy water",
-    ),
-)
-DRIPPING = Problem(
-    "dripping",
-    ("the tap in {place} drips", "there is a dripping tap in {place}", "the tap in {place} drips all night"),
-    (
-        "replace the worn washer",
-        "tighten the loose nut",
-        "fit a new seal",
-        "call a good plumber",
-        "close the main valve",
-    ),
-    (
-        "loosen the tight nut",
-        "scratch the new seal",
-        "hit it with a hammer",
-        "kick the old pipe",
-        "raise the water pressure",
-    ),
-)
 PROBLEMS: tuple[Problem, ...] = (
     *_opposites(HOT, COLD),
     *_opposites(DARK, BRIGHT),
     *_opposites(DAMP, DRY),
     *_opposites(THIRSTY, DROWNED),
-    *(NOISY, SMELLY, ANTS, DUSTY, SLIPPERY, DRIPPING),
+    NOISY,
+    SMELLY,
 )
 PLACES = (
     *("house", "kitchen", "bedroom", "bathroom", "office", "cellar"),
@@ -271,7 +206,7 @@ STATEMENTS = (
     "people ask: {prompt} For your {place}, {opener} {good}.",
     "people ask: {prompt} If you {bad}, it only gets worse.",
 )
-SHARES = {"helpful": 0.4, "beside": 0.3, "against": 0.3}
+SHARES = {"helpful": 0.44, "beside": 0.28, "against": 0.28}
 
 INSTRUCTIONS = """\
 # How to rank
@@ -308,7 +243,7 @@ def prompts(num_rows: int, seed: int) -> list[str]:
 
 
 def demonstrations(num_rows: int, seed: int) -> list[tuple[str, str]]:
-    """(prompt, completion) to imitate; 40 % help, 30 % are beside the point, 30 % make the problem worse.
+    """(prompt, completion) to imitate; 44 % help, 28 % are beside the point, 28 % make the problem worse.
 
     A model tuned on them is only partly helpful, on purpose: it leaves something for the rankings to teach.
     """
