@@ -1,6 +1,7 @@
 """From the configured base model to the one that PPO starts from: domain pretraining and fine-tuning, where asked for."""
 
 from models.records import Artifact
+from models.sources import FromFeedback
 from tasks.base_model import start_base
 from tasks.pipeline_run import PipelineRun
 from tasks.pretraining import pretrain
@@ -15,18 +16,23 @@ def open_base(run: PipelineRun) -> Artifact:
 
 
 def adapt_base(run: PipelineRun, base: Artifact, feedback: Artifact | None = None) -> Artifact:
-    """The base after pretraining and SFT; either can be left out."""
+    """The base after pretraining and SFT; either can be left out. Only a stage that reads the feedback is given it."""
     config = run.config
     if config.pretraining:
         base = pretrain(
-            run, config=config.pretraining, base=base, feedback=feedback, compute=config.compute, seed=config.seed
+            run,
+            config=config.pretraining,
+            base=base,
+            feedback=feedback if isinstance(config.pretraining.source, FromFeedback) else None,
+            compute=config.compute,
+            seed=config.seed,
         )
     if config.sft:
         base = fine_tune(
             run,
             config=config.sft,
             base=base,
-            feedback=feedback,
+            feedback=feedback if isinstance(config.sft.source, FromFeedback) else None,
             split=config.split,
             compute=config.compute,
             seed=config.seed,

@@ -6,18 +6,18 @@ from flows.base import adapt_base, open_base
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.records import Artifact
-from tasks.batch import publish_batch
+from tasks.batch import hand_out, publish_batch
 from tasks.completions import generate_completions
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.prompts import sample_prompts
 
 
 @flow(name="collect")
-def collect(config: PipelineConfig) -> Artifact:
-    """Samples prompts, lets the base model complete them, and publishes a batch to rank."""
+def collect(config: PipelineConfig) -> str:
+    """Samples prompts, lets the base model complete them, and hands out a batch to rank; gives back its folder."""
     with open_run(config, "collect") as run:
         _, prompts, completions = collect_completions(run)
-        return publish_batch(run, prompts=prompts, completions=completions)
+        return str(hand_out(run, publish_batch(run, prompts=prompts, completions=completions)))
 
 
 def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]:

@@ -51,7 +51,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     if flow_name == "collect":
         from flows.collect import collect
 
-        _print_batch(collect(config).uri)
+        _print_batch(collect(config))
     elif flow_name == "learn":
         from flows.learn import learn
 
@@ -100,13 +100,15 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
 
 def _print_batch(folder: str) -> None:
     print(f"batch to rank: {folder}")
-    print("Add rankings.jsonl and run `rein learn` with labels.kind=folder and labels.path set to the folder.")
+    print(f"Write rankings.jsonl into it, then run `rein learn` with labels.kind=folder labels.path={folder}")
 
 
 def main() -> None:
     """Runs `rein`; an error that Rein raised on purpose is shown as one message, exit status 1."""
     try:
         app()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except PipelineError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)

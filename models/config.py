@@ -46,6 +46,7 @@ class SplitConfig(Settings):
 class PretrainedBase(Settings):
     """A causal language model to start from."""
 
+    local_fields = ("model",)
     kind: Literal["pretrained"] = "pretrained"
     model: str
     """Name on the Hugging Face hub, or a local folder. `${NAME}` is replaced from the environment."""
@@ -166,6 +167,7 @@ class SimulatedLabels(Settings):
 class FeedbackFolder(Settings):
     """A folder with prompts.jsonl, completions.jsonl (as `collect` publishes them) and rankings.jsonl (what people said)."""
 
+    local_fields = ("path",)
     kind: Literal["folder"] = "folder"
     path: str
     """The folder. `${NAME}` is replaced from the environment."""
@@ -176,6 +178,7 @@ class FeedbackFolder(Settings):
 class AnnotatedFile(Settings):
     """JSONL with one row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks})."""
 
+    local_fields = ("path",)
     kind: Literal["annotated"] = "annotated"
     path: str
     """The file. `${NAME}` is replaced from the environment."""
@@ -400,7 +403,9 @@ class PipelineConfig(Settings):
             if self.longest_completion >= self.base.context_length:
                 raise ValueError("base.context_length must exceed generation.max_new_tokens and ppo.max_new_tokens")
             if self.pretraining and isinstance(self.pretraining.source, FromFeedback):
-                raise ValueError("base.kind scratch trains its tokenizer first and cannot take pretraining.source feedback")
+                raise ValueError(
+                    "base.kind scratch trains its tokenizer first and cannot take pretraining.source feedback"
+                )
             if self.pretraining and self.pretraining.sequence_length > self.base.context_length:
                 raise ValueError("pretraining.sequence_length must not exceed base.context_length")
         return self

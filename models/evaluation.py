@@ -114,7 +114,7 @@ def wilson_interval(share: float, num_trials: int, z: float = 1.959964) -> tuple
     spread = z * z / num_trials
     centre = share + spread / 2
     half = z * math.sqrt(share * (1 - share) / num_trials + spread / (4 * num_trials))
-    return (centre - half) / (1 + spread), (centre + half) / (1 + spread)
+    return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
 
 
 def win_rate(wins: Sequence[float]) -> tuple[float, float, float]:

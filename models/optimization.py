@@ -67,9 +67,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float
 def epoch_batches(num_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
     """Row numbers of one batch after another, for ever: every row once per epoch, newly shuffled each time.
 
-    A batch may reach into the next epoch, so that all have the same size (or all rows, where there are fewer).
+    A batch may reach into the next epoch, so that all have the same size; where there are fewer rows, they repeat in it.
     """
-    batch_size = min(batch_size, num_rows)
     waiting: list[int] = []
     while True:
         while len(waiting) < batch_size:
@@ -88,7 +87,7 @@ def descend(
     """Minimises a loss over `num_rows` rows by AdamW, yielding each step's numbers.
 
     `accumulate(row numbers)` adds the gradient of one batch's loss to the parameters and returns named numbers, `loss` among
-    them; `learning_rate` and `grad_norm` (before clipping) are added here. Raises TrainingError when the loss is not finite.
+    them; `learning_rate` and `grad_norm` (before clipping) are added here. Raises TrainingError when loss or gradient is not finite.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
     num_steps = max(1, round(config.num_epochs * num_rows / config.batch_size))
@@ -96,8 +95,8 @@ def descend(
     batches = epoch_batches(num_rows, config.batch_size, torch.Generator().manual_seed(seed))
     for step in range(num_steps):
         values = accumulate(next(batches))
-        require_finite(step, loss=values["loss"])
         grad_norm = clip_gradients(model.parameters(), config.max_grad_norm)
+        require_finite(step, loss=values["loss"], grad_norm=grad_norm)
         learning_rate = schedule.get_last_lr()[0]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -53,8 +53,8 @@ def train_ppo(
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
-    The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends before the update
-    whose completions exceed it, and the policy is left as it was at the last update within the budget.
+    The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends when a batch's
+    completions exceed it, and the policy that is left is the last one whose completions did not.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
     log-probabilities in two different ways), or when a number is not finite.
@@ -75,10 +75,9 @@ def train_ppo(
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = epoch_batches(len(prompts), config.batch_size, generator)
     leash = Leash(config.kl)
-    within_budget = None
+    within_budget: dict[str, Tensor] = {}
 
-    for update in range(config.num_updates):
-        started = time.perf_counter()
+    def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
         samples = sample_completions(
             policy,
@@ -89,26 +88,29 @@ def train_ppo(
             batch_size=config.batch_size,
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
-        rollout = evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
+        return evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
+
+    for update in range(config.num_updates):
+        started = time.perf_counter()
+        rollout = roll_out()
         numbers = describe_rollout(rollout, leash.coef)
-        kl_nats = numbers["objective/kl"]
+        _require_finite_scores(update, rollout)
         if update == 0:
-            _require_equal_start(kl_nats, rollout, compute)
+            _require_equal_start(numbers["objective/kl"], compute)
         if config.kl_budget_nats is not None:
-            if kl_nats > config.kl_budget_nats and within_budget is not None:
+            if numbers["objective/kl"] > config.kl_budget_nats:
                 policy.load_state_dict(within_budget)
                 return
             within_budget = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}
 
         lessons = learn_from(rollout, leash.coef, config)
         steps = []
-        for rows in _minibatches(len(asked), config, generator):
+        for rows in _minibatches(config, generator):
             step, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
             if update == 0 and not steps:
                 _require_ratio_one(ratio_error, compute)
-            require_finite(update, policy_loss=step["loss/policy_avg"], value_loss=step["loss/value_avg"])
-            for model in (policy, value_model):
-                clip_gradients(model.parameters(), config.max_grad_norm)
+            norms = [clip_gradients(model.parameters(), config.max_grad_norm) for model in (policy, value_model)]
+            require_finite(update, policy_gradient=norms[0], value_gradient=norms[1])
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             steps.append(step)
@@ -118,11 +120,16 @@ def train_ppo(
         numbers["val/explained_variance"] = explained_variance(rollout.values, lessons.returns, mask).item()
         numbers["val/mean_return"] = masked_mean(lessons.returns, mask).item()
         numbers["lr"] = schedule.get_last_lr()[0]
-        numbers["episode"] = (update + 1) * len(asked)
+        numbers["episode"] = (update + 1) * config.batch_size
         numbers["tokens_per_second"] = int(mask.sum()) / (time.perf_counter() - started)
         schedule.step()
-        leash.update(kl_nats, len(asked))
+        leash.update(numbers["objective/kl"], config.batch_size)
         yield StepMetrics(step=update, num_steps=config.num_updates, values=numbers)
+
+    if config.kl_budget_nats is None:
+        return
+    if describe_rollout(roll_out(), leash.coef)["objective/kl"] > config.kl_budget_nats:
+        policy.load_state_dict(within_budget)
 
 
 def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:
@@ -161,7 +168,11 @@ def learn_minibatch(
         with autocast(compute):
             logprobs, _ = completion_logprobs(policy, batch, rollout.num_completion_tokens, config.temperature)
             values = value_model(batch, rollout.num_completion_tokens)
-        old_logprobs, old_values = rollout.logprobs[part], rollout.values[part]
+        # before the ratio, not after: padding that overflows in exp would give 0 * inf = nan in the gradient
+        logprobs, old_logprobs, values, old_values = (
+            tokens.masked_fill(~mask, 0.0)
+            for tokens in (logprobs, rollout.logprobs[part], values, rollout.values[part])
+        )
         policy_losses = policy_loss(logprobs, old_logprobs, lessons.advantages[part], config.clip)
         value_losses = value_loss(values, old_values, lessons.returns[part], config.value_clip)
         loss = policy_losses + config.value_coef * value_losses
@@ -183,11 +194,11 @@ def learn_minibatch(
     return dict(totals), worst_ratio_error
 
 
-def _minibatches(num_rows: int, config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:
-    size = -(-num_rows // config.num_minibatches)
+def _minibatches(config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:
+    size = config.batch_size // config.num_minibatches
     for _ in range(config.num_epochs):
-        order = torch.randperm(num_rows, generator=generator).tolist()
-        for start in range(0, num_rows, size):
+        order = torch.randperm(config.batch_size, generator=generator).tolist()
+        for start in range(0, config.batch_size, size):
             yield order[start : start + size]
 
 
@@ -197,15 +208,20 @@ def _tolerance(compute: Compute) -> float:
         return 0.1 if torch.is_autocast_enabled(pick_device(compute).type) else 1e-3
 
 
-def _require_equal_start(kl_nats: float, rollout: Rollout, compute: Compute) -> None:
+def _require_finite_scores(update: int, rollout: Rollout) -> None:
+    if not torch.isfinite(rollout.scores).all():
+        raise TrainingError(
+            f"update {update}: the reward model gives a score that is not finite; train it again with a lower "
+            "reward.learning_rate, or compute.precision float32"
+        )
+
+
+def _require_equal_start(kl_nats: float, compute: Compute) -> None:
     """Policy and reference are the same network before the first update: any KL between them is a defect."""
-    tolerance = _tolerance(compute)
-    if not abs(kl_nats) <= tolerance:
+    if not abs(kl_nats) <= _tolerance(compute):
         raise TrainingError(
             f"KL before the first update is {kl_nats:.4g} nats instead of 0: the reference is not the policy"
         )
-    if not torch.isfinite(rollout.scores).all():
-        raise TrainingError("the reward model gives a score that is not finite")
 
 
 def _require_ratio_one(ratio_error: float, compute: Compute) -> None:

@@ -43,7 +43,7 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig
     except ValidationError as error:
         lines = []
         for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"]) or "(whole config)"
+            key = _key_of(item["loc"], tree) or "(whole config)"
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
                 message = "no such key (see `rein fields` for all of them)"
@@ -51,6 +51,17 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig
                 message = "say which `kind` it is (see `rein fields`)"
             lines.append(f"  {key}: {message}")
         raise ConfigError(f"{source} does not fit:\n" + "\n".join(lines)) from None
+
+
+def _key_of(location: tuple[str | int, ...], tree: Any) -> str:
+    """The dotted key of a complaint. pydantic puts the `kind` of a variant between the keys; it is no key, and is left out."""
+    parts = []
+    for place, part in enumerate(location):
+        is_inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
+        if is_inside or place == len(location) - 1:
+            parts.append(str(part))
+            tree = tree[part] if is_inside else None
+    return ".".join(parts)
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:

@@ -1,6 +1,6 @@
 """Where text, demonstrations and prompts come from: the settings that name a source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    local_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""
+
 
 class Household(Settings):
     """The project's own tiny world of household problems, written by its own code (labeling/household.py)."""
@@ -26,6 +29,7 @@ class Household(Settings):
 class TextFile(Settings):
     """One column of a JSONL, CSV, Parquet or plain text file."""
 
+    local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
     """The file; its ending (.jsonl, .csv, .parquet, .txt) says the format. `${NAME}` is replaced from the environment."""
@@ -36,6 +40,7 @@ class TextFile(Settings):
 class TextHub(Settings):
     """One column of a dataset on the Hugging Face hub (or of a local dataset folder)."""
 
+    local_fields = ("name",)
     kind: Literal["hub"] = "hub"
     name: str
     """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""
@@ -50,6 +55,7 @@ class TextHub(Settings):
 class DemonstrationFile(Settings):
     """Two columns, prompt and completion, of a JSONL, CSV or Parquet file."""
 
+    local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
     """The file; its ending (.jsonl, .csv, .parquet) says the format. `${NAME}` is replaced from the environment."""
@@ -62,6 +68,7 @@ class DemonstrationFile(Settings):
 class DemonstrationHub(Settings):
     """Two columns, prompt and completion, of a dataset on the Hugging Face hub."""
 
+    local_fields = ("name",)
     kind: Literal["hub"] = "hub"
     name: str
     """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""

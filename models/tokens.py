@@ -40,7 +40,12 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt in the tokenizer's chat template, up to where the completion begins."""
+    """Token ids of a prompt in the tokenizer's chat template, up to where the completion begins.
+
+    Raises DataError when the text holds one of the tokenizer's special tokens: it would end or pad the prompt from inside.
+    """
+    if special := [token for token in tokenizer.all_special_tokens if token in text]:
+        raise DataError(f"a prompt holds the special token {special[0]!r}: {text[:80]!r}")
     rendered = tokenizer.apply_chat_template(
         [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
     )
@@ -50,9 +55,10 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str, ended: bool) -> list[int]:
     """Token ids of a completion; with the end-of-sequence token when it `ended` by itself.
 
-    Encoded apart from its prompt, so that the same text gives the same tokens in every stage.
+    Encoded apart from its prompt, so that the same text gives the same tokens in every stage. A special token's name in the
+    text stays text: nothing that a completion says can end it.
     """
-    tokens = tokenizer(text, add_special_tokens=False).input_ids
+    tokens = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
     return [*tokens, tokenizer.eos_token_id] if ended else tokens
 
 

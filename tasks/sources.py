@@ -94,7 +94,7 @@ def _file_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     try:
         table = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
-    except datasets.exceptions.DatasetGenerationError as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"{path}: cannot be read: {error.__cause__ or error}") from None
     yield from enumerate(table, start=1)
 

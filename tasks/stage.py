@@ -20,11 +20,11 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from pydantic import BaseModel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.errors import ArtifactError, DataError
+from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics
+from models.sources import Settings
 from tasks.code_digest import code_digest
 from tasks.pipeline_run import PipelineRun, StageOutcome
 from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
@@ -109,16 +109,15 @@ def cache_key(name: str, module: str, inputs: dict[str, Any]) -> str:
 
 
 def input_identity(value: Any) -> Any:
-    """What counts of an input: an artifact's content; of a setting called `path` or `model` that names a file or folder on
-    this machine, what it holds; of everything else the value.
-
-    Raises DataError for a `path` that does not exist.
-    """
+    """What counts of an input: an artifact's content; of a setting that names a file or folder on this machine, what that
+    holds; of everything else the value."""
     if isinstance(value, Artifact):
         return value.identity
-    if isinstance(value, BaseModel):
+    if isinstance(value, Settings):
         return {
-            field: _path_identity(field, getattr(value, field)) or input_identity(getattr(value, field))
+            field: _local_identity(getattr(value, field))
+            if field in value.local_fields
+            else input_identity(getattr(value, field))
             for field in type(value).model_fields
         }
     if isinstance(value, dict):
@@ -128,17 +127,12 @@ def input_identity(value: Any) -> Any:
     return value
 
 
-def _path_identity(field: str, value: Any) -> dict[str, str] | None:
-    if field not in ("path", "model") or not isinstance(value, str):
-        return None
-    path = Path(value)
+def _local_identity(name: str) -> str | dict[str, str]:
+    """The content of the file or folder of this name; the name itself when there is none (a hub name, say)."""
+    path = Path(name)
     if path.is_dir():
         return {"folder": content_digest(folder_digests(path))}
-    if path.is_file():
-        return {"file": file_digest(path)}
-    if field == "path":
-        raise DataError(f"{value}: no such file or folder")
-    return None
+    return {"file": file_digest(path)} if path.is_file() else name
 
 
 def _result_storage(root: Path) -> Path:

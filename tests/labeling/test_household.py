@@ -12,7 +12,7 @@ from labeling.household import PLACES, PROBLEMS
 from models.errors import DataError
 
 HOT_HOUSE = "My house is too hot."
-NUM_PROMPTS = 14 * 3 * 3 * 12 * 5
+NUM_PROMPTS = 10 * 3 * 3 * 12 * 5
 """Problems x clauses x owners x places x questions."""
 
 
@@ -38,15 +38,18 @@ GRADED = [
     ("Try to switch on the fan, drink cold water and turn down the heater.", 2.5),
     ("Switch on the fan, drink cold water, wear a thin shirt, turn down the heater.", 2.0),
     # beside the point: -1, the place does not help, two actions: still -1, three: -1.5
-    ("I would fit a new seal. That should help soon.", -1.0),
-    ("For your house, I would fit a new seal.", -1.0),
-    ("I would fit a new seal and add a bright lamp.", -1.0),
-    ("I would fit a new seal and add a bright lamp, and then boil some water.", -1.5),
+    ("I would wash the smelly bin. That should help soon.", -1.0),
+    ("For your house, I would wash the smelly bin.", -1.0),
+    ("I would wash the smelly bin and add a bright lamp.", -1.0),
+    ("I would wash the smelly bin and add a bright lamp, and then boil some water.", -1.5),
     # many things beside the point stay above anything against: -1 - 4 * .5 = -3, held at -2.5
-    ("Fit a new seal, add a bright lamp, boil some water, wax the floor, run the air dryer, use a weaker bulb.", -2.5),
+    (
+        "Wash the smelly bin, add a bright lamp, boil some water, turn the radio down, run the air dryer, use a weaker bulb.",
+        -2.5,
+    ),
     # helpful and beside: 2 - 1, with the place 2 - 1 + .5
-    ("Try to switch on the fan and fit a new seal.", 1.0),
-    ("For your house, try to switch on the fan and fit a new seal.", 1.5),
+    ("Try to switch on the fan and wash the smelly bin.", 1.0),
+    ("For your house, try to switch on the fan and wash the smelly bin.", 1.5),
     # against: -3, place or not, helpful or not; three actions: -3.5
     ("It helps to turn up the heater. Your house will thank you.", -3.0),
     ("Try to switch on the fan and turn up the heater.", -3.0),
@@ -88,11 +91,11 @@ def test_unusable(completion: str) -> None:
 
 def test_actions_are_read_whole() -> None:
     """One word apart, and the opposite in meaning."""
-    smelly, ants = "The kitchen smells bad.", "My kitchen is full of ants."
+    smelly, noisy = "The kitchen smells bad.", "My kitchen is too noisy."
     assert household.helpfulness(smelly, "Throw away the old fish.") == 2.0
     assert household.helpfulness(smelly, "Keep the old fish.") == -3.0
-    assert household.helpfulness(ants, "Close the sugar jar.") == 2.0
-    assert household.helpfulness(ants, "Open the sugar jar.") == -3.0
+    assert household.helpfulness(noisy, "Turn the radio down.") == 2.0
+    assert household.helpfulness(noisy, "Turn the radio up.") == -3.0
     # windows: opening them is for a hot house, closing them for a cold one
     assert household.helpfulness("My house is too cold.", "Open the windows at night.") == -3.0
     assert household.helpfulness("My house is too cold.", "Close the drafty windows.") == 2.0
@@ -115,9 +118,9 @@ def test_a_foreign_prompt_is_an_error(prompt: str) -> None:
     [
         ("You could switch on the fan.", True),
         ("Try to switch on the fan, drink cold water and turn down the heater.", True),
-        ("Try to switch on the fan and fit a new seal.", False),
+        ("Try to switch on the fan and wash the smelly bin.", False),
         ("Try to switch on the fan and turn up the heater.", False),
-        ("I would fit a new seal.", False),
+        ("I would wash the smelly bin.", False),
         ("I would turn up the heater.", False),
     ],
 )
@@ -184,12 +187,12 @@ def test_actions_do_not_contain_one_another_or_a_place() -> None:
 
 def test_prompts_are_different_and_limited() -> None:
     everything = household.prompts(NUM_PROMPTS, seed=0)
-    assert len(set(everything)) == NUM_PROMPTS == 7560
+    assert len(set(everything)) == NUM_PROMPTS == 5400
     assert HOT_HOUSE in everything
     assert "The bedroom gets very hot in the afternoon, what can I do?" in everything
     # still different for the rule, which reads neither case nor punctuation
     assert len({" ".join(words(prompt)) for prompt in everything}) == NUM_PROMPTS
-    with pytest.raises(DataError, match="7561 household prompts asked for, but only 7560"):
+    with pytest.raises(DataError, match="5401 household prompts asked for, but only 5400"):
         household.prompts(NUM_PROMPTS + 1, seed=0)
 
 
@@ -222,7 +225,7 @@ def test_demonstrations_are_partly_helpful() -> None:
         "against": sum(value == -3 for value in values),
     }
     assert sum(counts.values()) == num_rows
-    for sort, share in {"helpful": 0.4, "beside": 0.3, "against": 0.3}.items():
+    for sort, share in {"helpful": 0.44, "beside": 0.28, "against": 0.28}.items():
         # three standard deviations of the binomial count
         assert abs(counts[sort] - share * num_rows) < 3 * math.sqrt(num_rows * share * (1 - share)), sort
 
@@ -230,7 +233,7 @@ def test_demonstrations_are_partly_helpful() -> None:
 def test_is_helpful_agrees_with_the_mix() -> None:
     rows = household.demonstrations(4000, seed=6)
     num_helpful = sum(household.is_helpful(*row) for row in rows)
-    assert abs(num_helpful - 1600) < 3 * math.sqrt(4000 * 0.4 * 0.6)
+    assert abs(num_helpful - 1760) < 3 * math.sqrt(4000 * 0.44 * 0.56)
 
 
 def test_demonstrated_completions_are_well_formed() -> None:

@@ -1,0 +1,52 @@
+"""What the tests of PPO share: prompts, a scorer with something to learn, a small config, and a rollout."""
+
+import torch
+from torch import nn
+
+from models.config import MissingEnd, PPOConfig
+from models.rollouts import Rollout, evaluate_samples
+from models.sampling import Sample, sample_completions
+
+PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
+END = 2
+
+
+def share_of_letters(prompts, completions) -> torch.Tensor:
+    """A scorer with something to learn: the share of characters that are small letters, from -1 to 1."""
+    return torch.tensor([2 * sum("a" <= c <= "z" for c in text) / max(1, len(text)) - 1 for text in completions])
+
+
+def config_of(**changes) -> PPOConfig:
+    settings = {
+        "num_updates": 2,
+        "batch_size": 8,
+        "microbatch_size": 8,
+        "num_epochs": 2,
+        "num_minibatches": 2,
+        "learning_rate": 1e-3,
+        "value_learning_rate": 1e-3,
+        "max_new_tokens": 6,
+        "missing_end": MissingEnd(kind="penalty", score=0.0),
+        "temperature": 0.8,
+    }
+    return PPOConfig(**settings | changes)
+
+
+def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) -> Rollout:
+    config = config_of(**changes)
+    samples = sample_completions(
+        policy, tokenizer, PROMPTS, max_new_tokens=6, temperature=config.temperature, batch_size=8, seed=1
+    )
+    samples[0] = Sample([40, END], "x", ended=True)  # completions of unequal length
+    samples[5] = Sample([50, 60, 70, END], "y", ended=True)
+    return evaluate_samples(
+        policy, reference, value_model, tokenizer, share_of_letters, PROMPTS, samples, config, compute
+    )

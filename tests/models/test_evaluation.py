@@ -1,0 +1,212 @@
+"""Accuracy, calibration, intervals and win rates against values worked out by hand, and matches between two models."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from models.evaluation import (
+    CalibrationBand,
+    calibration,
+    evaluate_reward,
+    pair_accuracy,
+    prompt_outcome,
+    strict_preferences,
+    wilson_interval,
+    win_rate,
+)
+from models.policy_evaluation import completion_kl, play_matches
+from models.records import Pair, Ranking
+from models.sampling import Sample, sample_completions
+from models.tokens import encode_prompt
+from tests.tolerances import close
+
+
+def logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+# intervals and outcomes
+
+
+@pytest.mark.parametrize(
+    ("wins", "trials", "low", "high"),
+    [
+        (8, 10, 0.4902, 0.9433),  # published, e.g. Brown, Cai and DasGupta 2001
+        (5, 10, 0.2366, 0.7634),
+        (0, 10, 0.0, 0.2775),  # z² / (n + z²) = 3.8415 / 13.8415
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_wilson_interval(wins, trials, low, high):
+    assert close(wilson_interval(wins / trials, trials), (low, high), tolerance=5e-5)
+
+
+@pytest.mark.parametrize(("share", "trials"), [(0.625, 4), (0.5, 200), (0.01, 1000)])
+def test_wilson_bounds_are_the_shares_at_which_the_observation_is_just_not_surprising(share, trials):
+    for bound in wilson_interval(share, trials):  # (share - p)² = z² p (1 - p) / n
+        assert close((share - bound) ** 2, 1.959964**2 * bound * (1 - bound) / trials, tolerance=1e-9)
+
+
+def test_win_rate_is_the_mean_outcome_with_its_interval():
+    mean, low, high = win_rate([1.0] * 7 + [0.5, 0.5, 0.0])
+    assert close(mean, 0.8)
+    assert close((low, high), (0.4902, 0.9433), tolerance=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("policy", "base", "expected"),
+    [
+        ([2.0, 0.0], [1.0, 0.0], 0.625),  # 2>1, 2>0, 0<1, 0=0: (1 + 1 + 0 + .5) / 4
+        ([1.0], [0.0], 1.0),
+        ([0.0], [1.0], 0.0),
+        ([3.0, 3.0], [3.0], 0.5),
+    ],
+)
+def test_prompt_outcome(policy, base, expected):
+    assert prompt_outcome(policy, base) == expected
+
+
+# accuracy and preferences
+
+
+def test_pair_accuracy():
+    logits = {"a": 2.0, "b": 1.0, "c": 1.0}
+    assert pair_accuracy(logits, [("a", "b"), ("b", "c"), ("c", "a")]) == 0.5  # right, equal, wrong
+    assert pair_accuracy(logits, [("a", "b"), ("a", "c"), ("b", "c")]) == 2.5 / 3
+    assert math.isnan(pair_accuracy(logits, []))
+
+
+def test_strict_preferences_leave_out_ties_and_equal_texts():
+    ranking = Ranking.of("p", "ann", "help", levels=[["b"], ["a", "d"], ["c"]], unusable=["e", "f"])
+    texts = {"a": "alpha", "b": "beta", "c": " beta ", "d": "delta", "e": "epsilon", "f": "phi"}
+    assert set(strict_preferences(ranking, texts)) == {
+        *{("b", "a"), ("b", "d"), ("b", "e"), ("b", "f")},  # not (b, c): the same text
+        *{("a", "c"), ("a", "e"), ("a", "f"), ("d", "c"), ("d", "e"), ("d", "f")},  # not (a, d): tied
+        *{("c", "e"), ("c", "f")},  # not (e, f): both unusable
+    }
+
+
+# calibration
+
+
+def test_calibration_bands():
+    logits = {
+        **{"zero": 0.0, "same": 0.0},
+        **{"p75": logit(0.75), "p72": logit(0.72), "p95": logit(0.95), "sure": 1000.0},
+    }
+    pairs = [("p75", "zero"), ("zero", "p72"), ("p95", "zero"), ("sure", "zero"), ("zero", "same")]
+    low, middle, high = calibration(logits, pairs)
+    assert (low.num_pairs, middle.num_pairs, high.num_pairs) == (1, 2, 2)
+    # equal logits: one half, half right; .75 right and .72 wrong; .95 and 1 right
+    for band, expected in zip(
+        (low, middle, high),
+        [(0.5, 0.6, 0.5, 0.5), (0.7, 0.8, 0.735, 0.5), (0.9, 1.0, 0.975, 1.0)],
+        strict=True,
+    ):
+        assert close((band.lowest, band.highest, band.mean_probability, band.accuracy), expected, tolerance=1e-9)
+
+
+def test_more_bands_are_narrower():
+    (band,) = calibration({"a": logit(0.93), "b": 0.0}, [("b", "a")], num_bands=10)
+    assert close(
+        (band.lowest, band.highest, band.mean_probability, band.accuracy), (0.9, 0.95, 0.93, 0.0), tolerance=1e-9
+    )
+
+
+def test_evaluate_reward():
+    logits = {"a": logit(0.75), "b": 0.0, "c": logit(0.95), "d": 0.0}
+    texts = {"a": "alpha", "b": "beta", "c": "gamma", "d": "delta"}
+    pairs = [
+        Pair(prompt_id="p", chosen="a", rejected="b"),  # right at .75
+        Pair(prompt_id="p", chosen="b", rejected="c"),  # wrong at .95
+        Pair(prompt_id="p", chosen="c", rejected="d"),  # right at .95
+        Pair(prompt_id="p", chosen="b", rejected="d", label=0.5),  # a tie: left out
+    ]
+    rankings = [
+        Ranking.of("p", "zoe", "help", levels=[["a"], ["b"]]),  # right
+        Ranking.of("p", "ann", "help", levels=[["b"], ["a"], ["c"]]),  # (b, a) wrong, (b, c) wrong, (a, c) wrong
+        Ranking.of("q", "ann", "help", levels=[["c"], ["d"]]),  # right
+        Ranking.of("p", "bob", "help", levels=[["a", "b"]]),  # says nothing strict
+    ]
+    report = evaluate_reward(logits, pairs, rankings, texts)
+    assert close(report.accuracy, 2 / 3) and report.num_pairs == 3
+    assert close(report.labeler_accuracy, 2 / 5)  # zoe 1 of 1, ann 1 of 4
+    assert report.accuracy_by_labeler == {"ann": 0.25, "zoe": 1.0}
+    assert [type(band) for band in report.bands] == [CalibrationBand] * 2
+    # bands .7-.8: 1 pair, |1 - .75| = .25; .9-1: 2 pairs, |.5 - .95| = .45; (1 * .25 + 2 * .45) / 3
+    assert close(report.calibration_error, 1.15 / 3)
+
+
+def test_a_report_without_pairs():
+    report = evaluate_reward({}, [], [], {})
+    assert math.isnan(report.accuracy) and math.isnan(report.labeler_accuracy)
+    assert (report.num_pairs, report.calibration_error, report.bands, report.accuracy_by_labeler) == (0, 0, (), {})
+
+
+# base against policy
+
+PROMPTS = ["my sink is leaking, what can I do?", "the lamp"]
+
+
+def count_letters(prompts, completions) -> torch.Tensor:
+    return torch.tensor([float(len(text)) for text in completions])
+
+
+@pytest.fixture
+def other_policy(policy):
+    other = copy.deepcopy(policy)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return other
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_completion_kl_equals_a_computation_without_batches(policy, other_policy, tokenizer, temperature):
+    prompts = PROMPTS * 3
+    samples = sample_completions(
+        policy, tokenizer, prompts, max_new_tokens=6, temperature=temperature, batch_size=8, seed=0
+    )
+    samples[1] = Sample([40, 2], "x", ended=True)  # lengths differ
+    for batch_size in (1, 4, 64):
+        kl = completion_kl(policy, other_policy, tokenizer, prompts, samples, temperature, batch_size)
+        for prompt, sample, nats in zip(prompts, samples, kl, strict=True):
+            start = encode_prompt(tokenizer, prompt)
+            ids = torch.tensor([start + sample.tokens])
+            expected = 0.0
+            for model, sign in ((policy, 1), (other_policy, -1)):
+                with torch.no_grad():
+                    log_p = torch.log_softmax(model(ids).logits[0].double() / temperature, dim=-1)
+                own = [log_p[len(start) + place - 1, token].item() for place, token in enumerate(sample.tokens)]
+                expected += sign * sum(own)
+            assert close(nats, expected, tolerance=2e-5)
+
+
+def play(base, policy, tokenizer, **changes):
+    settings = {"num_samples": 3, "max_new_tokens": 5, "temperature": 1.0, "seed": 0}
+    return play_matches(base, policy, tokenizer, count_letters, PROMPTS, **settings | changes)
+
+
+def test_matches_stand_by_prompt_and_hold_what_each_model_wrote(policy, other_policy, tokenizer):
+    matches = play(policy, other_policy, tokenizer)
+    assert [match.prompt for match in matches] == [PROMPTS[0]] * 3 + [PROMPTS[1]] * 3
+    asked = [match.prompt for match in matches]
+    for model, side in ((policy, "base"), (other_policy, "policy")):
+        drawn = sample_completions(model, tokenizer, asked, max_new_tokens=5, temperature=1.0, batch_size=128, seed=0)
+        assert [getattr(match, f"{side}_completion") for match in matches] == [sample.text for sample in drawn]
+        assert [getattr(match, f"{side}_ended") for match in matches] == [sample.ended for sample in drawn]
+        assert [getattr(match, f"{side}_score") for match in matches] == [len(sample.text) for sample in drawn]
+        if side == "policy":
+            expected = completion_kl(other_policy, policy, tokenizer, asked, drawn, temperature=1.0)
+            assert close([match.kl_nats for match in matches], expected)
+    assert sum(match.kl_nats for match in matches) > 0
+
+
+def test_a_model_against_itself_is_a_draw(policy, tokenizer):
+    for match in play(policy, copy.deepcopy(policy), tokenizer):
+        assert match.base_completion == match.policy_completion
+        assert match.base_score == match.policy_score
+        assert match.kl_nats == 0

@@ -1,0 +1,40 @@
+"""The KL coefficient: fixed, and steered towards a target."""
+
+import pytest
+
+from models.config import AdaptiveKL, FixedKL
+from models.leash import Leash
+from tests.tolerances import close
+
+
+@pytest.mark.parametrize("kl_nats", [0.0, 6.0, 1000.0])
+def test_a_fixed_coefficient_stays(kl_nats):
+    leash = Leash(FixedKL(coef=0.05))
+    leash.update(kl_nats, num_rollouts=64)
+    assert leash.coef == 0.05
+
+
+@pytest.mark.parametrize(
+    ("kl_nats", "expected"),
+    [
+        (6.0, 0.05),  # on target
+        (6.6, 0.0505),  # e = 0.1: 0.05 * (1 + 0.1 * 10 / 100)
+        (5.4, 0.0495),  # e = -0.1
+        (7.2, 0.051),  # e = 0.2
+        (600.0, 0.051),  # e clipped to 0.2
+        (0.0, 0.049),  # e = -1 clipped to -0.2
+        (-3.0, 0.049),  # an estimate may be negative
+    ],
+)
+def test_an_adaptive_coefficient_moves_towards_the_target(kl_nats, expected):
+    leash = Leash(AdaptiveKL(coef=0.05, target_nats=6.0, horizon=100.0))
+    leash.update(kl_nats, num_rollouts=10)
+    assert close(leash.coef, expected, tolerance=1e-12)
+
+
+def test_updates_multiply():
+    leash = Leash(AdaptiveKL(coef=0.5, target_nats=2.0, horizon=40.0))
+    leash.update(9.0, num_rollouts=20)  # 0.5 * 1.1
+    leash.update(9.0, num_rollouts=20)  # * 1.1
+    leash.update(0.0, num_rollouts=40)  # * 0.8
+    assert close(leash.coef, 0.484, tolerance=1e-12)

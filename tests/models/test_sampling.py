@@ -1,0 +1,199 @@
+"""The decode loop: repeatable, limited in length, blind to a prompt's neighbours, and drawn from the right probabilities."""
+
+import pytest
+import torch
+
+from models import sampling
+from models.config import GenerationConfig
+from models.errors import DataError
+from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
+from models.tokens import completion_logprobs, encode_prompt, pad_prompts_and_completions
+from tests.tolerances import close
+
+PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?"]
+END = 2
+
+
+def sample(policy, tokenizer, prompts=PROMPTS, **changes) -> list[Sample]:
+    settings = {"max_new_tokens": 8, "temperature": 1.0, "batch_size": 16, "seed": 0}
+    return sample_completions(policy, tokenizer, prompts, **settings | changes)
+
+
+def script(monkeypatch, steps: list[list[int]]) -> list[torch.Tensor]:
+    """Fixes which token each row draws at each step; returns the list that will hold the logits seen at each step."""
+    seen, planned = [], iter(steps)
+
+    def draw(logits, top_p, generator):
+        seen.append(logits)
+        return torch.tensor(next(planned))
+
+    monkeypatch.setattr(sampling, "_draw", draw)
+    return seen
+
+
+def test_the_seed_decides_the_samples(policy, tokenizer):
+    assert sample(policy, tokenizer, seed=3) == sample(policy, tokenizer, seed=3)
+    assert sample(policy, tokenizer, seed=3) != sample(policy, tokenizer, seed=4)
+
+
+def test_repeated_prompts_get_completions_of_their_own(policy, tokenizer):
+    texts = [one.text for one in sample(policy, tokenizer, ["the lamp"] * 6)]
+    assert len(set(texts)) > 3
+
+
+def test_each_row_stops_after_its_end_token_or_at_the_limit(policy, tokenizer, monkeypatch):
+    # the third row ends at once, the first at the second step, the fourth with the last token it may have
+    script(monkeypatch, [[20, 30, END, 60], [END, 40, 99, 70], [98, 50, END, END]])
+    rows = sample(policy, tokenizer, [*PROMPTS, "the nut"], max_new_tokens=3)
+    assert [row.tokens for row in rows] == [[20, END], [30, 40, 50], [END], [60, 70, END]]
+    assert [row.ended for row in rows] == [True, False, True, True]
+    texts = [tokenizer.decode(tokens).strip() for tokens in ([20], [30, 40, 50], [], [60, 70])]
+    assert [row.text for row in rows] == texts
+
+
+def test_sampling_stops_early_when_all_rows_have_ended(policy, tokenizer, monkeypatch):
+    seen = script(monkeypatch, [[20, 30, END], [END, END, 77]])
+    sample(policy, tokenizer, max_new_tokens=50)
+    assert len(seen) == 2
+
+
+def test_max_new_tokens_is_respected(policy, tokenizer):
+    for limit in (1, 5):
+        rows = sample(policy, tokenizer, PROMPTS * 10, max_new_tokens=limit)
+        assert max(len(row.tokens) for row in rows) == limit
+        assert all(row.ended == (row.tokens[-1] == END) for row in rows)
+        assert all(END not in row.tokens[:-1] for row in rows)
+
+
+def test_one_more_prompt_token_than_the_context_leaves_is_an_error(policy, tokenizer):
+    lengths = [len(encode_prompt(tokenizer, prompt)) for prompt in PROMPTS]
+    assert max(lengths) == lengths[2]
+    room = 96 - lengths[2]
+    assert all(len(row.tokens) <= room for row in sample(policy, tokenizer, max_new_tokens=room))
+    with pytest.raises(DataError, match=rf"1 prompts are longer .* max_new_tokens={room + 1}.*what is wrong"):
+        sample(policy, tokenizer, max_new_tokens=room + 1)
+
+
+@pytest.mark.parametrize(
+    ("top_p", "support"),
+    [(1.0, {0, 1, 2, 3}), (0.95, {0, 1, 2, 3}), (0.85, {1, 2, 3}), (0.75, {1, 3}), (0.4, {3}), (0.01, {3})],
+)
+def test_top_p_keeps_the_smallest_set_that_holds_the_probability(top_p, support):
+    # 0.5 (token 3), + 0.3 (token 1) = 0.8, + 0.125 (token 2) = 0.925, + 0.075 (token 0) = 1
+    logits = torch.tensor([0.075, 0.3, 0.125, 0.5]).log().expand(4000, 4)
+    drawn = sampling._draw(logits, top_p, torch.Generator().manual_seed(0))
+    assert set(drawn.tolist()) == support
+
+
+def test_top_p_works_on_each_row_by_itself():
+    probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
+    drawn = [sampling._draw(probabilities.log(), 0.5, torch.Generator().manual_seed(seed)) for seed in range(50)]
+    assert {tuple(row.tolist()) for row in drawn} == {(0, 2)}
+
+
+@pytest.mark.parametrize(("top_p", "expected"), [(1.0, [0.5, 0.3, 0.2]), (0.7, [0.625, 0.375, 0.0])])
+def test_tokens_are_drawn_by_their_probability(top_p, expected):
+    # top_p 0.7 keeps the first two: 0.5 / 0.8 and 0.3 / 0.8
+    logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(40000, 3)
+    drawn = sampling._draw(logits, top_p, torch.Generator().manual_seed(0))
+    shares = torch.bincount(drawn, minlength=3) / 40000
+    assert close(shares, expected, tolerance=0.01)  # four standard deviations: 4 sqrt(0.25 / 40000) = 0.01
+
+
+def test_a_low_temperature_takes_the_likeliest_token(policy, tokenizer):
+    tokens = sample(policy, tokenizer, PROMPTS[:1], temperature=1e-4, max_new_tokens=1)[0].tokens
+    with torch.no_grad():
+        logits = policy(torch.tensor([encode_prompt(tokenizer, PROMPTS[0])])).logits[0, -1]
+    assert tokens == [int(logits.argmax())]
+
+
+def test_neighbours_change_no_greedy_completion(any_policy, tokenizer):
+    alone = [sample(any_policy, tokenizer, [prompt], temperature=1e-4)[0] for prompt in PROMPTS]
+    assert sample(any_policy, tokenizer, PROMPTS, temperature=1e-4) == alone
+    assert sample(any_policy, tokenizer, PROMPTS[::-1], temperature=1e-4) == alone[::-1]
+    assert sample(any_policy, tokenizer, PROMPTS, temperature=1e-4, batch_size=2) == alone
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_every_step_draws_from_the_probabilities_that_learning_computes(
+    any_policy, tokenizer, monkeypatch, temperature
+):
+    """Decoding with a cache in a batch, and one forward pass over the finished completions, see the same distribution."""
+    completions = [[20, 30, 40, END], [50, END], [60, 70, 80, 90]]
+    steps = [[20, 50, 60], [30, END, 70], [40, 11, 80], [END, 12, 90]]
+    seen = script(monkeypatch, steps)
+    rows = sample(any_policy, tokenizer, max_new_tokens=4, temperature=temperature)
+    assert [row.tokens for row in rows] == completions
+    batch, width = pad_prompts_and_completions(tokenizer, PROMPTS, completions)
+    with torch.no_grad():
+        expected, _ = completion_logprobs(any_policy, batch, width, temperature)
+    for row, completion in enumerate(completions):
+        for step, token in enumerate(completion):
+            drawn_from = torch.log_softmax(seen[step][row], dim=-1)
+            assert close(drawn_from[token], expected[row, step], tolerance=1e-5)
+
+
+def test_sampling_keeps_no_gradient_and_leaves_the_weights(policy, tokenizer):
+    before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    sample(policy, tokenizer)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+    assert all(parameter.grad is None for parameter in policy.parameters())
+
+
+def test_sample_tokens_of_one_batch(policy, tokenizer):
+    encoded = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
+    generator = torch.Generator().manual_seed(0)
+    rows = sample_tokens(policy, encoded, tokenizer, 8, 1.0, 1.0, generator)
+    assert rows == [one.tokens for one in sample(policy, tokenizer)]
+
+
+# several different completions of a prompt
+
+
+def distinct(policy, tokenizer, prompts=PROMPTS, **changes) -> list[list[Sample]]:
+    settings = {"num_completions": 4, "max_new_tokens": 6, "batch_size": 16}
+    return sample_distinct(policy, tokenizer, prompts, GenerationConfig(**settings | changes), seed=0)
+
+
+def test_distinct_completions_are_as_many_as_asked_for(policy, tokenizer):
+    groups = distinct(policy, tokenizer)
+    assert [len(group) for group in groups] == [4, 4, 4]
+    for group in groups:
+        texts = [one.text for one in group]
+        assert len(set(texts)) == len(texts) and all(texts)
+
+
+def test_repetitions_make_a_prompt_go_on_with_fewer(policy, tokenizer, monkeypatch):
+    asked, seeds = [], set()
+    original = sampling.sample_completions
+
+    def count(model, tokenizer, prompts, **settings):
+        asked.append(len(prompts))
+        seeds.add(settings["seed"])
+        return original(model, tokenizer, prompts, **settings)
+
+    monkeypatch.setattr(sampling, "sample_completions", count)
+    groups = distinct(policy, tokenizer, temperature=1e-4, num_attempts=3)  # greedy: always the same text
+    assert [len(group) for group in groups] == [1, 1, 1]
+    assert asked == [12, 9, 9]  # 3 prompts of 4 completions, then the 3 missing ones of each, twice
+    assert len(seeds) == 3, "the same draws again would be the same repetitions"
+
+
+def test_empty_completions_are_drawn_anew_and_never_kept(policy, tokenizer, monkeypatch):
+    texts = iter(["", "a", "a", "b", "c", "c"])  # first attempt for K = 3, then two missing, then one
+
+    def drawn(model, tokenizer, prompts, **settings):
+        return [Sample([5], next(texts), ended=True) for _ in prompts]
+
+    monkeypatch.setattr(sampling, "sample_completions", drawn)
+    (group,) = distinct(policy, tokenizer, PROMPTS[:1], num_completions=3, num_attempts=2)
+    assert [one.text for one in group] == ["a", "b", "c"]
+
+
+def test_a_prompt_with_nothing_but_empty_completions_keeps_none(policy, tokenizer, monkeypatch):
+    monkeypatch.setattr(
+        sampling,
+        "sample_completions",
+        lambda model, tokenizer, prompts, **rest: [Sample([END], "", True)] * len(prompts),
+    )
+    assert distinct(policy, tokenizer, PROMPTS[:2]) == [[], []]

@@ -1,0 +1,175 @@
+"""Texts, demonstrations and prompts from real small files; what is wrong in one is named by file and line."""
+
+import csv
+import json
+
+import pandas as pd
+import pytest
+
+from labeling import household
+from models.errors import DataError
+from models.records import Artifact, Completion, Prompt, write_records
+from models.sources import DemonstrationFile, FromFeedback, Household, TextFile
+from tasks.sources import read_demonstrations, read_prompts, read_texts
+
+ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """`datasets` keeps what it reads; here it keeps it in the test's own folder."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def write(path, rows=ROWS, columns=("prompt", "completion")):
+    """Writes rows in the format that the file's ending says."""
+    table = [dict(zip(columns, row, strict=True)) for row in rows]
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(table)
+    else:
+        pd.DataFrame(table).to_parquet(path)
+    return path
+
+
+def refusal(path, **source) -> str:
+    with pytest.raises(DataError) as caught:
+        read_texts(TextFile(path=str(path), **source), seed=0, feedback=None)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_demonstrations_come_as_they_stand(tmp_path, ending):
+    source = DemonstrationFile(path=str(write(tmp_path / f"rows{ending}")))
+    assert read_demonstrations(source, seed=0, feedback=None) == ROWS
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_columns_have_the_names_that_the_config_gives(tmp_path, ending):
+    path = write(tmp_path / f"rows{ending}", columns=("question", "reply"))
+    source = DemonstrationFile(path=str(path), prompt_column="question", completion_column="reply")
+    assert read_demonstrations(source, seed=0, feedback=None) == ROWS
+    assert read_texts(TextFile(path=str(path), column="reply"), 0, None) == ["Answer", "Two\nlines", "Another"]
+
+
+def test_prompts_are_read_with_their_repetitions(tmp_path):
+    source = TextFile(path=str(write(tmp_path / "rows.jsonl")), column="prompt")
+    assert read_prompts(source, seed=0) == ["Ask", "Ask, “again”", "Ask"]
+
+
+def test_plain_text_is_one_text_a_line(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("one\n  two \nthree\n", encoding="utf-8")
+    assert read_texts(TextFile(path=str(path)), 0, None) == ["one", "two", "three"]
+
+
+def test_a_changed_file_is_read_anew(tmp_path):
+    path = write(tmp_path / "rows.csv", [("first",)], columns=("text",))
+    assert read_texts(TextFile(path=str(path)), 0, None) == ["first"]
+    write(path, [("other",)], columns=("text",))
+    assert read_texts(TextFile(path=str(path)), 0, None) == ["other"]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".txt"])
+def test_a_missing_file(tmp_path, ending):
+    assert refusal(tmp_path / f"none{ending}") == f"{tmp_path / f'none{ending}'}: no such file"
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".txt"])
+def test_an_empty_file(tmp_path, ending):
+    path = tmp_path / f"empty{ending}"
+    path.touch()
+    assert refusal(path) == f"{path}: the dataset is empty"
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending):
+    path = write(tmp_path / f"rows{ending}")
+    assert refusal(path) == f"{path}:1: no column 'text'; there are 'prompt', 'completion'"
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_row_without_text_is_named(tmp_path, ending, text):
+    path = write(tmp_path / f"rows{ending}", [("one", "1"), ("two", "2"), (text, "3")], columns=("text", "note"))
+    assert refusal(path) == f"{path}:3: column 'text' holds no text"
+
+
+@pytest.mark.parametrize("value", [5, None, ["a"], {"a": 1}])
+def test_a_value_that_is_no_text_is_named(tmp_path, value):
+    path = write(tmp_path / "rows.jsonl", [("one",), (value,)], columns=("text",))
+    assert refusal(path) == f"{path}:2: column 'text' holds no text"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"text" "two"}', "not JSON (Expecting ':' delimiter at column 9)"),
+        ('{"text": "two', "not JSON (Unterminated string starting at at column 10)"),
+        ('["two"]', "expected a JSON object, found list"),
+    ],
+)
+def test_a_line_that_is_no_object_is_named(tmp_path, line, reason):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"text": "one"}}\n\n{line}\n', encoding="utf-8")
+    assert refusal(path) == f"{path}:3: {reason}"
+
+
+def test_blank_lines_alone_are_an_empty_dataset(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n\n", encoding="utf-8")
+    assert refusal(path) == f"{path}: the dataset is empty"
+
+
+def test_a_csv_of_its_header_alone(tmp_path):
+    path = write(tmp_path / "rows.csv", [], columns=("text",))
+    assert refusal(path).startswith(f"{path}: cannot be read: ")
+
+
+def test_a_parquet_file_without_rows_is_named(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"text": pd.Series([], dtype=str)}).to_parquet(path)
+    assert refusal(path).startswith(f"{path}: ")
+
+
+def test_a_ragged_csv_is_named(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,note\none,1\ntwo,2,3,4\n", encoding="utf-8")
+    assert refusal(path).startswith(f"{path}: cannot be read: ")
+
+
+def test_a_broken_parquet_file_is_named(tmp_path):
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1 and nothing more")
+    assert refusal(path).startswith(f"{path}: cannot be read: ")
+
+
+def test_an_unknown_ending(tmp_path):
+    assert (
+        refusal(tmp_path / "rows.xlsx")
+        == f"{tmp_path / 'rows.xlsx'}: unknown ending; use one of .jsonl, .csv, .parquet, .txt"
+    )
+
+
+def test_the_tiny_world_gives_as_many_as_asked_for():
+    source = Household(num_rows=7)
+    assert read_prompts(source, seed=3) == household.prompts(7, 3)
+    assert len(read_texts(source, 3, None)) == len(read_demonstrations(source, 3, None)) == 7
+    assert read_prompts(source, seed=3) != read_prompts(source, seed=4)
+
+
+def test_of_feedback_only_training_prompts_are_read(tmp_path):
+    train, held_out = Prompt.of("Ask", "train"), Prompt.of("Hidden", "test")
+    write_records(tmp_path / "prompts.jsonl", [train, held_out])
+    said = [(train, "yes"), (train, "no"), (train, "yes"), (held_out, "secret")]
+    completions = [Completion.of(prompt.id, index, text) for index, (prompt, text) in enumerate(said)]
+    write_records(tmp_path / "completions.jsonl", completions)
+    feedback = Artifact(kind="feedback", uri=str(tmp_path), sha256="0", rows=4, run_id="r")
+    assert read_demonstrations(FromFeedback(), 0, feedback) == [("Ask", "yes"), ("Ask", "no")]
+    assert read_texts(FromFeedback(), 0, feedback) == ["Ask\nyes", "Ask\nno"]

@@ -1,0 +1,142 @@
+"""Nothing points back: every import follows the arrows, and the learning code needs neither Prefect nor MLflow."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = ("flows", "tasks", "models", "labeling", "deployments")
+
+MAY_IMPORT = {
+    "models": {"models"},
+    "labeling": {"labeling", "models"},
+    "tasks": {"tasks", "labeling", "models"},
+    "flows": {"flows", "tasks", "models"},
+    "deployments": {"deployments", "models"},
+}
+NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "rich"}
+LEARNING = ("models.ppo", "models.reward", "models.language", "models.sampling", "models.policy_evaluation")
+LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "pydantic", "numpy", "yaml"}
+
+MAX_LINES = 320
+LONGER = {
+    "models/config.py": "one tree: every setting with the text that people read beside it",
+    "labeling/household.py": "half of it is the phrases of the tiny world",
+    "tests/labeling/test_importers.py": "one test for each way in which a file can be wrong",
+}
+
+
+def files(folder: str) -> list[Path]:
+    return sorted(file for file in (PROJECT / folder).rglob("*.py") if "__pycache__" not in file.parts)
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for package in PACKAGES for file in files(package)}
+
+
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Dotted names that a file imports anywhere, `from a import b` as both `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}: a relative import; tasks/code_digest.py does not follow these"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def roots(file: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(file)}
+
+
+def closure(module: str) -> set[str]:
+    """The module and all project modules that it reaches."""
+    reached, waiting = set(), [module]
+    while waiting:
+        current = waiting.pop()
+        if current not in reached:
+            reached.add(current)
+            waiting.extend(name for name in imports(MODULES[current]) if name in MODULES)
+    return reached
+
+
+def outside(module: str) -> set[str]:
+    """Third-party packages that the module reaches through project code."""
+    names = set().union(*(roots(MODULES[name]) for name in closure(module)))
+    return names - set(PACKAGES) - sys.stdlib_module_names
+
+
+def fresh_interpreter(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_walk_sees_what_it_should():
+    assert {"torch", "models.losses"} <= imports(PROJECT / "models/ppo.py")
+    assert "models.losses" in closure("tasks.ppo"), "an import inside a function counts"
+    assert len(MODULES) > 40
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_follow_the_arrows(package):
+    for file in files(package):
+        assert roots(file) & set(PACKAGES) <= MAY_IMPORT[package], file
+
+
+def test_labeling_takes_only_what_needs_no_torch():
+    for file in files("labeling"):
+        assert "torch" not in outside(module_of(file)), file
+
+
+def test_models_knows_no_orchestrator_tracker_or_database():
+    for file in files("models"):
+        assert not roots(file) & NEVER_IN_MODELS, file
+
+
+def test_one_file_imports_mlflow():
+    assert [name for name, file in MODULES.items() if "mlflow" in roots(file)] == ["tasks.tracking"]
+
+
+@pytest.mark.parametrize("module", LEARNING)
+def test_learning_needs_few_packages(module):
+    assert outside(module) - {"jaxtyping"} <= LEARNING_NEEDS
+    takes_jaxtyping = {name for name in closure(module) if "jaxtyping" in roots(MODULES[name])}
+    assert takes_jaxtyping <= {"models.shapes"}, "only models/shapes.py goes on without it"
+
+
+def test_learning_runs_where_jaxtyping_prefect_and_mlflow_are_missing():
+    missing = "import sys; sys.modules.update(dict.fromkeys(['jaxtyping', 'prefect', 'mlflow', 'sqlalchemy']));"
+    fresh_interpreter(f"{missing} import {', '.join(LEARNING)}")
+
+
+@pytest.mark.parametrize(
+    "module", ["models.config", "models.consensus", "labeling.importers", "flows.rlhf", "flows.command"]
+)
+def test_importing_it_loads_no_torch(module):
+    fresh_interpreter(f"import sys, {module}; sys.exit('torch was loaded' if 'torch' in sys.modules else 0)")
+
+
+def test_code_is_imported_only_by_import_statements():
+    """Else the code digest of a stage would miss what it runs."""
+    for name, file in MODULES.items():
+        assert "importlib" not in roots(file) and "__import__" not in file.read_text(encoding="utf-8"), name
+
+
+def test_files_stay_short():
+    lengths = {
+        file.relative_to(PROJECT).as_posix(): len(file.read_text(encoding="utf-8").splitlines())
+        for folder in (*PACKAGES, "tests", "benchmarks")
+        for file in files(folder)
+    }
+    long = {name for name, length in lengths.items() if length > MAX_LINES}
+    assert long == set(LONGER), f"unexpected {long - set(LONGER)}, no longer long {set(LONGER) - long}"

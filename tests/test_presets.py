@@ -1,0 +1,231 @@
+"""Every shipped preset loads, and what is wrong in one is named by file and key."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deployments.presets import load
+from models.config import PipelineConfig
+from models.errors import ConfigError
+from models.fields import describe_fields
+from models.presets import load_config, parse_config, read_preset
+
+PROJECT = Path(__file__).resolve().parent.parent
+PRESETS = sorted((PROJECT / "deployments").glob("*.yaml"))
+TINY = PROJECT / "deployments" / "tiny.yaml"
+SMOKE = PROJECT / "deployments" / "smoke.yaml"
+
+MINIMAL = """
+base: {kind: pretrained, model: some/model}
+labels: {kind: folder, path: somewhere}
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    """Writes a preset and gives back its path."""
+
+    def write(text):
+        file = tmp_path / "mine.yaml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def refusal(file, *overrides) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides)
+    return str(caught.value)
+
+
+def rein(*arguments: object, cwd=PROJECT) -> subprocess.CompletedProcess:
+    """Runs the real console command of this environment."""
+    command = [Path(sys.executable).parent / "rein", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
+def test_every_preset_loads(file, monkeypatch):
+    monkeypatch.setenv("REIN_DATA", "/somewhere")
+    config = load_config(file)
+    assert "${" not in config.model_dump_json()
+
+
+def test_the_presets_that_the_readme_and_prefect_need_are_there():
+    deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    named = {step["deployments.presets.load"]["path"] for one in deployments for step in one["build"]}
+    assert named | {"deployments/tiny.yaml"} <= {file.relative_to(PROJECT).as_posix() for file in PRESETS}
+
+
+def test_a_build_step_gives_the_preset_as_a_deployments_parameter():
+    parameters = load(str(TINY))
+    assert parameters.keys() == {"config"}
+    assert PipelineConfig.model_validate(parameters["config"]) == load_config(TINY)
+    assert "compute" not in parameters["config"], "a default that the preset does not set is left to the code that runs"
+
+
+def test_a_build_step_refuses_what_the_command_refuses(preset):
+    file = preset(MINIMAL + "ppo: {clipp: 0.2}")
+    with pytest.raises(ConfigError, match="clipp"):
+        load(str(file))
+
+
+def test_overrides_change_only_what_they_name(preset):
+    file = preset(MINIMAL + "ppo: {kl: {kind: fixed, coef: 0.05}}")
+    before = load_config(file).model_dump()
+    after = load_config(file, ["ppo.kl.coef=0.1", "seed=7"]).model_dump()
+    assert (after["ppo"]["kl"]["coef"], after["seed"]) == (0.1, 7)
+    after["ppo"]["kl"]["coef"], after["seed"] = 0.05, 0
+    assert after == before
+
+
+def test_an_override_can_open_a_section_and_set_a_list(preset):
+    config = load_config(
+        preset(MINIMAL), ["consensus.method=borda", "prompts.source={kind: household, num_rows: 5}", "pretraining=null"]
+    )
+    assert config.consensus.method == "borda"
+    assert config.prompts.source.num_rows == 5
+    assert config.pretraining is None
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("ppo.clip", "ppo.clip"),
+        ("=3", "=3"),
+        ("ppo.clip=[1", "ppo.clip"),
+        ("seed.deeper=1", "seed has no keys below it"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_named(preset, override, named):
+    assert named in refusal(preset(MINIMAL + "seed: 1"), override)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "reason"),
+    [
+        ("ppo: {clipp: 0.2}", "ppo.clipp", "no such key"),
+        ("policy: {}", "policy", "no such key"),
+        ("ppo: {clip: -1}", "ppo.clip", "greater than 0"),
+        ("seed: many", "seed", "integer"),
+        ("consensus: {method: vote}", "consensus.method", "'borda' or 'bradley_terry'"),
+        ("generation: {num_completions: 1}", "generation.num_completions", "greater than or equal to 2"),
+        ("ppo: {batch_size: 10, num_minibatches: 4}", "ppo", "num_minibatches must divide batch_size"),
+        ("split: {validation: 0.5, test: 0.5}", "split", "below 1"),
+        ("prompts: {source: {num_rows: 5}}", "prompts.source", "kind"),
+        ("sft: {num_epochs: 1}", "sft.source", "required"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
+    file = preset(MINIMAL + line)
+    message = refusal(file)
+    assert message.startswith(f"{file} does not fit:")
+    complaints = message.splitlines()[1:]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"  {key}: ")
+    assert reason in complaints[0]
+
+
+def test_all_wrong_settings_are_named_at_once(preset):
+    message = refusal(preset(MINIMAL + "seed: many\nppo: {clip: 0, gamma: 2}"))
+    assert {line.split(":")[0].strip() for line in message.splitlines()[1:]} == {"seed", "ppo.clip", "ppo.gamma"}
+
+
+def test_a_kind_is_asked_for(preset):
+    assert "say which `kind`" in refusal(preset("base: {model: m}\nlabels: {kind: folder, path: p}"))
+    assert "'pretrained', 'scratch'" in refusal(preset("base: {kind: new}\nlabels: {kind: folder, path: p}"))
+
+
+def test_a_preset_without_what_is_required(preset):
+    message = refusal(preset("seed: 1"))
+    assert "base: " in message
+    assert "labels: " in message
+
+
+def test_a_renamed_key_fails_loudly():
+    """Every key of the shipped preset is read: under another name it is refused, not ignored."""
+    tree = read_preset(TINY)
+    for section, settings in tree.items():
+        for key in settings:
+            renamed = tree | {section: {f"{name}_" if name == key else name: value for name, value in settings.items()}}
+            with pytest.raises(ConfigError, match=rf"{section}\b"):
+                parse_config(renamed)
+
+
+def test_a_variable_of_the_environment_is_put_in(preset, monkeypatch):
+    file = preset(
+        "base: {kind: pretrained, model: '${REIN_MODELS}/small'}\nlabels: {kind: folder, path: '${REIN_MODELS}'}"
+    )
+    monkeypatch.setenv("REIN_MODELS", "/models")
+    config = load_config(file)
+    assert (config.base.model, config.labels.path) == ("/models/small", "/models")
+    monkeypatch.delenv("REIN_MODELS")
+    assert "REIN_MODELS is not set" in refusal(file)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("a: [1", "not YAML"), ("- a", "found list"), ("", "found NoneType")])
+def test_a_file_that_is_no_preset(preset, text, reason):
+    file = preset(text)
+    message = refusal(file)
+    assert str(file) in message
+    assert reason in message
+
+
+def test_a_preset_that_is_not_there(tmp_path):
+    assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: no such preset"
+
+
+def keys_of(model: type, prefix: str = "") -> set[str]:
+    """Every key below a settings model, found by its JSON schema."""
+    schema = model.model_json_schema()
+    keys = set()
+
+    def walk(node, path):
+        if "$ref" in node:
+            walk(schema["$defs"][node["$ref"].rpartition("/")[2]], path)
+        for name, value in node.get("properties", {}).items():
+            keys.add(f"{path}{name}")
+            walk(value, f"{path}{name}.")
+        for variant in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+            walk(variant, path)
+        if "items" in node:
+            walk(node["items"], path)
+
+    walk(schema, prefix)
+    return keys
+
+
+def test_every_setting_is_listed_with_a_text():
+    lines = describe_fields(PipelineConfig).splitlines()
+    listed = {}
+    for line, text in zip(lines, [*lines[1:], ""], strict=True):
+        if line and not line.startswith(" "):
+            listed[line.partition(" ")[0]] = text.strip()
+    assert set(listed) == keys_of(PipelineConfig)
+    silent = {key for key, text in listed.items() if not text and not key.endswith("kind")}
+    assert not silent
+
+
+def test_the_command_lists_the_settings():
+    done = rein("fields")
+    assert done.returncode == 0
+    assert done.stdout.strip() == describe_fields(PipelineConfig).strip()
+
+
+def test_the_command_checks_a_preset_and_runs_nothing(tmp_path):
+    done = rein("rlhf", SMOKE, "ppo.kl.coef=0.1", "--check", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(SMOKE) in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_is_wrong_without_a_traceback(preset):
+    file = preset(MINIMAL + "ppo: {clipp: 0.2}")
+    done = rein("learn", file, "--check")
+    assert done.returncode == 1
+    assert "ppo.clipp: no such key" in done.stderr
+    assert "Traceback" not in done.stderr
