@@ -1,39 +1,54 @@
 """From the configured base model to the one that PPO starts from: domain pretraining and fine-tuning, where asked for."""
 
+from models.config import ScratchBase
 from models.records import Artifact
 from models.sources import FromFeedback
 from tasks.base_model import start_base
+from tasks.demonstrations import prepare_demonstrations
 from tasks.pipeline_run import PipelineRun
 from tasks.pretraining import pretrain
 from tasks.sft import fine_tune
+from tasks.texts import prepare_texts
 
 
-def open_base(run: PipelineRun) -> Artifact:
-    """The checked base model as configured, before any training."""
+def open_base(run: PipelineRun) -> tuple[Artifact, Artifact | None]:
+    """The checked base model as configured, before any training, and the texts to pretrain on, if they are known already.
+
+    They are known unless they come from the feedback. A base made from scratch needs them for its tokenizer.
+    """
     config = run.config
-    source = config.pretraining.source if config.pretraining else None
-    return start_base(run, config=config.base, source=source, seed=config.seed)
+    texts = None
+    if config.pretraining and not isinstance(config.pretraining.source, FromFeedback):
+        texts = prepare_texts(run, source=config.pretraining.source, feedback=None, seed=config.seed)
+    tokenizer_texts = texts if isinstance(config.base, ScratchBase) else None
+    return start_base(run, config=config.base, texts=tokenizer_texts, seed=config.seed), texts
 
 
-def adapt_base(run: PipelineRun, base: Artifact, feedback: Artifact | None = None) -> Artifact:
-    """The base after pretraining and SFT; either can be left out. Only a stage that reads the feedback is given it."""
+def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedback: Artifact | None = None) -> Artifact:
+    """The base after pretraining and SFT; either can be left out. All data is read before anything is trained."""
     config = run.config
+    demonstrations = None
+    if config.pretraining and texts is None:
+        texts = prepare_texts(run, source=config.pretraining.source, feedback=feedback, seed=config.seed)
+    if config.sft:
+        demonstrations = prepare_demonstrations(
+            run,
+            source=config.sft.source,
+            base=base,
+            feedback=feedback if isinstance(config.sft.source, FromFeedback) else None,
+            split=config.split,
+            seed=config.seed,
+        )
     if config.pretraining:
         base = pretrain(
-            run,
-            config=config.pretraining,
-            base=base,
-            feedback=feedback if isinstance(config.pretraining.source, FromFeedback) else None,
-            compute=config.compute,
-            seed=config.seed,
+            run, config=config.pretraining, base=base, texts=texts, compute=config.compute, seed=config.seed
         )
     if config.sft:
         base = fine_tune(
             run,
             config=config.sft,
             base=base,
-            feedback=feedback if isinstance(config.sft.source, FromFeedback) else None,
-            split=config.split,
+            demonstrations=demonstrations,
             compute=config.compute,
             seed=config.seed,
         )

@@ -25,7 +25,7 @@ def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]
     config = run.config
     if config.prompts is None:
         raise ConfigError("prompts: this flow needs to know where prompts come from")
-    start = open_base(run)
+    start, texts = open_base(run)
     prompts = sample_prompts(
         run,
         config=config.prompts,
@@ -34,7 +34,7 @@ def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]
         max_new_tokens=config.longest_completion,
         seed=config.seed,
     )
-    base = adapt_base(run, start)
+    base = adapt_base(run, start, texts)
     completions = generate_completions(
         run, config=config.generation, base=base, prompts=prompts, compute=config.compute, seed=config.seed
     )

@@ -112,3 +112,7 @@ def main() -> None:
     except PipelineError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

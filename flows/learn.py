@@ -24,9 +24,9 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
     with open_run(config, "learn") as run:
         if isinstance(config.labels, SimulatedLabels):
             raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
-        start = open_base(run)
+        start, texts = open_base(run)
         feedback = ingest_feedback(run, config=config.labels, base=start, max_new_tokens=config.longest_completion)
-        base = adapt_base(run, start, feedback)
+        base = adapt_base(run, start, texts, feedback)
         return learn_from_feedback(run, base, feedback)
 
 

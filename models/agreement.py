@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Real
 
 from models.errors import DataError
 from models.records import Ranking, Record
+from models.shapes import Float, Int, Real
 
 UPSIDE_DOWN_TAU = -0.2  # weaker disagreement than this may be taste
 UPSIDE_DOWN_RANKINGS = 10  # with fewer rankings, bad luck looks like a misread instruction

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
@@ -27,6 +26,7 @@ from models.agreement import AgreementReport, LabelerReport, VoteTable, alpha_of
 from models.config import ConsensusConfig
 from models.errors import DataError
 from models.records import Consensus, Ranking
+from models.shapes import Float, Int
 
 RELIABILITY_SD = 0.5  # of the prior that pulls a labeler's reliability to 1
 MAX_ROUNDS = 40

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from models.config import PipelineConfig
-from models.errors import ConfigError
+from models.errors import ConfigError, DataError
+from models.sources import Settings
 
 
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> PipelineConfig:
@@ -99,3 +101,19 @@ def _environment(match: re.Match[str]) -> str:
     if name not in os.environ:
         raise ConfigError(f"environment variable {name} is not set, but a setting uses ${{{name}}}")
     return os.environ[name]
+
+
+def require_files(config: PipelineConfig) -> None:
+    """Raises DataError naming every `path` of the configuration where there is nothing, and its key."""
+    missing = [f"{key}: {path}: no such file or folder" for key, path in _paths(config) if not Path(path).exists()]
+    if missing:
+        raise DataError("; ".join(missing))
+
+
+def _paths(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _paths(value, f"{prefix}{name}.")
+        elif name == "path" and name in settings.local_fields:
+            yield f"{prefix}{name}", value

@@ -42,6 +42,19 @@ class Prompt(Record):
         return cls(id=content_id("p", text), text=text, split=split)
 
 
+class Text(Record):
+    """Raw text to pretrain on."""
+
+    text: str
+
+
+class Demonstration(Record):
+    """A prompt with a completion to imitate."""
+
+    prompt: str
+    completion: str
+
+
 class Completion(Record):
     """One sampled or collected continuation of a prompt.
 

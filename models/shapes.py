@@ -4,13 +4,13 @@ They come from jaxtyping, and tests check them. Training machines may lack it; t
 """
 
 try:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Bool, Float, Int, Real
 except ImportError:
 
     class _Unchecked:
         def __class_getitem__(cls, item: tuple) -> type:
             return item[0]
 
-    Bool = Float = Int = _Unchecked
+    Bool = Float = Int = Real = _Unchecked
 
-__all__ = ["Bool", "Float", "Int"]
+__all__ = ["Bool", "Float", "Int", "Real"]

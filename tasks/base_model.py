@@ -1,24 +1,19 @@
 """Stage `base-model`: the model and tokenizer that everything starts from, checked before any training."""
 
 from models.config import PretrainedBase, ScratchBase
-from models.sources import TextSource
-from tasks.sources import read_texts
+from models.records import Artifact, Text, read_records
 from tasks.stage import Work, stage
 
 
 @stage("base-model", kind="language-model")
-def start_base(
-    work: Work,
-    config: PretrainedBase | ScratchBase,
-    source: TextSource | None,
-    seed: int,
-) -> int:
-    """A folder `model/`: a checked copy of a pretrained model, or a new small one with a tokenizer trained on `source`."""
+def start_base(work: Work, config: PretrainedBase | ScratchBase, texts: Artifact | None, seed: int) -> int:
+    """A folder `model/`: a checked copy of a pretrained model, or a new small one with a tokenizer trained on `texts`."""
     from models.networks import build_policy, load_base, save_policy, train_tokenizer
 
     if isinstance(config, ScratchBase):
-        assert source is not None, "the config asks for pretraining when the base is made from scratch"
-        tokenizer = train_tokenizer(read_texts(source, seed, feedback=None), config.vocab_size)
+        assert texts is not None, "the config asks for pretraining when the base is made from scratch"
+        rows = read_records(texts.folder / "texts.jsonl", Text)
+        tokenizer = train_tokenizer([row.text for row in rows], config.vocab_size)
         model = build_policy(config, tokenizer, seed)
     else:
         model, tokenizer = load_base(config)

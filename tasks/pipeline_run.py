@@ -12,6 +12,7 @@ import yaml
 from prefect.artifacts import create_markdown_artifact
 
 from models.config import PipelineConfig
+from models.presets import require_files
 from models.records import Artifact
 from tasks.tracking import TrackedRun
 
@@ -58,9 +59,10 @@ class PipelineRun:
 def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
-    Writes the resolved config to the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as
+    Refuses a config that names files that do not exist. Writes the resolved config to the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as
     KILLED.
     """
+    require_files(config)
     flow_run_id = str(prefect.runtime.flow_run.id)
     flow_run_name = str(prefect.runtime.flow_run.name)
     tags = {

@@ -2,14 +2,13 @@
 
 from models.config import Compute, PretrainingConfig
 from models.errors import ConfigError
-from models.records import Artifact
-from tasks.sources import read_texts
+from models.records import Artifact, Text, read_records
 from tasks.stage import Work, stage
 
 
 @stage("pretraining", kind="language-model")
 def pretrain(
-    work: Work, config: PretrainingConfig, base: Artifact, feedback: Artifact | None, compute: Compute, seed: int
+    work: Work, config: PretrainingConfig, base: Artifact, texts: Artifact, compute: Compute, seed: int
 ) -> int:
     """A folder `model/` with the domain-adapted model; gives back the number of optimizer steps."""
     from models.language import pack_texts, train_language
@@ -19,7 +18,9 @@ def pretrain(
     context_length = model.config.max_position_embeddings
     if config.sequence_length > context_length:
         raise ConfigError(f"pretraining.sequence_length exceeds the {context_length} tokens that the base model reads")
-    sequences = pack_texts(tokenizer, read_texts(config.source, seed, feedback), config.sequence_length)
+    sequences = pack_texts(
+        tokenizer, [row.text for row in read_records(texts.folder / "texts.jsonl", Text)], config.sequence_length
+    )
     steps = work.follow(train_language(model, sequences, tokenizer.pad_token_id, config, compute, seed))
     save_policy(work.folder / "model", model, tokenizer)
     work.metrics["pretraining_loss"] = steps[-1].values["loss"]

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from models.config import TrackingConfig
 from models.records import Artifact
 
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 5.0
 MAX_METRICS_PER_CALL = 1000
 MAX_PARAM_CHARACTERS = 6000
 

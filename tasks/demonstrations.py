@@ -1,0 +1,42 @@
+"""Stage `demonstrations`: prompts with completions to imitate, none of them held out, all of them short enough to be read."""
+
+from models.config import SplitConfig
+from models.errors import DataError
+from models.records import Artifact, Demonstration, write_records
+from models.sources import DemonstrationSource, FromFeedback
+from models.splits import assign_split
+from tasks.sources import read_demonstrations
+from tasks.stage import Work, stage
+
+
+@stage("demonstrations", kind="demonstrations")
+def prepare_demonstrations(
+    work: Work,
+    source: DemonstrationSource,
+    base: Artifact,
+    feedback: Artifact | None,
+    split: SplitConfig,
+    seed: int,
+) -> int:
+    """demonstrations.jsonl: those whose prompt is a training prompt.
+
+    The others are left aside, and counted: no prompt stands on both sides. (Those that come from the feedback are of training
+    prompts already; the feedback brings its own split.) Raises DataError for demonstrations that the base cannot read whole.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    from models.language import encode_demonstrations
+
+    read = read_demonstrations(source, seed, feedback)
+    kept = read
+    if not isinstance(source, FromFeedback):
+        kept = [row for row in read if assign_split(row[0], split, seed) == "train"]
+    if not kept:
+        raise DataError("no demonstration is left: the prompts of all of them are held out")
+    tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
+    context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
+    encode_demonstrations(tokenizer, kept, context_length)
+    work.metrics["demonstrations"] = len(kept)
+    work.metrics["demonstrations_held_out"] = len(read) - len(kept)
+    demonstrations = [Demonstration(prompt=prompt, completion=completion) for prompt, completion in kept]
+    return write_records(work.folder / "demonstrations.jsonl", demonstrations)

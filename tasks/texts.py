@@ -1,0 +1,14 @@
+"""Stage `texts`: the raw text that pretraining reads."""
+
+from models.records import Artifact, Text, write_records
+from models.sources import TextSource
+from tasks.sources import read_texts
+from tasks.stage import Work, stage
+
+
+@stage("texts", kind="texts")
+def prepare_texts(work: Work, source: TextSource, feedback: Artifact | None, seed: int) -> int:
+    """texts.jsonl, as the source gives them. Of feedback only what belongs to training prompts."""
+    texts = [Text(text=text) for text in read_texts(source, seed, feedback)]
+    work.metrics["texts"] = len(texts)
+    return write_records(work.folder / "texts.jsonl", texts)

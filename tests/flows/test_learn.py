@@ -1,0 +1,129 @@
+"""Flows `collect` and `learn` for real: people stand between them. And what they refuse, before anything is trained."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows.conftest import PROJECT, SMOKE, Workplace
+
+RANKME = PROJECT / "deployments" / "rankme.yaml"
+SHORT = ("generation.max_new_tokens=4", "ppo.max_new_tokens=4")
+BRIEF = (
+    *("pretraining.num_epochs=0.1", "sft.num_epochs=0.1", "reward.num_epochs=0.2", "ppo.num_updates=1"),
+    *("ppo.batch_size=4", "ppo.max_new_tokens=24", "ppo.min_reward_accuracy=0", "evaluation.num_prompts=2"),
+)
+
+
+@pytest.fixture(scope="module")
+def batch(workplace: Workplace, first_report: dict) -> Path:
+    """The folder that `collect` hands out; everything before it is cached from the first run of `rlhf`."""
+    done = workplace.rein("collect", SMOKE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    printed = [line for line in done.stdout.splitlines() if line.startswith("batch to rank: ")]
+    return Path(printed[0].removeprefix("batch to rank: "))
+
+
+def rank_by_length(batch: Path) -> list[dict]:
+    """Two labelers who prefer long completions; a stand-in for people's rankings.jsonl."""
+    completions: dict[str, list[dict]] = {}
+    for line in (batch / "completions.jsonl").read_text(encoding="utf-8").splitlines():
+        completion = json.loads(line)
+        completions.setdefault(completion["prompt_id"], []).append(completion)
+    return [
+        {
+            "prompt_id": prompt,
+            "labeler": labeler,
+            "criterion": "helpfulness",
+            "levels": [[c["id"]] for c in sorted(own, key=lambda c: (-len(c["text"]), c["id"]))],
+        }
+        for labeler in ("ann", "ben")
+        for prompt, own in completions.items()
+    ]
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """The message that a refused command ends with (the temporary server still says goodbye after it)."""
+    return re.split(r"\n(?=(?:Config|Data|Training)Error: )", done.stderr)[-1]
+
+
+def write_rankings(batch: Path, rows: list[dict]) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (batch / "rankings.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_collect_then_people_then_learn(workplace, batch):
+    assert {path.name for path in batch.iterdir()} >= {"instructions.md", "prompts.jsonl", "completions.jsonl"}
+    write_rankings(batch, rank_by_length(batch))
+    report = workplace.report("learn", SMOKE, f"labels={{kind: folder, path: {batch}}}")
+    assert report["flow"] == "learn" and report["simulated_labelers"] is False
+    assert report["rankings"] == 80 and report["krippendorff_alpha"] == pytest.approx(1.0)  # 2 labelers x 40 prompts
+    # what was trained for `rlhf` is not trained again
+    assert report["stages_cached"] == ["texts", "base-model", "demonstrations", "pretraining", "sft"]
+
+
+def test_handing_out_again_keeps_what_people_wrote(workplace, batch):
+    write_rankings(batch, rank_by_length(batch))
+    assert workplace.rein("collect", SMOKE).returncode == 0
+    assert (batch / "rankings.jsonl").is_file()
+
+
+def test_bad_rankings_are_named_before_training(workplace, batch):
+    rows = rank_by_length(batch)
+    rows[0]["levels"] = rows[0]["levels"][1:]
+    rows[3]["levels"][0] = ["c_0000000000000000"]
+    rows.append(rows[5])
+    write_rankings(batch, rows)
+    done = workplace.rein("learn", SMOKE, f"labels={{kind: folder, path: {batch}}}")
+    assert done.returncode == 1
+    message = refusal(done)
+    assert "rankings.jsonl:1: " in message and "rankings.jsonl:4: " in message and "rankings.jsonl:81: " in message
+    assert "c_0000000000000000" in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("flow", "overrides", "expected"),
+    [
+        (
+            "rlhf",
+            ["prompts.source={kind: file, path: gone.jsonl}"],
+            "DataError: prompts.source.path: gone.jsonl: no such file",
+        ),
+        ("rlhf", ["prompts.num_prompts=6000", "prompts.source.num_rows=100"], "has 100 different prompts"),
+        ("rlhf", ["base={kind: pretrained, model: docs}"], "ConfigError: base.model 'docs' cannot be loaded"),
+        ("rlhf", ["sft.source={kind: file, path: gone.csv}"], "DataError: sft.source.path: gone.csv: no such file"),
+        ("rlhf", ["base.context_length=40", "pretraining.sequence_length=32", *SHORT], "a demonstration has"),
+        ("rlhf", ["ppo.max_new_tokens=90"], "leaves beside max_new_tokens=90"),
+        ("learn", [], "ConfigError: labels.kind simulated has no rankings"),
+        ("rlhf", ["labels={kind: folder, path: .}"], "ConfigError: labels.kind folder cannot answer at once"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(workplace, first_report, flow, overrides, expected):
+    done = workplace.rein(flow, SMOKE, *overrides)
+    assert done.returncode == 1
+    assert expected in refusal(done)
+    assert "pretraining" not in done.stdout + done.stderr
+
+
+def test_a_base_model_without_a_pad_token_is_refused(workplace, first_report, tmp_path):
+    folder = Path(first_report["artifacts"]["base-model"]) / "model"
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    done = workplace.rein("rlhf", SMOKE, f"base={{kind: pretrained, model: {tmp_path}}}")
+    assert done.returncode == 1 and "set base.pad_token" in refusal(done)
+
+
+@pytest.mark.skipif("REIN_DATA" not in os.environ, reason="REIN_DATA names no folder with the RankME rankings")
+def test_learn_runs_on_real_human_rankings(workplace):
+    report = workplace.report("learn", RANKME, *BRIEF)
+    assert report["ranked_prompts"] == 100 and report["rankings"] == 600  # 100 meanings x 2 set-ups x 3 annotators
+    held_out = yaml.safe_load(RANKME.read_text())["labels"].get("held_out_below", 3)
+    assert held_out == 3 and report["simulated_labelers"] is False
+    assert 0 < report["reward_labeler_accuracy"] < 1

@@ -1,0 +1,136 @@
+"""Flow `rlhf` for real: what a run leaves behind, and what the next one does not do again."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from tests.flows.conftest import PROJECT, SMOKE, Workplace
+
+STAGES = [
+    *("texts", "base-model", "prompts", "demonstrations", "pretraining", "sft", "completions", "labels"),
+    *("consensus", "pairs", "reward", "ppo", "evaluation"),
+]
+
+
+@pytest.fixture(scope="module")
+def client(workplace: Workplace, first_report: dict) -> MlflowClient:
+    return MlflowClient(tracking_uri=workplace.tracking_uri)
+
+
+def test_the_report_has_what_is_promised(first_report):
+    promised = {
+        *("reward_accuracy", "win_rate", "win_rate_low", "helpful_base", "helpful_policy", "kl_nats", "end_rate"),
+        *("distinct_completions", "krippendorff_alpha", "seconds", "stages_run", "stages_cached"),
+    }
+    assert promised <= first_report.keys()
+    assert first_report["stages_run"] == STAGES and first_report["stages_cached"] == []
+    assert 0 <= first_report["win_rate_low"] <= first_report["win_rate"] <= 1
+    assert first_report["simulated_labelers"] is True
+
+
+def test_the_models_load_without_rein(first_report):
+    policy = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['ppo']}/model")
+    reward = AutoModelForSequenceClassification.from_pretrained(f"{first_report['artifacts']['reward']}/model")
+    assert policy.num_parameters() == first_report["base_parameters"]
+    assert reward.config.num_labels == 1 and math.isfinite(reward.config.score_mean) and reward.config.score_std > 0
+
+
+def test_mlflow_has_the_run_with_its_stages(client, first_report):
+    parent = client.get_run(first_report["mlflow_run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["prefect.flow_run_id"] == first_report["prefect_flow_run_id"]
+    assert parent.data.params["ppo.kl.coef"] == "0.05" and parent.data.params["seed"] == "0"
+    for figure in ("reward_accuracy", "win_rate", "kl_nats", "seconds"):
+        assert parent.data.metrics[figure] == pytest.approx(first_report[figure], rel=1e-12)
+    stages = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", order_by=["start_time"]
+    )
+    assert [run.data.tags["rein.stage"] for run in stages] == STAGES
+    assert {run.info.status for run in stages} == {"FINISHED"}
+    table = json.loads(Path(client.download_artifacts(parent.info.run_id, "samples.json")).read_text())
+    assert {"prompt", "base_completion", "policy_completion", "policy_score", "kl_nats"} <= set(table["columns"])
+    assert len(table["data"]) == 2 * first_report["held_out_prompts"]
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {"config.yaml", "report.json"}
+
+
+def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
+    parent = client.get_run(first_report["mlflow_run_id"])
+    runs = client.search_runs([parent.info.experiment_id], "tags.`rein.stage` = 'ppo'", order_by=["start_time"])
+    run = runs[0]
+    per_update = {
+        *("objective/kl", "objective/kl_k3", "objective/scores", "objective/rlhf_reward", "objective/entropy"),
+        *("policy/clipfrac_avg", "val/clipfrac_avg", "policy/approxkl_avg", "loss/policy_avg", "loss/value_avg"),
+        *("val/explained_variance", "val/completion_length", "val/end_rate", "tokens_per_second"),
+    }
+    for metric in per_update:
+        assert [point.step for point in client.get_metric_history(run.info.run_id, metric)] == [0, 1], metric
+    read = {given.dataset.name for given in run.inputs.dataset_inputs}
+    assert read == {"language-model", "reward-model", "feedback"}
+
+
+def test_both_models_are_registered(client, first_report):
+    for name, stage in (("rein-reward", "reward"), ("rein-policy", "ppo")):
+        version = client.get_model_version(name, str(first_report["registered_versions"][name]))
+        manifest = json.loads(Path(first_report["artifacts"][stage], "manifest.json").read_text())
+        assert version.tags["rein.sha256"] == manifest["artifact"]["sha256"]
+        model = client.get_logged_model(version.source.removeprefix("models:/"))
+        assert model.source_run_id == manifest["artifact"]["run_id"] and model.status == "READY"
+
+
+def test_the_resolved_config_is_kept(workplace, first_report):
+    kept = workplace.root / "reports" / first_report["prefect_flow_run_id"] / "config.yaml"
+    assert workplace.rein("rlhf", kept, "--check").returncode == 0
+
+
+def test_the_same_again_is_all_cached(workplace, first_report, client):
+    again = workplace.report("rlhf", SMOKE)
+    assert again["stages_cached"] == STAGES and again["stages_run"] == []
+    for figure in ("reward_accuracy", "win_rate", "kl_nats", "krippendorff_alpha"):
+        assert again[figure] == first_report[figure]
+    assert again["registered_versions"] == first_report["registered_versions"]  # not registered twice
+    for name, number in again["registered_versions"].items():
+        assert int(client.get_model_version_by_alias(name, "candidate").version) == number
+    parent = client.get_run(again["mlflow_run_id"])
+    assert parent.data.metrics["kl_nats"] == pytest.approx(first_report["kl_nats"])
+
+
+def test_one_changed_number_runs_ppo_and_what_follows(workplace, first_report):
+    assert workplace.report("rlhf", SMOKE, "ppo.kl.coef=0.2")["stages_run"] == ["ppo", "evaluation"]
+
+
+def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, tmp_path):
+    copy = tmp_path / "project"
+    for package in ("flows", "tasks", "models", "labeling", "deployments"):
+        shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    loop = copy / "models" / "ppo.py"
+    before = loop.read_text(encoding="utf-8")
+    loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
+    assert loop.read_text(encoding="utf-8") != before
+    assert workplace.report("rlhf", SMOKE, project=copy)["stages_run"] == ["ppo", "evaluation"]
+
+
+def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
+    (Path(first_report["artifacts"]["pairs"]) / "pairs.jsonl").unlink()
+    again = workplace.report("rlhf", SMOKE)
+    assert again["stages_run"] == ["pairs"]  # it gives the same pairs, so that nothing after it has to run
+    assert again["reward_accuracy"] == first_report["reward_accuracy"]
+
+
+def test_another_seed_is_another_run(workplace, first_report):
+    other = workplace.report("rlhf", SMOKE, "seed=1", "ppo.num_updates=1")
+    assert other["stages_run"] == STAGES
+    assert other["pretraining_loss"] != first_report["pretraining_loss"]
+
+
+def test_pretraining_and_sft_can_be_left_out(workplace, first_report):
+    base = f"base={{kind: pretrained, model: {first_report['artifacts']['sft']}/model}}"
+    report = workplace.report("rlhf", SMOKE, base, "pretraining=null", "sft=null", "ppo.num_updates=1")
+    left = [name for name in STAGES if name not in ("texts", "demonstrations", "pretraining", "sft")]
+    # `completions` and what it leads to come from the cache: the base is what fine-tuning gave in the first run
+    assert sorted(report["stages_run"] + report["stages_cached"]) == sorted(left)
+    assert {"base-model", "ppo"} <= set(report["stages_run"])

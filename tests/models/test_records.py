@@ -1,0 +1,60 @@
+"""Records: ids from content, and rankings that cannot contradict themselves."""
+
+import pytest
+from pydantic import ValidationError
+
+from models.errors import DataError
+from models.presets import load_config, require_files
+from models.records import Completion, Prompt, Ranking, read_records, write_records
+from tests.test_presets import TINY
+
+
+def test_ids_follow_from_content():
+    prompt = Prompt.of("My house is too hot.", "train")
+    assert prompt.id == Prompt.of("My house is too hot.", "test").id  # the text alone: no text on both sides of a split
+    assert prompt.id != Prompt.of("My house is too cold.", "train").id
+    twins = {Completion.of(prompt.id, index, "Open a window.").id for index in (0, 1)}
+    assert len(twins) == 2
+
+
+def test_places_share_ties_and_put_unusable_last():
+    ranking = Ranking.of("p", "ann", "helpfulness", [["b"], ["a", "d"]], ["c"])
+    assert ranking.places == {"b": 1, "a": 2, "d": 2, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("levels", "unusable", "reason"),
+    [
+        ([["a"], ["a"]], [], "completion a stands more than once"),
+        ([["a"]], ["a"], "completion a stands more than once"),
+        ([["a"], []], [], "a level of the ranking is empty"),
+        ([], [], "must name at least one completion"),
+    ],
+)
+def test_a_ranking_that_contradicts_itself_is_refused(levels, unusable, reason):
+    with pytest.raises(ValidationError, match=reason):
+        Ranking.of("p", "ann", "helpfulness", levels, unusable)
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    prompts = [Prompt.of(text, "train") for text in ("Zu heiß!", 'a "quoted"\nline')]
+    assert write_records(tmp_path / "prompts.jsonl", prompts) == 2
+    assert read_records(tmp_path / "prompts.jsonl", Prompt) == prompts
+
+
+def test_a_bad_record_is_named_by_file_and_line(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"id": "p_1", "text": "a", "split": "train"}\n{"id": "p_2", "text": "b", "split": "dev"}\n')
+    with pytest.raises(DataError, match=rf"{file}:2: split: Input should be 'train', 'validation' or 'test'"):
+        read_records(file, Prompt)
+
+
+def test_every_missing_file_is_named_by_its_key(tmp_path):
+    there = tmp_path / "there.jsonl"
+    there.write_text("{}")
+    sources = ["prompts.source={kind: file, path: gone.csv}", "sft.source={kind: file, path: lost.csv}"]
+    with pytest.raises(
+        DataError, match=r"sft\.source\.path: lost\.csv: no such file.*prompts\.source\.path: gone\.csv"
+    ):
+        require_files(load_config(TINY, sources))
+    require_files(load_config(TINY, [f"prompts.source={{kind: file, path: {there}}}"]))

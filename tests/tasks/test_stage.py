@@ -1,0 +1,55 @@
+"""What counts as the same input of a stage."""
+
+import pytest
+
+from models.config import FeedbackFolder, PretrainedBase
+from models.records import Artifact
+from models.sources import TextFile, TextHub
+from tasks.stage import cache_key, input_identity
+
+
+def artifact(**changes) -> Artifact:
+    return Artifact(**{"kind": "pairs", "uri": "a/b", "sha256": "0" * 64, "rows": 3, "run_id": "r"} | changes)
+
+
+def test_an_artifact_counts_by_its_content():
+    same = artifact(uri="elsewhere", run_id="another")
+    assert input_identity(artifact()) == input_identity(same)
+    assert input_identity(artifact(sha256="1" * 64)) != input_identity(artifact())
+    assert input_identity(artifact(kind="consensus")) != input_identity(artifact())
+
+
+def test_a_file_counts_by_what_it_holds(tmp_path):
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text("a")
+    other.write_text("a")
+    assert input_identity(TextFile(path=str(one))) == input_identity(TextFile(path=str(other)))
+    other.write_text("b")
+    assert input_identity(TextFile(path=str(one))) != input_identity(TextFile(path=str(other)))
+    assert input_identity(TextFile(path=str(one))) != input_identity(TextFile(path=str(one), column="body"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda folder: FeedbackFolder(path=folder),
+        lambda folder: PretrainedBase(model=folder),
+        lambda folder: TextHub(name=folder),
+    ],
+)
+def test_a_local_folder_counts_by_what_it_holds(tmp_path, settings):
+    (tmp_path / "file").write_text("a")
+    before = input_identity(settings(str(tmp_path)))
+    (tmp_path / "file").write_text("b")
+    assert input_identity(settings(str(tmp_path))) != before
+
+
+def test_a_hub_name_counts_as_it_is():
+    assert input_identity(PretrainedBase(model="org/one")) != input_identity(PretrainedBase(model="org/two"))
+
+
+def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():
+    key = cache_key("pairs", "tasks.pairs", {"seed": 0})
+    assert key.startswith("pairs-") and key == cache_key("pairs", "tasks.pairs", {"seed": 0})
+    others = [("pairs", "tasks.pairs", {"seed": 1}), ("pairs", "tasks.reward", {"seed": 0})]
+    assert len({key, *(cache_key(*other) for other in others)}) == 3
