@@ -90,12 +90,15 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     console.print(table)
     if report["simulated_labelers"]:
         print("The labelers of this run were simulated.")
+    for name in report["upside_down_labelers"]:
+        print(f"labeler {name} ranks against the others: have the instructions been understood?")
     print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
     print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
     root = Path(config.storage.root).resolve()
     print(f"report: {root / 'reports' / report['prefect_flow_run_id'] / 'report.json'}")
-    print(f"compare runs:  mlflow ui --backend-store-uri {config.tracking.uri}")
-    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} prefect server start")
+    programs = os.path.relpath(Path(sys.executable).parent)
+    print(f"compare runs:  {programs}/mlflow ui --backend-store-uri {config.tracking.uri}")
+    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
 
 
 def _print_batch(folder: str) -> None:

@@ -85,4 +85,6 @@ def _plain(text: str) -> str:
 def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
-    return f"# Report{simulated}\n\n| figure | value |\n|---|---|\n{rows}"
+    against = ", ".join(report["upside_down_labelers"])
+    named = f"\n\nThese labelers rank against the others: {_plain(against)}." if against else ""
+    return f"# Report{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
