@@ -69,8 +69,10 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
         "rein.flow": flow_name,
         "prefect.flow_run_id": flow_run_id,
         "prefect.flow_run_name": flow_run_name,
-        "prefect.flow_run_url": str(prefect.runtime.flow_run.ui_url or ""),
     }
+    url = str(prefect.runtime.flow_run.ui_url)
+    if url.startswith("http"):  # a temporary server has no address that lasts
+        tags["prefect.flow_run_url"] = url
     with TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags) as tracked:
         run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, tracked)
         run.report_folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,8 @@ from tasks.pipeline_run import PipelineRun
 from tasks.tracking import register_candidate
 
 MAX_SAMPLE_ROWS = 200
+DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
+"""Kinds of artifacts that are data rather than what was made of it: the dataset inputs of a flow's MLflow run."""
 
 
 @task(name="register-models")
@@ -47,6 +49,9 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
         "prefect_flow_run_id": run.flow_run_id,
         "prefect_flow_run_name": run.flow_run_name,
     }
+    run.tracked.log_inputs(
+        {outcome.name: outcome.artifact for outcome in run.outcomes if outcome.artifact.kind in DATA}
+    )
     path = report_path(run)
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)

@@ -179,7 +179,8 @@ def _headline(step: StepMetrics) -> str:
 
 
 def _describe(work: Work, artifact: Artifact) -> str:
-    numbers = "\n".join(f"| {name} | {_shown(value)} |" for name, value in work.metrics.items())
+    shown = {name: value for name, value in work.metrics.items() if not isinstance(value, list | dict)}
+    numbers = "\n".join(f"| {name} | {_shown(value)} |" for name, value in shown.items())
     table = f"| figure | value |\n|---|---|\n{numbers}\n" if numbers else ""
     parts = [
         f"# {work.stage}",

@@ -106,8 +106,12 @@ class TrackedRun:
         model = self.client.create_logged_model(self.experiment_id, name, source_run_id=self.run_id, tags=dict(tags))
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self.log_output(model.model_id)
         return model.model_id
+
+    def log_output(self, model_id: str) -> None:
+        """Links a LoggedModel as something that this run gave."""
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -122,19 +126,20 @@ class TrackedRun:
 def register_candidate(run: TrackedRun, name: str, artifact: Artifact) -> int:
     """The version of the registered model `name` that holds this artifact, newly registered unless it is there already.
 
-    The alias `candidate` is moved to it; versions are told apart by the artifact's digest.
+    The alias `candidate` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest.
     """
     client = run.client
     versions = client.search_model_versions(f"name = '{name}'")
     same = [version for version in versions if version.tags.get("rein.sha256") == artifact.sha256]
     if same:
-        version = max(int(version.version) for version in same)
+        version = max(same, key=lambda version: int(version.version))
     else:
         tags = {"rein.sha256": artifact.sha256, "rein.run_id": artifact.run_id}
         model_id = _maker_of(artifact, run).log_model(name, artifact.folder / "model", tags)
-        version = int(mlflow.register_model(f"models:/{model_id}", name, tags=tags).version)
-    client.set_registered_model_alias(name, "candidate", str(version))
-    return version
+        version = mlflow.register_model(f"models:/{model_id}", name, tags=tags)
+    client.set_registered_model_alias(name, "candidate", version.version)
+    run.log_output(version.source.removeprefix("models:/"))
+    return int(version.version)
 
 
 def _maker_of(artifact: Artifact, fallback: TrackedRun) -> TrackedRun:

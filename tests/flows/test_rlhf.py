@@ -47,6 +47,11 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     assert parent.data.params["ppo.kl.coef"] == "0.05" and parent.data.params["seed"] == "0"
     for figure in ("reward_accuracy", "win_rate", "kl_nats", "seconds"):
         assert parent.data.metrics[figure] == pytest.approx(first_report[figure], rel=1e-12)
+    assert {given.dataset.name for given in parent.inputs.dataset_inputs} == {
+        *("texts", "demonstrations", "prompts", "feedback")
+    }
+    assert len(parent.outputs.model_outputs) == 2  # reward model and policy
+    assert not any(value.startswith("None") for value in parent.data.tags.values())
     stages = client.search_runs(
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", order_by=["start_time"]
     )
