@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def of_program(program: str) -> list:
 
 
 def test_every_command_is_of_a_kind_that_is_checked_here():
-    known = {"make", "python3", *(f".venv/bin/{name}" for name in ("rein", "prefect", "mlflow", "python"))}
+    known = {"make", *(f".venv/bin/{name}" for name in ("rein", "prefect", "mlflow"))}
     assert {words[0] for _, words in COMMANDS} == known
     assert [words for _, words in COMMANDS[:2]] == [["make", "run"], ["make", "test"]]
 
@@ -99,14 +98,6 @@ def test_mlflow_commands_exist(environment, words):
     name, *arguments = words[1:]
     parameters = cli.get_command(None, name).make_context(name, arguments).params
     assert parameters["backend_store_uri"] == load_config(PROJECT / "deployments/tiny.yaml").tracking.uri
-
-
-def test_python_commands_name_files_that_exist():
-    for _, words in COMMANDS:
-        if words[0] in ("python3", ".venv/bin/python"):
-            assert words[1:3] in (["-m", "venv"], ["-m", "pip"])
-            named = [file for option, file in pairwise(words) if option == "-c"]
-            assert all((PROJECT / file).is_file() for file in named)
 
 
 def test_the_line_of_rankings_is_one_that_is_read():
