@@ -9,7 +9,7 @@ import pytest
 from labeling import household
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, write_records
-from models.sources import DemonstrationFile, FromFeedback, Household, TextFile
+from models.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
 from tasks.sources import read_demonstrations, read_prompts, read_texts
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
@@ -173,3 +173,19 @@ def test_of_feedback_only_training_prompts_are_read(tmp_path):
     feedback = Artifact(kind="feedback", uri=str(tmp_path), sha256="0", rows=4, run_id="r")
     assert read_demonstrations(FromFeedback(), 0, feedback) == [("Ask", "yes"), ("Ask", "no")]
     assert read_texts(FromFeedback(), 0, feedback) == ["Ask\nyes", "Ask\nno"]
+
+
+def test_a_hub_dataset_is_read_from_a_local_folder_too(tmp_path):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "train-00000-of-00001.jsonl"
+    write(file, [("one", "1"), ("two", "2")], columns=("body", "answer"))
+    assert read_prompts(TextHub(name=str(tmp_path), column="body"), seed=0) == ["one", "two"]
+    demonstrations = DemonstrationHub(name=str(tmp_path), prompt_column="body", completion_column="answer")
+    assert read_demonstrations(demonstrations, 0, None) == [("one", "1"), ("two", "2")]
+    with pytest.raises(DataError, match=r":1: no column 'text'; there are 'body', 'answer'"):
+        read_prompts(TextHub(name=str(tmp_path)), seed=0)
+
+
+def test_a_folder_without_data_is_named(tmp_path):
+    with pytest.raises(DataError, match="cannot be loaded"):
+        read_prompts(TextHub(name=str(tmp_path)), seed=0)
