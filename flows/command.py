@@ -94,8 +94,7 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
         print(f"labeler {name} ranks against the others: have the instructions been understood?")
     print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
     print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
-    root = Path(config.storage.root).resolve()
-    print(f"report: {root / 'reports' / report['prefect_flow_run_id'] / 'report.json'}")
+    print(f"report: {report['path']}")
     programs = os.path.relpath(Path(sys.executable).parent)
     print(f"compare runs:  {programs}/mlflow ui --backend-store-uri {config.tracking.uri}")
     print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
@@ -103,7 +102,7 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
 
 def _print_batch(folder: str) -> None:
     print(f"batch to rank: {folder}")
-    print(f"Write rankings.jsonl into it, then run `rein learn` with labels.kind=folder labels.path={folder}")
+    print(f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {folder}}}'")
 
 
 def main() -> None:

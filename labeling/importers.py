@@ -91,21 +91,6 @@ def read_annotated_file(config: AnnotatedFile) -> Feedback:
     return reader.feedback
 
 
-def check_feedback(feedback: Feedback, where: Sequence[str] = (), partial: bool = False) -> None:
-    """Passes feedback that fits together: known prompts and completions, whole rankings, no duplicates, K of at least 2.
-
-    `where[i]` says where ranking i came from (its id by default). With `partial`, a ranking may leave out completions of its
-    prompt that the labeler was not shown. Raises DataError listing everything that is wrong.
-    """
-    places = where or [f"ranking {one.id}" for one in feedback.rankings]
-    prompts = [(f"prompt {one.id}", one) for one in feedback.prompts]
-    completions = [(f"completion {one.id}", one) for one in feedback.completions]
-    problems = _duplicate_ids(prompts) + _duplicate_ids(completions)
-    problems += _prompt_problems(prompts) + _completion_problems(prompts, completions)
-    problems += [] if feedback.rankings else ["rankings: there are none"]
-    _refuse(problems + _feedback_problems(feedback, places, partial), "feedback")
-
-
 def _feedback_problems(feedback: Feedback, where: Sequence[str], partial: bool = False) -> list[str]:
     """What is wrong with the rankings, each complaint at its place."""
     problems: list[str] = []

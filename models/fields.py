@@ -1,7 +1,7 @@
 """Every setting of the configuration as readable lines."""
 
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -35,6 +35,4 @@ def _settings_in(annotation: Any) -> list[type[BaseModel]]:
         return [annotation]
     if get_origin(annotation) in (Annotated, Union, UnionType, tuple):
         return [model for part in get_args(annotation) for model in _settings_in(part)]
-    if get_origin(annotation) is Literal or annotation is NoneType:
-        return []
     return []

@@ -59,8 +59,8 @@ class PipelineRun:
 def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
-    Refuses a config that names files that do not exist. Writes the resolved config to the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as
-    KILLED.
+    Refuses a config that names files that do not exist. Writes the resolved config to the report folder and to MLflow. An
+    exception ends the MLflow run as FAILED, a cancel as KILLED.
     """
     require_files(config)
     flow_run_id = str(prefect.runtime.flow_run.id)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -36,7 +35,9 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
     run.tracked.log_table(
         {field: [getattr(match, field) for match in matches] for field in Match.model_fields}, "samples.json"
     )
+    path = run.report_folder / "report.json"
     report = run.metrics | {
+        "path": str(path),
         "flow": run.flow_name,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
         "registered_versions": versions,
@@ -52,18 +53,12 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
     run.tracked.log_inputs(
         {outcome.name: outcome.artifact for outcome in run.outcomes if outcome.artifact.kind in DATA}
     )
-    path = report_path(run)
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
     run.tracked.log_metrics({"seconds": report["seconds"]})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
     return report
-
-
-def report_path(run: PipelineRun) -> Path:
-    """Where a flow run's report.json is."""
-    return run.report_folder / "report.json"
 
 
 def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:

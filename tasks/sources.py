@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling import household
-from models.errors import DataError
+from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_jsonl, read_records
 from models.sources import (
     DemonstrationFile,
@@ -48,7 +48,8 @@ def read_prompts(source: PromptSource, seed: int) -> list[str]:
 
 def _training_feedback(feedback: Artifact | None) -> list[tuple[str, str]]:
     """Prompt and completion texts of the feedback's training prompts, each different text once."""
-    assert feedback is not None, "the config lets source kind `feedback` stand only where feedback exists"
+    if feedback is None:
+        raise ConfigError("source.kind feedback: there is no feedback before people have ranked; it is for flow learn")
     prompts = {prompt.id: prompt for prompt in read_records(feedback.folder / "prompts.jsonl", Prompt)}
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
     rows = [(prompts[completion.prompt_id], completion.text) for completion in completions]

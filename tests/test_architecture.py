@@ -26,7 +26,6 @@ MAX_LINES = 320
 LONGER = {
     "models/config.py": "one tree: every setting with the text that people read beside it",
     "labeling/household.py": "half of it is the phrases of the tiny world",
-    "tests/labeling/test_importers.py": "one test for each way in which a file can be wrong",
 }
 
 

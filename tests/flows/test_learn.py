@@ -66,6 +66,14 @@ def test_collect_then_people_then_learn(workplace, batch):
     assert report["stages_cached"] == ["texts", "base-model", "demonstrations", "pretraining", "sft"]
 
 
+def test_the_printed_next_step_is_one_that_works(workplace, batch):
+    write_rankings(batch, rank_by_length(batch))
+    printed = workplace.rein("collect", SMOKE).stdout
+    (override,) = re.findall(r"with '(labels=.*)'", printed)
+    assert override == f"labels={{kind: folder, path: {batch}}}"  # what the test above learns from
+    assert workplace.rein("learn", SMOKE, override, "--check").returncode == 0
+
+
 def test_handing_out_again_keeps_what_people_wrote(workplace, batch):
     write_rankings(batch, rank_by_length(batch))
     assert workplace.rein("collect", SMOKE).returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labeling.importers import check_feedback, read_annotated_file, read_feedback_folder
+from labeling.importers import read_annotated_file, read_feedback_folder
 from models.config import AnnotatedFile, FeedbackFolder
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, write_records
@@ -62,7 +62,6 @@ def test_a_folder_is_read(tmp_path):
         Ranking.of(PROMPT.id, "bob", "helpfulness", [[B.id]], [A.id, C.id]),
         Ranking.of(OTHER.id, "bob", "helpfulness", [[X.id, Y.id]]),
     ]
-    check_feedback(feedback)
 
 
 @pytest.mark.parametrize(
@@ -158,20 +157,6 @@ def test_empty_rankings_and_missing_files_are_refused(tmp_path):
     assert "criterion: none of its 2 rankings is by 'helpfulness'" in message
     (tmp_path / "rankings.jsonl").unlink()
     assert "rankings.jsonl: no such file" in refusal(read_feedback_folder, FeedbackFolder(path=str(tmp_path)))
-
-
-def test_check_feedback_takes_records_from_anywhere(tmp_path):
-    feedback = read_feedback_folder(folder(tmp_path, row()))
-    with pytest.raises(DataError, match=f"ranking {RANKING.id}: labeler: ann ranked"):
-        check_feedback(feedback._replace(rankings=[RANKING, RANKING]))
-    with pytest.raises(DataError, match="rankings: there are none"):
-        check_feedback(feedback._replace(rankings=[]))
-    short = Ranking.of(PROMPT.id, "bob", "helpfulness", [[A.id], [B.id]])
-    with pytest.raises(DataError, match=f"here: levels: not ranked and not marked unusable: {C.id}"):
-        check_feedback(feedback._replace(rankings=[short]), ["here"])
-    check_feedback(feedback._replace(rankings=[short]), partial=True)
-    with pytest.raises(DataError, match=f"completion {A.id}: id: it stands 2 times"):
-        check_feedback(feedback._replace(completions=[*feedback.completions, A]))
 
 
 # --- annotated files -------------------------------------------------------------------------------------------------
@@ -320,7 +305,6 @@ def test_real_rankings():
         held_out_column="mr_id",
     )
     feedback = read_annotated_file(config)
-    check_feedback(feedback)
     assert len(feedback.prompts) == len({one["prompt"] for one in rows}) == 100
     assert len(feedback.completions) == len({(one["prompt"], i) for one in rows for i in range(3)}) == 300
     assert len(feedback.rankings) == sum(len(one["annotations"]) for one in rows) == 600

@@ -154,16 +154,6 @@ def count_letters(prompts, completions) -> torch.Tensor:
     return torch.tensor([float(len(text)) for text in completions])
 
 
-@pytest.fixture
-def other_policy(policy):
-    other = copy.deepcopy(policy)
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    return other
-
-
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_completion_kl_equals_a_computation_without_batches(policy, other_policy, tokenizer, temperature):
     prompts = PROMPTS * 3

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from labeling import household
-from models.errors import DataError
+from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, write_records
 from models.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
 from tasks.sources import read_demonstrations, read_prompts, read_texts
@@ -184,6 +184,11 @@ def test_a_hub_dataset_is_read_from_a_local_folder_too(tmp_path):
     assert read_demonstrations(demonstrations, 0, None) == [("one", "1"), ("two", "2")]
     with pytest.raises(DataError, match=r":1: no column 'text'; there are 'body', 'answer'"):
         read_prompts(TextHub(name=str(tmp_path)), seed=0)
+
+
+def test_feedback_is_no_source_before_there_is_any():
+    with pytest.raises(ConfigError, match="it is for flow learn"):
+        read_texts(FromFeedback(), 0, None)
 
 
 def test_a_folder_without_data_is_named(tmp_path):
