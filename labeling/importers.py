@@ -7,23 +7,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
+from labeling.feedback import Feedback
 from models.config import AnnotatedFile, FeedbackFolder
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Record, RecordType, Split, describe_validation
 
 MAX_LISTED = 50
-
-
-class Feedback(NamedTuple):
-    """What people were shown and what they said."""
-
-    prompts: list[Prompt]
-    completions: list[Completion]
-    rankings: list[Ranking]
 
 
 class RankingRow(Record):

@@ -124,6 +124,32 @@ class Ranking(Record):
         return places | {name: len(self.levels) + 1 for name in self.unusable}
 
 
+class Rating(Record):
+    """One labeler's yes or no to one completion by one criterion: thumbs up or down; "is this toxic?".
+
+    `wanted` says whether the answer puts the completion into the class that is wanted: thumbs up, *not* toxic.
+    """
+
+    id: str
+    prompt_id: str
+    completion_id: str
+    labeler: str
+    criterion: str
+    wanted: bool
+
+    @classmethod
+    def of(cls, prompt_id: str, completion_id: str, labeler: str, criterion: str, wanted: bool) -> "Rating":
+        """A rating whose id is derived from all it says."""
+        return cls(
+            id=content_id("v", prompt_id, completion_id, labeler, criterion, wanted),
+            prompt_id=prompt_id,
+            completion_id=completion_id,
+            labeler=labeler,
+            criterion=criterion,
+            wanted=wanted,
+        )
+
+
 class Consensus(Record):
     """What the labelers of one prompt agree on.
 

@@ -3,7 +3,8 @@
 a folder with prompts.jsonl, completions.jsonl and rankings.jsonl, from which everything after it can be recomputed.
 """
 
-from labeling.importers import Feedback, read_annotated_file, read_feedback_folder
+from labeling.feedback import Feedback
+from labeling.importers import read_annotated_file, read_feedback_folder
 from labeling.simulated import rank_completions
 from models.config import AnnotatedFile, FeedbackFolder, SimulatedLabels
 from models.records import Artifact, Completion, Prompt, read_records, write_records
