@@ -9,6 +9,7 @@ import numpy as np
 from models.errors import DataError
 from models.records import Ranking, Record
 from models.shapes import Float, Int, Real
+from models.votes import VoteTable, starts_of
 
 UPSIDE_DOWN_TAU = -0.2  # weaker disagreement than this may be taste
 UPSIDE_DOWN_RANKINGS = 10  # with fewer rankings, bad luck looks like a misread instruction
@@ -131,116 +132,66 @@ def kendall_tau_b(a: Real[np.ndarray, " K"], b: Real[np.ndarray, " _K"]) -> floa
 
 
 def mean_tau_b(rankings: Sequence[Ranking]) -> float:
-    """Mean tau-b over every two labelers of every prompt and criterion, on the completions both saw; nan if there is none.
+    """Mean tau-b over every two labelers of every prompt and criterion, on what both compared; nan if there is none.
 
-    Unusable completions stand last together. Two rankings of which one ties everything have no tau-b and do not count.
-    Raises DataError where one labeler ranked one prompt by one criterion twice.
+    Unusable completions stand last together. Two labelers of whom one ties everything have no tau-b and do not count.
+    Raises DataError where one labeler compared two completions of one prompt by one criterion twice.
     """
-    return VoteTable(rankings).mean_tau_b()
+    return mean_tau_b_of(VoteTable(rankings))
 
 
-class VoteTable:
-    """Rankings as flat arrays, in an order that does not depend on the order of the input.
-
-    A *question* is one prompt by one criterion, an *item* one completion in a question, an *entry* one completion in one
-    ranking, a *comparison* two entries of one ranking. R rankings, E entries, M comparisons, I items. `place[E]` is 0 for best
-    and 1 for last, ties share their mean; `sign[M]` is 1 if the first entry is above the second, -1 if below, 0 if tied.
-    Raises DataError naming prompt, labeler and criterion of a duplicate.
-    """
-
-    def __init__(self, rankings: Sequence[Ranking]):
-        self.rankings = sorted(rankings, key=lambda one: (one.prompt_id, one.criterion, one.labeler))
-        for one, other in zip(self.rankings, self.rankings[1:], strict=False):
-            if (one.prompt_id, one.criterion, one.labeler) == (other.prompt_id, other.criterion, other.labeler):
-                raise DataError(f"prompt {one.prompt_id}: labeler {one.labeler} ranked it twice by {one.criterion}")
-        self.labelers = sorted({one.labeler for one in self.rankings})
-        number = {name: index for index, name in enumerate(self.labelers)}
-        self.labeler = np.array([number[one.labeler] for one in self.rankings], dtype=np.int64)
-        self._collect_entries()
-        self._collect_comparisons()
-
-    def _collect_entries(self) -> None:
-        questions: dict[tuple[str, str], set[str]] = {}
-        for one in self.rankings:
-            questions.setdefault((one.prompt_id, one.criterion), set()).update(one.places)
-        self.questions = list(questions)
-        names = [sorted(seen) for seen in questions.values()]
-        self.item_names = [name for seen in names for name in seen]
-        self.num_items = np.array([len(seen) for seen in names], dtype=np.int64)
-        self.item_start = np.cumsum(self.num_items) - self.num_items
-        index = {key: number for number, key in enumerate(self.questions)}
-        item = {
-            (question, name): int(self.item_start[question]) + slot
-            for question, seen in enumerate(names)
-            for slot, name in enumerate(seen)
-        }
-        self.question = np.array([index[one.prompt_id, one.criterion] for one in self.rankings], dtype=np.int64)
-        self.num_rankings = np.bincount(self.question, minlength=len(self.questions))
-        rows = [
-            (ranking, item[question, name], place, place > len(one.levels))
-            for ranking, (one, question) in enumerate(zip(self.rankings, self.question.tolist(), strict=True))
-            for name, place in sorted(one.places.items())
-        ]
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
-        self.entry_ranking, self.entry_item, self._level, marked = columns.T
-        self.entry_unusable = marked.astype(bool)
-
-    def _collect_comparisons(self) -> None:
-        self.num_entries = np.bincount(self.entry_ranking, minlength=len(self.rankings))
-        start = np.cumsum(self.num_entries) - self.num_entries
-        firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for size in np.unique(self.num_entries):
-            i, j = np.triu_indices(size, 1)
-            starts = start[self.num_entries == size]
-            firsts.append((starts[:, None] + i).ravel())
-            seconds.append((starts[:, None] + j).ravel())
-        first, second = np.concatenate(firsts), np.concatenate(seconds)
-        by_ranking = np.argsort(self.entry_ranking[first], kind="stable")
-        self.first, self.second = first[by_ranking], second[by_ranking]
-        self.ranking = self.entry_ranking[self.first]
-        self.sign = np.sign(self._level[self.second] - self._level[self.first])
-        below = np.bincount(self.first, (1 - self.sign) / 2, len(self.entry_item))
-        below += np.bincount(self.second, (1 + self.sign) / 2, len(self.entry_item))
-        self.place = below / np.maximum(self.num_entries[self.entry_ranking] - 1, 1)
-
-    def mean_tau_b(self) -> float:
-        """See the function of this name. Rankings of one question are joined on the pair of items they compare."""
-        pair = self.entry_item[self.first] * (len(self.item_names) + 1) + self.entry_item[self.second]
-        order = np.lexsort((self.ranking, pair))
-        pair, ranking, sign = pair[order], self.ranking[order], self.sign[order]
-        keys, lefts, rights = [], [], []
-        for lag in range(1, len(pair)):
-            both = np.flatnonzero(pair[lag:] == pair[:-lag])
-            if not len(both):
-                break
-            keys.append(ranking[both] * len(self.rankings) + ranking[both + lag])
-            lefts.append(sign[both])
-            rights.append(sign[both + lag])
-        if not keys:
-            return math.nan
-        _, group = np.unique(np.concatenate(keys), return_inverse=True)
-        taus = _grouped_tau_b(group, np.concatenate(lefts), np.concatenate(rights))
-        return float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
-
-    def tau_with_others(self) -> Float[np.ndarray, " R"]:
-        """Tau-b of each ranking with the mean places that the others gave in its question; nan where undefined."""
-        total = np.bincount(self.entry_item, self.place)[self.entry_item]
-        others = np.bincount(self.entry_item)[self.entry_item] - 1
-        mean = np.where(others > 0, (total - self.place) / np.maximum(others, 1), np.nan)
-        difference = np.round(mean[self.second] - mean[self.first], 9)  # equal means must not differ by a rounding
-        known = ~np.isnan(difference)
-        return _grouped_tau_b(
-            self.ranking[known], self.sign[known], np.sign(difference[known]), num_groups=len(self.rankings)
-        )
+def mean_tau_b_of(votes: VoteTable) -> float:
+    """See `mean_tau_b`. The comparisons of a question are joined on the pair of items they compare."""
+    rank = np.arange(len(votes.voter_question)) - starts_of(votes.num_voters)[votes.voter_question]
+    table_start = starts_of(votes.num_voters**2)  # of each question, a table of its voters by its voters
+    voter, sign = votes.voter[votes.ranking], votes.sign.astype(np.int8)
+    shared, left_untied, right_untied = np.zeros((3, int((votes.num_voters**2).sum())))
+    left = np.arange(len(sign))
+    for lag in range(1, len(sign)):  # comparisons of the same two items stand together, each from another voter
+        left = left[left + lag < len(sign)]
+        same = votes.first_item[left + lag] == votes.first_item[left]
+        left = left[same & (votes.second_item[left + lag] == votes.second_item[left])]
+        if not len(left):
+            break
+        right, question = left + lag, votes.voter_question[voter[left]]
+        cell = table_start[question] + rank[voter[left]] * votes.num_voters[question] + rank[voter[right]]
+        np.add.at(shared, cell, sign[left] * sign[right])
+        np.add.at(left_untied, cell, sign[left] != 0)
+        np.add.at(right_untied, cell, sign[right] != 0)
+    taus = _tau_b(shared, left_untied, right_untied)
+    return float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
 
 
-def _grouped_tau_b(
-    group: Int[np.ndarray, " M"], a: np.ndarray, b: np.ndarray, num_groups: int = 0
+def tau_with_others(votes: VoteTable) -> Float[np.ndarray, " R"]:
+    """Tau-b of each ranking with the mean places that the other labelers gave in its question; nan where undefined."""
+    place = votes.voice_mean(votes.place)
+    total = np.bincount(votes.voice_item, place)[votes.voice_item]
+    others = np.bincount(votes.voice_item)[votes.voice_item] - 1
+    mean = np.where(others > 0, (total - place) / np.maximum(others, 1), np.nan)[votes.entry_voice]
+    return tau_with_order(
+        votes, np.round(mean[votes.second] - mean[votes.first], 9)
+    )  # equal means differ by no rounding
+
+
+def tau_with_order(votes: VoteTable, lead: Float[np.ndarray, " M"]) -> Float[np.ndarray, " R"]:
+    """Tau-b of each ranking with another order of the same things: `lead` says of each comparison how far the first stands
+    above the second there, nan where that is not known. nan where undefined."""
+    known = ~np.isnan(lead)
+    ranking, ours, theirs = votes.ranking[known], votes.sign[known], np.sign(lead[known])
+    size = votes.num_rankings
+    return _tau_b(
+        np.bincount(ranking, ours * theirs, size),
+        np.bincount(ranking, ours != 0, size),
+        np.bincount(ranking, theirs != 0, size),
+    )
+
+
+def _tau_b(
+    shared: Real[np.ndarray, " G"], untied: Real[np.ndarray, " G"], other_untied: Real[np.ndarray, " G"]
 ) -> Float[np.ndarray, " G"]:
-    """Tau-b of each group from the signs of its comparisons on both sides; nan where one side is all ties."""
-    shared = np.bincount(group, a * b, num_groups)
-    untied = np.bincount(group, a * a, num_groups) * np.bincount(group, b * b, num_groups)
-    return np.where(untied > 0, shared / np.sqrt(np.maximum(untied, 1)), np.nan)
+    """Concordant less discordant pairs over the root of the numbers of untied ones; nan where one side is all ties."""
+    product = untied * other_untied
+    return np.where(product > 0, shared / np.sqrt(np.maximum(product, 1)), np.nan)
 
 
 def looks_upside_down(taus: Float[np.ndarray, " R"]) -> bool:

@@ -1,13 +1,13 @@
 """From agreed orders to preference pairs, the preferred completion first. Loads no torch."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from models.config import PairsConfig
 from models.consensus import pair_probability
 from models.errors import DataError
-from models.records import Completion, Consensus, Pair, Record
+from models.records import Completion, Consensus, Pair, Record, collector_paused
 
 MIN_WEIGHT = 1e-3  # a pair that was agreed on at p near (or, for unusable ones, below) one half still counts a little
 
@@ -42,24 +42,26 @@ def make_pairs(
     known = {one.id: one for one in completions}
     counts: Counter[str] = Counter()
     pairs = []
-    for agreed in consensus:
-        for fate, pair in _pairs_of(agreed, _in_order(agreed, known), config):
-            counts[fate] += 1
-            if pair is not None:
-                counts["num_pairs"] += 1
-                pairs.append(pair)
+    with collector_paused():
+        for agreed in consensus:
+            for fate, pair in _pairs_of(agreed, _in_order(agreed, known), config):
+                counts[fate] += 1
+                if pair is not None:
+                    pairs.append(pair)
     del counts["num_strict"]
+    counts["num_pairs"] = len(pairs)
     return pairs, PairReport(**counts)
 
 
 def _pairs_of(
-    agreed: Consensus, completions: Iterable[Completion], config: PairsConfig
+    agreed: Consensus, completions: Sequence[Completion], config: PairsConfig
 ) -> Iterator[tuple[str, Pair | None]]:
     """(what became of it, the pair if one was made) for every two completions."""
     place = {name: number for number, level in enumerate(agreed.levels) for name in level}
-    for first, second in combinations(completions, 2):
+    plain = [(one, one.text.strip()) for one in completions]
+    for (first, first_text), (second, second_text) in combinations(plain, 2):
         usable = (first.id in place) + (second.id in place)
-        if first.text.strip() == second.text.strip():
+        if first_text == second_text:
             yield "num_identical", None
         elif usable == 0:
             yield "num_both_unusable", None

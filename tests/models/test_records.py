@@ -1,11 +1,13 @@
 """Records: ids from content, and rankings that cannot contradict themselves."""
 
+import gc
+
 import pytest
 from pydantic import ValidationError
 
 from models.errors import DataError
 from models.presets import load_config, require_files
-from models.records import Completion, Prompt, Ranking, read_records, write_records
+from models.records import Completion, Prompt, Ranking, collector_paused, read_records, write_records
 from tests.test_presets import TINY
 
 
@@ -47,6 +49,41 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path):
     file.write_text('{"id": "p_1", "text": "a", "split": "train"}\n{"id": "p_2", "text": "b", "split": "dev"}\n')
     with pytest.raises(DataError, match=rf"{file}:2: split: Input should be 'train', 'validation' or 'test'"):
         read_records(file, Prompt)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"id": "p_2", "text": "b"', "not JSON (Expecting ',' delimiter at column 26)"),
+        (b'["p_2", "b", "train"]', "expected a JSON object, found list"),
+        (b'{"id": "p_2", "text": "\xff", "split": "train"}', "not UTF-8 (invalid start byte at byte 24)"),
+        (
+            b'{"id": "p_2", "text": 2, "split": "train", "note": ""}',
+            "text: Input should be a valid string; note: Extra",
+        ),
+    ],
+)
+def test_a_line_that_is_no_record_is_named_with_its_reason(tmp_path, line, reason):
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(b'{"id": "p_1", "text": "a", "split": "train"}\r\n\n' + line + b"\n")
+    with pytest.raises(DataError) as caught:
+        read_records(file, Prompt)
+    assert str(caught.value).startswith(f"{file}:3: {reason}")
+    assert gc.isenabled()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=f"{tmp_path / 'gone.jsonl'}: no such file"):
+        read_records(tmp_path / "gone.jsonl", Prompt)
+
+
+def test_the_collector_pauses_while_records_are_made_and_stays_off_where_it_was():
+    with collector_paused():
+        assert not gc.isenabled()
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_every_missing_file_is_named_by_its_key(tmp_path):
