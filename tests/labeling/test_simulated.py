@@ -3,8 +3,8 @@
 import pytest
 
 from labeling import simulated
-from models.config import SimulatedLabeler, SimulatedLabels
 from models.errors import DataError
+from models.label_sources import SimulatedLabeler, SimulatedLabels
 from models.records import Completion, Prompt, Ranking
 
 PROMPT = Prompt.of("My house is too hot.", "train")

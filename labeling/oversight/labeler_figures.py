@@ -1,0 +1,167 @@
+"""What each labeler of a batch does: speed, ties, agreement, gold accuracy, and whether the order shown sways them."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, median, stdev
+
+from scipy.special import stdtrit
+
+from labeling.store.counted import Counted
+from models.agreement import LabelerReport
+from models.records import Rating
+
+MIN_FOR_BIAS = 10  # rankings; with fewer, chance looks like a habit
+
+
+@dataclass(frozen=True)
+class PositionBias:
+    """How far a labeler's rankings follow the order in which the completions were shown, which is a random one.
+
+    `mean` tau-b between the two, 0 = not at all, 1 = always the order shown, -1 = always its reverse, over `num_rankings` that
+    do not tie everything; (`low`, `high`) is the mean's 95 % interval (Student's t, within -1 and 1), None with one ranking.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_rankings: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0, on 10 rankings or more. By chance alone one labeler in 20 looks so."""
+        return self.num_rankings >= MIN_FOR_BIAS and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class LabelerFigures:
+    """One labeler in one batch. A figure is None where there is nothing to compute it from, or the labeler has withdrawn.
+
+    `num_judgements` leaves out gold prompts. `tie_rate`, `unusable_rate`, `reliability`, `is_upside_down` as in the report of
+    models/agreement.py. `agreement`: mean tau-b with the others; of ratings, the share of the others' ratings of the same
+    completions that say the same. `wanted_rate`: share of ratings that want the completion. `gold_accuracy`: share of
+    `num_gold_pairs` that are ordered as known. `as_shown_quickly`: share of rankings that repeat the order shown exactly and
+    took less than half the batch's median time.
+    """
+
+    labeler: str
+    is_withdrawn: bool
+    num_judgements: int
+    median_seconds: float | None
+    tie_rate: float | None
+    unusable_rate: float | None
+    wanted_rate: float | None
+    agreement: float | None
+    reliability: float | None
+    is_upside_down: bool
+    gold_accuracy: float | None
+    num_gold_pairs: int
+    position_bias: PositionBias | None
+    as_shown_quickly: float | None
+
+
+def labeler_figures(
+    counted: Sequence[Counted], ratings: Sequence[Rating], reports: Mapping[str, LabelerReport]
+) -> list[LabelerFigures]:
+    """One entry per labeler with a judgement that counts, by name; those who withdrew stand last."""
+    of_labeler: dict[tuple[bool, str], list[Counted]] = {}
+    for one in counted:
+        of_labeler.setdefault((one.is_withdrawn, one.labeler), []).append(one)
+    times = [one.seconds for one in counted if one.is_learned_from and one.seconds is not None]
+    quick = median(times) / 2 if times else 0.0
+    same = _same_as_others(ratings)
+    found = []
+    for (is_withdrawn, name), own in sorted(of_labeler.items()):
+        judged = [one for one in own if one.gold_levels is None]
+        seconds = [one.seconds for one in judged if one.seconds is not None]
+        report = None if judged and judged[0].wanted is not None else reports.get(name)
+        right, num_gold_pairs = gold_pairs(own)
+        found.append(
+            LabelerFigures(
+                labeler=name,
+                is_withdrawn=is_withdrawn,
+                num_judgements=len(judged),
+                median_seconds=median(seconds) if seconds else None,
+                tie_rate=report.tie_rate if report else None,
+                unusable_rate=report.unusable_rate if report else None,
+                wanted_rate=_share([one.wanted for one in judged if one.wanted is not None]),
+                agreement=report.agreement if report else same.get(name),
+                reliability=report.reliability if report else None,
+                is_upside_down=report is not None and report.upside_down,
+                gold_accuracy=right / num_gold_pairs if num_gold_pairs else None,
+                num_gold_pairs=num_gold_pairs,
+                position_bias=position_bias([in_order_shown(one) for one in judged if one.levels is not None]),
+                as_shown_quickly=_share([repeats_order(one, quick) for one in judged if one.levels and one.shown]),
+            )
+        )
+    return found
+
+
+def gold_pairs(counted: Sequence[Counted]) -> tuple[float, int]:
+    """(how many, of how many) pairs of gold completions stand in the known order; a tie where one is better counts half.
+
+    Pairs that are tied in the known order say nothing, and a completion that is not in it is not compared.
+    """
+    right, num_pairs = 0.0, 0
+    for one in counted:
+        if one.gold_levels is None or one.levels is None:
+            continue
+        places = one.places
+        for better, worse in combinations(one.gold_levels, 2):
+            for first in better:
+                for second in worse:
+                    num_pairs += 1
+                    right += 1.0 if places[first] < places[second] else 0.5 * (places[first] == places[second])
+    return right, num_pairs
+
+
+def in_order_shown(one: Counted) -> list[int]:
+    """The places that a ranking gives, in the order in which the completions were shown."""
+    places = one.places
+    return [places[name] for name in one.shown]
+
+
+def repeats_order(one: Counted, quick: float) -> bool:
+    """Whether a ranking is exactly the order shown, with nothing tied, and took less than `quick` seconds."""
+    if one.seconds is None or one.seconds >= quick:
+        return False
+    return in_order_shown(one) == list(range(1, len(one.shown) + 1))
+
+
+def position_bias(rankings: Sequence[Sequence[int]]) -> PositionBias | None:
+    """The position bias of rankings given as places in the order shown; None where none of them has a tau-b."""
+    taus = [tau for tau in map(_tau_with_shown, rankings) if tau is not None]
+    if not taus:
+        return None
+    mean = fmean(taus)
+    if len(taus) == 1:
+        return PositionBias(mean, None, None, 1)
+    half = float(stdtrit(len(taus) - 1, 0.975)) * stdev(taus) / math.sqrt(len(taus))
+    return PositionBias(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(taus))
+
+
+def _tau_with_shown(places: Sequence[int]) -> float | None:
+    """Kendall's tau-b between 1, 2, …, K and these places; None if all are equal. Plain Python: many short lists."""
+    follows = against = 0
+    for former, latter in combinations(places, 2):
+        follows += former < latter
+        against += former > latter
+    num_pairs, untied = len(places) * (len(places) - 1) // 2, follows + against
+    return (follows - against) / math.sqrt(num_pairs * untied) if untied else None
+
+
+def _same_as_others(ratings: Sequence[Rating]) -> dict[str, float]:
+    """Labeler -> share of the others' ratings of the completions they rated that say the same."""
+    said = Counter((one.completion_id, one.wanted) for one in ratings)
+    same, others = Counter(), Counter()
+    for one in ratings:
+        agreeing = said[one.completion_id, one.wanted] - 1
+        same[one.labeler] += agreeing
+        others[one.labeler] += agreeing + said[one.completion_id, not one.wanted]
+    return {name: same[name] / number for name, number in others.items() if number}
+
+
+def _share(truths: Sequence[bool]) -> float | None:
+    return sum(truths) / len(truths) if truths else None

@@ -1,0 +1,151 @@
+"""What the page's scripts ask for and send: the next task, answers, skips and taking back. JSON in, JSON out.
+
+An answer is committed before the next task is looked up: who reads `saved` can rely on it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy.orm import Session
+
+from labeling.page.access import Posting, Store, utc_now
+from labeling.page.pages import published_batch
+from labeling.store import judgements
+from labeling.store.accounts import Visitor
+from labeling.store.assignments import Given, as_shown, next_task, progress
+from labeling.store.batches import has_read_instructions
+from labeling.store.schema import Assignment, Batch, Judgement, Task
+from models.errors import DataError
+
+SubmissionKey = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=judgements.MAX_SUBMISSION_LENGTH)]
+AssignmentId = Annotated[int, Path(ge=1, lt=2**31)]
+
+router = APIRouter(prefix="/api")
+
+
+class Posted(BaseModel):
+    """Base of what is posted: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PostedAnswer(Posted):
+    """An answer to a task: `levels` and `unusable` where completions are compared, `answer` where one is judged."""
+
+    submission: SubmissionKey
+    levels: list[list[str]] = []
+    unusable: dict[str, str] = {}
+    answer: Literal["up", "down", "yes", "no"] | None = None
+    note: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
+
+
+class PostedTakeBack(Posted):
+    """That the last answer is taken back."""
+
+    submission: SubmissionKey
+
+
+@router.post("/batches/{batch_id}/next")
+def show_next(store: Store, visitor: Posting, batch_id: str) -> dict[str, Any]:
+    """The task to judge now."""
+    with store.read() as session:
+        batch = published_batch(session, batch_id)
+    return _next(store, batch, visitor)
+
+
+@router.post("/assignments/{assignment_id}/judgement")
+def save(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: PostedAnswer) -> dict[str, Any]:
+    """Stores an answer, and once that is committed looks up the next task."""
+    with store.write() as session:
+        batch = _batch_of(session, assignment_id, visitor)
+        answer = judgements.Answer(
+            submission=posted.submission,
+            levels=tuple(tuple(level) for level in posted.levels),
+            unusable=posted.unusable,
+            wanted=_wanted(batch, posted.answer),
+            note=posted.note,
+        )
+        saved = judgements.judge(session, assignment_id, visitor.labeler_id, answer, utc_now()).id
+    return {"saved": saved, "next": _next(store, batch, visitor)}
+
+
+@router.post("/assignments/{assignment_id}/skip")
+def skip(store: Store, visitor: Posting, assignment_id: AssignmentId) -> dict[str, Any]:
+    """Sets a task aside, and then looks up the next one."""
+    with store.write() as session:
+        batch = _batch_of(session, assignment_id, visitor)
+        judgements.skip(session, assignment_id, visitor.labeler_id, utc_now())
+    return {"next": _next(store, batch, visitor)}
+
+
+@router.post("/batches/{batch_id}/take-back")
+def take_back(store: Store, visitor: Posting, batch_id: str, posted: PostedTakeBack) -> dict[str, Any]:
+    """Opens the task that was judged or skipped last, and shows it; `next` is None when there is none."""
+    with store.write() as session:
+        batch = published_batch(session, batch_id)
+        opened = judgements.take_back(session, batch, visitor.labeler_id, posted.submission, utc_now())
+        task = None if opened is None else _shown(as_shown(session, opened))
+    return {"next": None if task is None else {"task": task, "progress": _progress(store, batch, visitor)}}
+
+
+def _next(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
+    """`task` (None: nothing is left) and `progress`; or that newer instructions are to be read first."""
+    with store.write() as session:
+        if not has_read_instructions(session, visitor.labeler_id, batch.id):
+            return {"read_instructions": True}
+        given = next_task(session, batch, visitor.labeler_id, utc_now())
+        task = None if given is None else _shown(given)
+    return {"task": task, "progress": _progress(store, batch, visitor)}
+
+
+def _progress(store: Store, batch: Batch, visitor: Visitor) -> dict[str, int]:
+    """In a transaction of its own: counting must not keep the others from writing."""
+    with store.read() as session:
+        one = progress(session, batch, visitor.labeler_id, utc_now())
+    return {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left}
+
+
+def _batch_of(session: Session, assignment_id: int, visitor: Visitor) -> Batch:
+    assignment = session.get(Assignment, assignment_id)
+    if assignment is None or assignment.labeler_id != visitor.labeler_id:
+        raise judgements.NotYours("This task was given to someone else.")
+    return session.get_one(Batch, session.get_one(Task, assignment.task_id).batch_id)
+
+
+def _answers(batch: Batch) -> dict[str, bool]:
+    """What can be answered in a batch, and whether that is what is wanted."""
+    if batch.task["kind"] == "thumbs":
+        return {"up": True, "down": False}
+    if batch.task["kind"] == "yes_no":
+        return {answer: answer == batch.task["wanted"] for answer in ("yes", "no")}
+    return {}
+
+
+def _wanted(batch: Batch, answer: str | None) -> bool | None:
+    if answer is None:
+        return None
+    answers = _answers(batch)
+    if answer not in answers:
+        raise DataError(f"answer: {answer} is none of {', '.join(answers) or 'those that this task takes'}")
+    return answers[answer]
+
+
+def _shown(given: Given) -> dict[str, Any]:
+    return {
+        "assignment": given.assignment_id,
+        "prompt": given.prompt,
+        "completions": [{"id": name, "text": text} for name, text in given.completions],
+        "former": None if given.former is None else _former(given.batch, given.former),
+    }
+
+
+def _former(batch: Batch, former: Judgement) -> dict[str, Any]:
+    """What was said before, as it was posted."""
+    said = [answer for answer, wanted in _answers(batch).items() if wanted == former.wanted]
+    return {
+        "levels": former.levels or [],
+        "unusable": former.unusable or {},
+        "answer": said[0] if said else None,
+        "note": former.note,
+    }

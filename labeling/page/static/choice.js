@@ -1,0 +1,114 @@
+// Choice: A against B. One key or button chooses and submits; an unusable mark waits for Submit.
+
+import { element, letter } from "./dom.js";
+import { askReason } from "./unusable.js";
+
+export class Choice {
+  // `host` as in ranking.js.
+  constructor(root, task, host) {
+    this.host = host;
+    this.names = task.completions.map(({ id }) => id);
+    this.said = host.draft ?? (task.former ? { levels: task.former.levels, unusable: task.former.unusable } : nothing());
+    this.former = [];
+    this.cards = task.completions.map(({ id, text }, index) => this.#card(id, text, index));
+    this.tie = element("button", { class: "choose", onclick: () => this.choose([this.names]) }, "A tie ", element("kbd", {}, "T"));
+    root.replaceChildren(element("div", { class: "choice" }, ...this.cards.map(({ card }) => card), this.tie));
+    this.#show();
+  }
+
+  get draft() {
+    return this.said;
+  }
+
+  get answer() {
+    return this.said.levels.length || Object.keys(this.said.unusable).length ? this.said : null;
+  }
+
+  get missing() {
+    return "choose A, B or a tie";
+  }
+
+  focus() {
+    this.cards[this.current].card.focus({ preventScroll: true });
+  }
+
+  undo() {
+    const former = this.former.pop();
+    if (former) this.#say(former);
+    return Boolean(former);
+  }
+
+  key(event) {
+    if (event.altKey) return false;
+    const key = event.key.toLowerCase();
+    if (key === "a") this.#prefer(0);
+    else if (key === "b") this.#prefer(1);
+    else if (key === "t") this.choose([this.names]);
+    else if (key === "f") this.#mark(this.current);
+    else if (key === "arrowleft" || key === "arrowup") this.cards[0].card.focus();
+    else if (key === "arrowright" || key === "arrowdown") this.cards[1].card.focus();
+    else return false;
+    return true;
+  }
+
+  choose(levels) {
+    this.former.push(this.said);
+    this.#say({ levels, unusable: {} });
+    this.host.submit();
+  }
+
+  get current() {
+    const focused = this.cards.findIndex(({ card }) => card.contains(document.activeElement));
+    return Math.max(focused, 0);
+  }
+
+  #prefer(index) {
+    this.choose([[this.names[index]], [this.names[1 - index]]]);
+  }
+
+  async #mark(index) {
+    const reason = await askReason(`completion ${letter(index)}`);
+    if (reason) {
+      const unusable = { ...this.said.unusable, [this.names[index]]: reason };
+      this.former.push(this.said);
+      this.#say({ levels: this.names.filter((name) => !(name in unusable)).map((name) => [name]), unusable });
+    }
+    this.cards[index].card.focus();
+  }
+
+  #say(said) {
+    this.said = said;
+    this.#show();
+    this.host.changed();
+  }
+
+  #show() {
+    const { levels, unusable } = this.said;
+    this.cards.forEach(({ card, better, reason }, index) => {
+      const name = this.names[index];
+      const isBest = levels.length > 0 && levels[0].length === 1 && levels[0][0] === name;
+      better.setAttribute("aria-pressed", String(isBest));
+      card.dataset.state = name in unusable ? "unusable" : "unranked";
+      card.setAttribute("aria-label", `Completion ${letter(index)}${name in unusable ? `, unusable: ${unusable[name]}` : ""}`);
+      reason.textContent = unusable[name] ?? "";
+    });
+    this.tie.setAttribute("aria-pressed", String(levels.length > 0 && levels[0].length === 2));
+  }
+
+  #card(name, text, index) {
+    const label = letter(index);
+    const reason = element("span", { class: "reason" });
+    const better = element("button", { class: "choose", onclick: () => this.#prefer(index) }, `${label} is better `, element("kbd", {}, label));
+    const mark = element("button",
+      { class: "small-button", "aria-label": `Mark unusable: completion ${label}`, onclick: () => this.#mark(index) }, "Unusable");
+    const card = element("article", { class: "card", tabindex: "0", "data-id": name },
+      element("div", { class: "card-head" }, element("span", { class: "letter" }, label), reason,
+        element("span", { class: "card-buttons" }, mark)),
+      element("div", { class: "text as-written" }, text), better);
+    return { card, better, reason };
+  }
+}
+
+function nothing() {
+  return { levels: [], unusable: {} };
+}

@@ -1,0 +1,215 @@
+// The frame around a task: loads it, takes keys and buttons, saves what is said, and goes on to the next one.
+
+import { Choice } from "./choice.js";
+import { byId, randomKey } from "./dom.js";
+import { draftOf, dropDraft, dropUnsent, keepDraft, keepUnsent, unsentOf } from "./kept.js";
+import { Ranking } from "./ranking.js";
+import { Rating } from "./rating.js";
+import { post, postUntilAnswered } from "./server.js";
+
+const { kind, batch, formToken, noteKey } = byId("task").dataset;
+const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating };
+
+let task = null; // what is judged now
+let view = null; // how it is judged
+let isBusy = true; // an answer is under way
+let isUnsaved = false; // it has not arrived yet
+
+// --- showing -------------------------------------------------------------------------------------------------------
+
+function show({ task: next, progress, read_instructions: mustRead }) {
+  if (mustRead) {
+    location.reload(); // the server shows them
+    return;
+  }
+  setBusy(false);
+  task = next;
+  showProgress(progress);
+  byId("judging").hidden = !task;
+  byId("done").hidden = Boolean(task);
+  byId("reopened").hidden = !task?.former;
+  for (const id of ["add-note", "skip", "submit"]) if (byId(id)) byId(id).hidden = !task;
+  if (task) showTask();
+  else view = null;
+}
+
+function showTask() {
+  const draft = draftOf(task.assignment);
+  byId("prompt").textContent = task.prompt;
+  byId("note").value = draft?.note ?? task.former?.note ?? "";
+  byId("note-box").hidden = !byId("note").value;
+  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit }, kind);
+  showWhetherReady();
+  window.scrollTo(0, 0);
+  view.focus();
+}
+
+function showProgress({ done, skipped, left }) {
+  byId("progress-bar").max = Math.max(done + left, 1);
+  byId("progress-bar").value = done;
+  byId("progress-text").textContent = `${done} done, ${left} left${skipped ? `, ${skipped} skipped` : ""}`;
+}
+
+function showError(message) {
+  byId("error").hidden = !message;
+  byId("error").textContent = message ?? "";
+}
+
+function showWhetherReady() {
+  if (byId("submit")) byId("submit").disabled = isBusy || !view?.answer;
+}
+
+function setBusy(now) {
+  isBusy = now;
+  byId("judging").inert = now;
+  for (const id of ["undo", "skip"]) byId(id).disabled = now;
+  showWhetherReady();
+}
+
+function setStatus(text, isWarning = false) {
+  byId("status").textContent = text;
+  byId("status").classList.toggle("warning", isWarning);
+}
+
+// --- saying something ----------------------------------------------------------------------------------------------
+
+function changed() {
+  keepDraft(task.assignment, { view: view.draft, note: byId("note").value });
+  showWhetherReady();
+  setStatus("");
+}
+
+function submit() {
+  if (isBusy || !task) return;
+  if (!view.answer) {
+    setStatus(view.missing);
+    return;
+  }
+  changed();
+  const body = { submission: randomKey(), note: byId("note").value, ...view.answer };
+  send({ url: `/api/assignments/${task.assignment}/judgement`, body, assignment: task.assignment, done: "Saved" });
+}
+
+function skip() {
+  if (isBusy || !task) return;
+  send({ url: `/api/assignments/${task.assignment}/skip`, body: {}, assignment: task.assignment, done: "Skipped" });
+}
+
+// Sends until the server has answered. Until then it is kept, also over a reload or a sign-in.
+async function send(unsent) {
+  keepUnsent(batch, unsent);
+  setBusy(true);
+  isUnsaved = true;
+  setStatus("Saving …");
+  const reply = await postUntilAnswered(unsent.url, unsent.body, formToken, () => setStatus("Not saved yet – retrying", true));
+  isUnsaved = false;
+  if (reply.status === 401) {
+    askToSignIn();
+    return;
+  }
+  dropUnsent(batch);
+  if (reply.status !== 200) {
+    await refuse(reply.data.error);
+    return;
+  }
+  dropDraft(unsent.assignment);
+  showError(null);
+  setStatus(unsent.done);
+  show(reply.data.next);
+}
+
+async function refuse(message) {
+  showError(`Not saved. ${message}`);
+  setStatus("Not saved", true);
+  if (!task) await load();
+  else {
+    setBusy(false);
+    view.focus();
+  }
+}
+
+function askToSignIn() {
+  showError("You are signed out. What you said is kept here: ");
+  const link = document.createElement("a");
+  link.href = `/sign-in?next=${location.pathname}`;
+  link.textContent = "sign in again";
+  byId("error").append(link);
+  setStatus("Not saved yet", true);
+}
+
+async function load() {
+  const waiting = () => setStatus("No connection – retrying", true);
+  const reply = await postUntilAnswered(`/api/batches/${batch}/next`, {}, formToken, waiting);
+  if (reply.status === 401) location.reload();
+  else if (reply.status !== 200) showError(reply.data.error);
+  else show(reply.data);
+}
+
+// --- undo ----------------------------------------------------------------------------------------------------------
+
+async function undo() {
+  if (isBusy || view?.undo()) return;
+  setBusy(true);
+  const reply = await post(`/api/batches/${batch}/take-back`, { submission: randomKey() }, formToken);
+  setBusy(false);
+  if (reply?.status === 401) askToSignIn();
+  else if (reply?.status !== 200) showError(`Not undone. ${reply?.data.error ?? "The server does not answer."}`);
+  else if (!reply.data.next) setStatus("There is nothing to undo");
+  else {
+    showError(null);
+    setStatus("Open again");
+    show(reply.data.next);
+  }
+}
+
+// --- keys and buttons ----------------------------------------------------------------------------------------------
+
+function onKey(event) {
+  if (event.isComposing || document.querySelector("dialog[open]")) return;
+  const isCommand = event.ctrlKey || event.metaKey;
+  if (event.target === byId("note")) {
+    if (event.key === "Escape") view.focus();
+    else if (event.key === "Enter" && isCommand) submit();
+    return;
+  }
+  if (wasUsed(event, isCommand)) event.preventDefault();
+}
+
+function wasUsed(event, isCommand) {
+  const key = event.key.toLowerCase();
+  if (event.repeat) return key.startsWith("arrow") && view instanceof Ranking && !isBusy && view.key(event);
+  if (isCommand) {
+    if (key === "enter") submit();
+    else if (key === "z") undo();
+    else return false;
+    return true;
+  }
+  if (key === "?") byId("instructions").showModal();
+  else if (isBusy || (event.target === byId("prompt") && key.startsWith("arrow"))) return false;
+  else if (key === "u") undo();
+  else if (!task) return false;
+  else if (key === "s") skip();
+  else if (key === noteKey.toLowerCase()) openNote();
+  else if (key === "enter") return !event.target.closest("button, a, summary") && (submit(), true);
+  else return view.key(event);
+  return true;
+}
+
+function openNote() {
+  byId("note-box").hidden = false;
+  byId("note").focus();
+}
+
+document.addEventListener("keydown", onKey);
+byId("note").addEventListener("input", changed);
+byId("submit")?.addEventListener("click", submit);
+byId("skip").addEventListener("click", skip);
+byId("undo").addEventListener("click", undo);
+byId("add-note").addEventListener("click", openNote);
+byId("open-instructions").addEventListener("click", () => byId("instructions").showModal());
+byId("close-instructions").addEventListener("click", () => byId("instructions").close());
+window.addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
+
+const unsent = unsentOf(batch);
+if (unsent) send(unsent);
+else load();

@@ -1,0 +1,1 @@
+"""The feedback store: people's judgements in a database."""

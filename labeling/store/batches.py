@@ -1,0 +1,216 @@
+"""Batches: what is published for labelers, and the instructions that go with it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import combinations
+from typing import NamedTuple
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from labeling.store.schema import Batch, CompletionRow, Instructions, InstructionsRead, PromptRow, Task
+from models.batch_config import BatchConfig, BatchTask
+from models.errors import DataError
+from models.records import Completion, Prompt, Ranking, content_id
+
+CHUNK = 500  # ids in one query: both databases limit the number of parameters
+
+
+class GoldPrompt(NamedTuple):
+    """A prompt whose right order is known."""
+
+    prompt: Prompt
+    completions: list[Completion]
+    order: Ranking
+
+
+def publish(
+    session: Session,
+    config: BatchConfig,
+    title: str,
+    instructions: str,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    gold: Sequence[GoldPrompt],
+    now: datetime,
+) -> str:
+    """Publishes prompts with their completions to labelers and gives back the batch's id.
+
+    The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
+    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) hold from then on.
+    Raises DataError for empty instructions, for a prompt with fewer than two completions where they are compared, and for
+    one that is a gold prompt as well.
+    """
+    if not instructions.strip():
+        raise DataError("the instructions of a batch must not be empty: labelers judge by what is written there")
+    shown = _tasks_of(config.task, prompts, completions)
+    both = {one.id for one in prompts} & {one.prompt.id for one in gold}
+    if both:
+        raise DataError(f"prompt {min(both)}: is a gold prompt and one to learn from; leave it out of one of them")
+    gold_shown = [
+        (one.prompt.id, [c.id for c in one.completions], [list(level) for level in one.order.levels]) for one in gold
+    ]
+    batch_id = content_id("b", config.criterion, config.task.model_dump(), shown, gold_shown)
+    batch = session.get(Batch, batch_id)
+    if batch is None:
+        gold_prompts, gold_completions = [one.prompt for one in gold], [c for one in gold for c in one.completions]
+        keep_records(session, [*prompts, *gold_prompts], [*completions, *gold_completions])
+        batch = Batch(
+            id=batch_id, title=title, criterion=config.criterion, task=config.task.model_dump(), created_at=now
+        )
+        _set_numbers(batch, config)
+        session.add(batch)
+        session.flush()
+        every = [*((*one, None) for one in shown), *gold_shown]
+        add_tasks(session, batch_id, every)
+    _set_numbers(batch, config)
+    _keep_instructions(session, batch_id, instructions, now)
+    return batch_id
+
+
+class PublishedBatch(NamedTuple):
+    """What a batch shows, gold prompts left out."""
+
+    criterion: str
+    instructions: str
+    labelers_per_prompt: int
+    prompts: list[Prompt]
+    completions: list[Completion]
+
+
+def read_batch(session: Session, batch_id: str) -> PublishedBatch:
+    """A batch of rankings with its newest instructions. Raises DataError where there is none of this id, or it is of another kind."""
+    batch = session.get(Batch, batch_id)
+    instructions = current_instructions(session, batch_id)
+    if batch is None or instructions is None or batch.task["kind"] != "ranking":
+        raise DataError(f"batch {batch_id}: the feedback store has no published batch of rankings with this id")
+    of_batch = (Task.batch_id == batch_id, Task.gold_levels.is_(None))
+    prompts = session.scalars(
+        select(PromptRow).join(Task, Task.prompt_id == PromptRow.id).where(*of_batch).order_by(Task.position)
+    )
+    shown = {name for names in session.scalars(select(Task.completion_ids).where(*of_batch)) for name in names}
+    completions = session.scalars(
+        select(CompletionRow)
+        .join(Task, Task.prompt_id == CompletionRow.prompt_id)
+        .where(*of_batch)
+        .order_by(Task.position, CompletionRow.index)
+    )
+    return PublishedBatch(
+        batch.criterion,
+        instructions.text,
+        batch.labelers_per_prompt,
+        [Prompt(id=one.id, text=one.text, split=one.split) for one in prompts],
+        [
+            Completion(id=one.id, prompt_id=one.prompt_id, index=one.index, text=one.text, ended=one.ended)
+            for one in completions
+            if one.id in shown
+        ],
+    )
+
+
+def keep_records(session: Session, prompts: Iterable[Prompt], completions: Iterable[Completion]) -> None:
+    """Adds the prompts and completions that the store does not know yet.
+
+    Raises DataError where it knows an id with another text, or a prompt on another side of the split.
+    """
+    _keep(session, PromptRow, {one.id: one.model_dump() for one in prompts})
+    _keep(session, CompletionRow, {one.id: one.model_dump() for one in completions})
+
+
+def add_tasks(session: Session, batch_id: str, shown: Sequence[tuple[str, list[str], list[list[str]] | None]]) -> None:
+    """Appends tasks (prompt id, completion ids, known order of a gold one) to a batch."""
+    if not shown:
+        return
+    start = session.scalar(select(func.count()).select_from(Task).where(Task.batch_id == batch_id)) or 0
+    rows = [
+        {
+            "batch_id": batch_id,
+            "position": start + n,
+            "prompt_id": prompt,
+            "completion_ids": names,
+            "gold_levels": levels,
+        }
+        for n, (prompt, names, levels) in enumerate(shown)
+    ]
+    session.execute(insert(Task), rows)
+
+
+def current_instructions(session: Session, batch_id: str) -> Instructions | None:
+    """The newest version of a batch's instructions; None for an imported batch."""
+    return session.scalar(
+        select(Instructions).where(Instructions.batch_id == batch_id).order_by(Instructions.version.desc()).limit(1)
+    )
+
+
+def has_read_instructions(session: Session, labeler_id: int, batch_id: str) -> bool:
+    """Whether a labeler has been shown the newest version of a batch's instructions and went on."""
+    newest = current_instructions(session, batch_id)
+    return newest is None or session.get(InstructionsRead, (labeler_id, batch_id, newest.version)) is not None
+
+
+def version_read(session: Session, labeler_id: int, batch_id: str) -> int | None:
+    """The newest version of a batch's instructions that a labeler has been shown; None where they have seen none."""
+    read = (InstructionsRead.labeler_id == labeler_id, InstructionsRead.batch_id == batch_id)
+    return session.scalar(select(func.max(InstructionsRead.version)).where(*read))
+
+
+def mark_instructions_read(session: Session, labeler_id: int, batch_id: str, version: int, now: datetime) -> None:
+    """Notes that a labeler was shown this version and went on. Raises DataError for a version that there is not."""
+    if session.get(Instructions, (batch_id, version)) is None:
+        raise DataError(f"batch {batch_id}: its instructions have no version {version}")
+    if session.get(InstructionsRead, (labeler_id, batch_id, version)) is None:
+        session.add(InstructionsRead(labeler_id=labeler_id, batch_id=batch_id, version=version, created_at=now))
+
+
+def _tasks_of(
+    task: BatchTask, prompts: Sequence[Prompt], completions: Sequence[Completion]
+) -> list[tuple[str, list[str]]]:
+    """(prompt id, completion ids) of each task; the first tasks of all prompts come before the second ones."""
+    names: dict[str, list[str]] = {one.id: [] for one in prompts}
+    for one in sorted(completions, key=lambda one: (one.index, one.id)):
+        if one.prompt_id not in names:
+            raise DataError(f"completion {one.id}: its prompt {one.prompt_id} is not in the batch")
+        names[one.prompt_id].append(one.id)
+    compares = task.kind in ("ranking", "choice")
+    for prompt_id, of_prompt in names.items():
+        if len(of_prompt) < 1 + compares:
+            raise DataError(f"prompt {prompt_id}: has {len(of_prompt)} completion(s); a task needs {1 + compares}")
+    if task.kind == "ranking":
+        return list(names.items())
+    size = 2 if task.kind == "choice" else 1
+    each = [(prompt_id, list(combinations(of_prompt, size))) for prompt_id, of_prompt in names.items()]
+    return [
+        (prompt_id, list(groups[turn]))
+        for turn in range(max((len(groups) for _, groups in each), default=0))
+        for prompt_id, groups in each
+        if turn < len(groups)
+    ]
+
+
+def _set_numbers(batch: Batch, config: BatchConfig) -> None:
+    batch.labelers_per_prompt = config.labelers_per_prompt
+    batch.lease_seconds = config.lease_minutes * 60
+    batch.gold_every = config.gold_every
+
+
+def _keep_instructions(session: Session, batch_id: str, text: str, now: datetime) -> None:
+    newest = current_instructions(session, batch_id)
+    if newest is None or newest.text != text:
+        version = 1 if newest is None else newest.version + 1
+        session.add(Instructions(batch_id=batch_id, version=version, text=text, created_at=now))
+
+
+def _keep(session: Session, table: type[PromptRow | CompletionRow], wanted: dict[str, dict]) -> None:
+    names = list(wanted)
+    for start in range(0, len(names), CHUNK):
+        chunk = names[start : start + CHUNK]
+        known = {row.id: row for row in session.scalars(select(table).where(table.id.in_(chunk)))}
+        for name, row in known.items():
+            for field, value in wanted[name].items():
+                if getattr(row, field) != value:
+                    raise DataError(
+                        f"{table.__tablename__[:-1]} {name}: {field} is {value!r}, but the feedback store has {getattr(row, field)!r}"
+                    )
+        fresh = [wanted[name] for name in chunk if name not in known]
+        if fresh:
+            session.execute(insert(table), fresh)

@@ -1,0 +1,136 @@
+"""The judgements of a batch that count, read in one query, and the rankings and ratings that they make."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import combinations
+from typing import NamedTuple
+
+from sqlalchemy import Text, cast, select
+from sqlalchemy.orm import Session, aliased
+
+from labeling.store.schema import Assignment, Judgement, Labeler, Task, Withdrawal
+from models.records import Ranking, Rating
+
+
+class Counted(NamedTuple):
+    """The last revision of an assignment, if it does not take back.
+
+    `seconds` are those of the first revision; `shown` is empty where the order is not known (imports).
+    """
+
+    prompt_id: str
+    gold_levels: list[list[str]] | None
+    completion_ids: list[str]
+    judgement_id: int
+    record_id: str
+    labeler: str
+    is_withdrawn: bool
+    shown: list[str]
+    levels: list[list[str]] | None
+    unusable: dict[str, str] | None
+    wanted: bool | None
+    note: str
+    seconds: float | None
+    created_at: datetime
+
+    @property
+    def is_learned_from(self) -> bool:
+        """Whether it is in snapshots: not of a gold prompt, and not by someone who withdrew."""
+        return self.gold_levels is None and not self.is_withdrawn
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Completion id -> place of a ranking: 1 is best, those tied share a place, unusable ones come last together."""
+        places = {name: place for place, level in enumerate(self.levels, start=1) for name in level}
+        return places | dict.fromkeys(self.unusable, len(self.levels) + 1)
+
+
+def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | None = None) -> list[Counted]:
+    """What counts of a batch, gold prompts and withdrawn labelers included, oldest first; of these prompts only, if named."""
+    tasks = select(Task.id, Task.prompt_id, Task.gold_levels, Task.completion_ids).where(Task.batch_id == batch_id)
+    later, first = aliased(Judgement), aliased(Judgement)
+    query = (
+        select(
+            Assignment.task_id,
+            Judgement.id,
+            Judgement.record_id,
+            Labeler.name,
+            Withdrawal.id.is_not(None),
+            cast(Assignment.shown_order, Text),
+            cast(Judgement.levels, Text),
+            cast(Judgement.unusable, Text),
+            Judgement.wanted,
+            Judgement.note,
+            first.seconds,
+            Judgement.created_at,
+        )
+        .join(Assignment, Assignment.id == Judgement.assignment_id)
+        .join(Task, Task.id == Assignment.task_id)
+        .join(Labeler, Labeler.id == Assignment.labeler_id)
+        .outerjoin(Withdrawal, Withdrawal.labeler_id == Labeler.id)
+        .join(first, (first.assignment_id == Judgement.assignment_id) & (first.revision == 1))
+        .where(Task.batch_id == batch_id, Judgement.record_id.is_not(None))
+        .where(
+            ~select(later.id)
+            .where(later.assignment_id == Judgement.assignment_id, later.revision > Judgement.revision)
+            .exists()
+        )
+        .order_by(Judgement.id)
+    )
+    if prompt_ids is not None:
+        tasks, query = (one.where(Task.prompt_id.in_(prompt_ids)) for one in (tasks, query))
+    task = {number: about for number, *about in session.execute(tasks)}
+    rows = session.execute(query).all()
+    if not rows:
+        return []
+    task_ids, judgement_ids, records, labelers, withdrawn, shown, levels, unusable, *rest = zip(*rows, strict=True)
+    columns = (judgement_ids, records, labelers, withdrawn, _parsed(shown), _parsed(levels), _parsed(unusable), *rest)
+    return [Counted(*task[number], *said) for number, *said in zip(task_ids, *columns, strict=True)]
+
+
+def rankings_of(counted: Iterable[Counted], criterion: str) -> list[Ranking]:
+    """The rankings among what counts. Where a labeler compared two completions in several tasks, the newest one counts."""
+    made = [(one.judgement_id, _ranking(one, criterion)) for one in counted if one.levels is not None]
+    times = Counter((ranking.prompt_id, ranking.labeler) for _, ranking in made)
+    repeated = [one for one in made if times[one[1].prompt_id, one[1].labeler] > 1]
+    once = [ranking for _, ranking in made if times[ranking.prompt_id, ranking.labeler] == 1]
+    return once + newest_of_each_pair(repeated)
+
+
+def ratings_of(counted: Iterable[Counted], criterion: str) -> list[Rating]:
+    """The ratings among what counts; where a labeler rated a completion in several tasks, the newest one."""
+    newest = {(one.labeler, one.completion_ids[0]): one for one in counted if one.wanted is not None}
+    return [
+        Rating.of(one.prompt_id, one.completion_ids[0], one.labeler, criterion, one.wanted) for one in newest.values()
+    ]
+
+
+def newest_of_each_pair(rankings: Iterable[tuple[int, Ranking]]) -> list[Ranking]:
+    """Of (judgement id, ranking): leaves out one of which a newer one by the same labeler compares two of the completions, too."""
+    compared: set[tuple[str, tuple[str, str]]] = set()
+    kept = []
+    for _, ranking in sorted(rankings, key=lambda one: one[0], reverse=True):
+        pairs = {(ranking.labeler, pair) for pair in combinations(sorted(ranking.places), 2)}
+        if not pairs & compared:
+            compared |= pairs
+            kept.append(ranking)
+    return kept
+
+
+def _parsed(texts: Iterable[str | None]) -> list:
+    """A column of JSON, parsed in one go, which takes half the time of cell by cell."""
+    return json.loads(f"[{','.join(text or 'null' for text in texts)}]")
+
+
+def _ranking(one: Counted, criterion: str) -> Ranking:
+    """Without checking it a second time, which would take a third of the time of reading: `judge` has let it in."""
+    return Ranking.model_construct(
+        id=one.record_id,
+        prompt_id=one.prompt_id,
+        labeler=one.labeler,
+        criterion=criterion,
+        levels=tuple(map(tuple, one.levels)),
+        unusable=tuple(sorted(one.unusable)),
+    )

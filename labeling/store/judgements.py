@@ -1,0 +1,152 @@
+"""What labelers say, kept for ever: each submission, edit and taking back is a row of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeling.store.batches import version_read
+from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
+from models.errors import DataError
+from models.records import Ranking, Rating
+
+MAX_NOTE_LENGTH = 4000
+MAX_SUBMISSION_LENGTH = 64
+UNUSABLE_REASONS = ("off topic", "wrong", "harmful", "unreadable", "cut off", "other")
+
+
+class NotYours(DataError):
+    """A labeler named an assignment that is not theirs."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page sends: a ranking (`levels`, best first, and `unusable`: completion id -> reason) or a rating (`wanted`).
+
+    `submission` is a random key made by the sender: the same one sent twice is stored once.
+    """
+
+    submission: str
+    levels: tuple[tuple[str, ...], ...] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    wanted: bool | None = None
+    note: str = ""
+
+
+def judge(session: Session, assignment_id: int, labeler_id: int, answer: Answer, now: datetime) -> Judgement:
+    """Stores an answer as the next revision of its assignment; it is kept once the transaction is committed.
+
+    Raises NotYours for another labeler's assignment, DataError for an answer that does not fit what was shown, and for a
+    submission key that came with another answer before.
+    """
+    assignment = _own(session, assignment_id, labeler_id)
+    task = session.get_one(Task, assignment.task_id)
+    batch = session.get_one(Batch, task.batch_id)
+    record = _record_of(session, assignment, task, batch, answer)
+    earlier = session.scalar(select(Judgement).where(Judgement.submission == answer.submission))
+    if earlier is not None:
+        if (earlier.assignment_id, earlier.record_id, earlier.note) != (assignment.id, record.id, answer.note):
+            raise DataError(f"submission {answer.submission}: was used for another answer already")
+        return earlier
+    judgement = Judgement(
+        assignment_id=assignment.id,
+        revision=_next_revision(session, assignment.id),
+        record_id=record.id,
+        levels=[list(level) for level in record.levels] if isinstance(record, Ranking) else None,
+        unusable=dict(answer.unusable) if isinstance(record, Ranking) else None,
+        wanted=answer.wanted,
+        note=answer.note,
+        instructions_version=version_read(session, labeler_id, batch.id),
+        submission=answer.submission,
+        seconds=(now - assignment.given_at).total_seconds(),
+        created_at=now,
+    )
+    session.add(judgement)
+    assignment.state = "done"
+    assignment.closed_at = now
+    session.flush()
+    return judgement
+
+
+def skip(session: Session, assignment_id: int, labeler_id: int, now: datetime) -> None:
+    """Sets an open task aside for this labeler for good; its place is free for others."""
+    assignment = _own(session, assignment_id, labeler_id)
+    if assignment.state == "done":
+        raise DataError(f"assignment {assignment_id}: is judged; take it back first")
+    assignment.state = "skipped"
+    assignment.closed_at = now
+
+
+def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, now: datetime) -> Assignment | None:
+    """Opens the labeler's last judged or skipped task of a batch again; None when there is none.
+
+    What was said stays stored, followed by a revision that takes it back; the next answer is a further one. The same
+    `submission` sent twice takes back once.
+    """
+    earlier = session.scalar(select(Judgement).where(Judgement.submission == submission))
+    if earlier is not None:
+        return _own(session, earlier.assignment_id, labeler_id)
+    assignment = session.scalar(
+        select(Assignment)
+        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
+        .where(Assignment.state.in_(["done", "skipped"]))
+        .order_by(Assignment.closed_at.desc(), Assignment.id.desc())
+        .limit(1)
+    )
+    if assignment is None:
+        return None
+    if assignment.state == "done":
+        session.add(
+            Judgement(
+                assignment_id=assignment.id,
+                revision=_next_revision(session, assignment.id),
+                note="",
+                submission=submission,
+                created_at=now,
+            )
+        )
+    assignment.state = "open"
+    assignment.leased_until = now + timedelta(seconds=batch.lease_seconds)
+    session.flush()
+    return assignment
+
+
+def _own(session: Session, assignment_id: int, labeler_id: int) -> Assignment:
+    assignment = session.scalar(select(Assignment).where(Assignment.id == assignment_id).with_for_update())
+    if assignment is None or assignment.labeler_id != labeler_id:
+        raise NotYours(f"assignment {assignment_id}: is not yours")
+    return assignment
+
+
+def _next_revision(session: Session, assignment_id: int) -> int:
+    newest = session.scalar(select(func.max(Judgement.revision)).where(Judgement.assignment_id == assignment_id))
+    return (newest or 0) + 1
+
+
+def _record_of(session: Session, assignment: Assignment, task: Task, batch: Batch, answer: Answer) -> Ranking | Rating:
+    """The record that an answer makes. Raises DataError unless it fits the task."""
+    if not 0 < len(answer.submission) <= MAX_SUBMISSION_LENGTH:
+        raise DataError(f"submission: expected 1 to {MAX_SUBMISSION_LENGTH} characters, found {len(answer.submission)}")
+    if len(answer.note) > MAX_NOTE_LENGTH:
+        raise DataError(f"note: at most {MAX_NOTE_LENGTH} characters, found {len(answer.note)}")
+    name = session.get_one(Labeler, assignment.labeler_id).name
+    if batch.task["kind"] in ("thumbs", "yes_no"):
+        if answer.wanted is None or answer.levels or answer.unusable:
+            raise DataError("wanted: this task asks for a yes or a no")
+        return Rating.of(task.prompt_id, assignment.shown_order[0], name, batch.criterion, answer.wanted)
+    if answer.wanted is not None:
+        raise DataError("wanted: this task asks for an order")
+    named = [one for level in answer.levels for one in level] + list(answer.unusable)
+    if sorted(named) != sorted(assignment.shown_order):
+        raise DataError(
+            "levels: every completion that was shown must stand in them (or be marked unusable) exactly once"
+        )
+    if any(not level for level in answer.levels):
+        raise DataError("levels: a level is empty")
+    for completion, reason in answer.unusable.items():
+        if reason not in UNUSABLE_REASONS:
+            raise DataError(f"unusable: {completion}: the reason must be one of {', '.join(UNUSABLE_REASONS)}")
+    levels = [sorted(level) for level in answer.levels]  # within a tie there is no order
+    return Ranking.of(task.prompt_id, name, batch.criterion, levels, sorted(answer.unusable))

@@ -1,0 +1,102 @@
+"""Snapshots: what a run learns from, the same records and the same digest on every database."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeling.feedback import Feedback, rankings_of_ratings
+from labeling.store.counted import newest_of_each_pair, rankings_of, ratings_of, read_counted
+from labeling.store.schema import (
+    Batch,
+    CompletionRow,
+    Judgement,
+    Labeler,
+    PromptRow,
+    Snapshot,
+    SnapshotLabeler,
+)
+from models.errors import DataError
+from models.records import Completion, Prompt, Ranking, Rating, Record
+
+
+def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ()) -> Feedback:
+    """All rankings and ratings by a criterion that count now, with their prompts and completions, in a fixed order.
+
+    Of an assignment's revisions the last counts, if it does not take back; what withdrawn labelers said and gold prompts are
+    left out. Where a labeler compared two completions in several tasks, the newest one counts. Ratings also make rankings
+    (`rankings_of_ratings`). `batches`: only these; empty = all. Raises DataError for an unknown batch, and where no
+    judgement is left.
+    """
+    unknown = sorted(set(batches) - set(session.scalars(select(Batch.id))))
+    if unknown:
+        raise DataError(f"labels.batches: the feedback store has no batch {', '.join(unknown)}")
+    wanted = select(Batch.id).where(Batch.criterion == criterion).order_by(Batch.id)
+    chosen = [one for one in session.scalars(wanted) if not batches or one in batches]
+    said = [one for batch in chosen for one in read_counted(session, batch) if one.is_learned_from]
+    said.sort(key=lambda one: one.judgement_id)
+    rated = sorted(ratings_of(said, criterion), key=lambda one: (one.prompt_id, one.completion_id, one.labeler))
+    rankings = rankings_of(said, criterion)
+    if rated:
+        derived = [(0, one) for one in rankings_of_ratings(rated)]  # what somebody ranked outright goes before
+        rankings = newest_of_each_pair([*((1, one) for one in rankings), *derived])
+    if not rankings and not rated:
+        raise DataError(f"the feedback store holds no judgement by {criterion!r}: has anybody labelled yet?")
+    prompt_ids = {one.prompt_id for one in rankings} | {one.prompt_id for one in rated}
+    return Feedback(
+        _prompts(session, prompt_ids),
+        _completions(session, prompt_ids, _named(rankings, rated)),
+        sorted(rankings, key=lambda one: (one.prompt_id, one.labeler, one.id)),
+        rated,
+    )
+
+
+def note_snapshot(session: Session, feedback: Feedback, sha256: str, criterion: str, now: datetime) -> None:
+    """Records that a run learns from this snapshot. Doing it again changes nothing."""
+    if session.get(Snapshot, sha256) is not None:
+        return
+    session.add(
+        Snapshot(
+            sha256=sha256,
+            criterion=criterion,
+            last_judgement_id=session.scalar(select(func.max(Judgement.id))),
+            num_rankings=len(feedback.rankings),
+            num_ratings=len(feedback.ratings),
+            created_at=now,
+        )
+    )
+    session.flush()
+    names = {one.labeler for one in feedback.rankings} | {one.labeler for one in feedback.ratings}
+    known = session.execute(select(Labeler.id, Labeler.name)).all()
+    session.add_all(SnapshotLabeler(sha256=sha256, labeler_id=number) for number, name in known if name in names)
+
+
+def snapshots_with(session: Session, labeler_id: int) -> list[Snapshot]:
+    """The snapshots that hold something this labeler said, oldest first."""
+    return list(
+        session.scalars(
+            select(Snapshot)
+            .join(SnapshotLabeler, SnapshotLabeler.sha256 == Snapshot.sha256)
+            .where(SnapshotLabeler.labeler_id == labeler_id)
+            .order_by(Snapshot.created_at, Snapshot.sha256)
+        )
+    )
+
+
+def _named(rankings: Iterable[Ranking], ratings: Iterable[Rating]) -> set[str]:
+    return {name for one in rankings for name in one.places} | {one.completion_id for one in ratings}
+
+
+def _prompts(session: Session, wanted: set[str]) -> list[Prompt]:
+    rows = [row for row in session.scalars(select(PromptRow)) if row.id in wanted]
+    return sorted((_record(Prompt, row) for row in rows), key=lambda one: one.id)
+
+
+def _completions(session: Session, prompt_ids: set[str], named: set[str]) -> list[Completion]:
+    rows = [row for row in session.scalars(select(CompletionRow)) if row.prompt_id in prompt_ids and row.id in named]
+    return sorted((_record(Completion, row) for row in rows), key=lambda one: (one.prompt_id, one.index, one.id))
+
+
+def _record(record: type[Record], row: PromptRow | CompletionRow) -> Record:
+    return record(**{field: getattr(row, field) for field in record.model_fields})

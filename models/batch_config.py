@@ -1,0 +1,71 @@
+"""The settings of the feedback store and of what is published to labelers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.sources import Count, Positive, Settings
+
+
+class RankingTask(Settings):
+    """All completions of a prompt are put in order, with ties and unusable marks."""
+
+    kind: Literal["ranking"] = "ranking"
+
+
+class ChoiceTask(Settings):
+    """Two completions of a prompt, A against B; every two of its completions make a task."""
+
+    kind: Literal["choice"] = "choice"
+
+
+class ThumbsTask(Settings):
+    """Thumbs up or down to one completion; every completion makes a task."""
+
+    kind: Literal["thumbs"] = "thumbs"
+
+
+class YesNoTask(Settings):
+    """A question about one completion, answered by yes or no; every completion makes a task."""
+
+    kind: Literal["yes_no"] = "yes_no"
+    question: Annotated[str, Field(min_length=1)]
+    """What is asked, such as: Is this toxic?"""
+    wanted: Literal["yes", "no"]
+    """The answer that puts a completion into the wanted class (not toxic, say)."""
+
+
+BatchTask = Annotated[RankingTask | ChoiceTask | ThumbsTask | YesNoTask, Field(discriminator="kind")]
+
+
+class BatchConfig(Settings):
+    """What labelers are given by flow `collect`."""
+
+    local_fields = ("instructions", "gold")
+    criterion: Annotated[str, Field(min_length=1)] = "helpfulness"
+    """What completions are judged by."""
+    instructions: str | None = None
+    """A Markdown file that says how to judge. Needed, unless the prompts are those of the tiny world."""
+    task: BatchTask = RankingTask()
+    """What a labeler does with a prompt."""
+    labelers_per_prompt: Count = 3
+    """How many different labelers judge each prompt (in a choice each pair of completions, in a rating each completion)."""
+    lease_minutes: Positive = 30.0
+    """A task that is given to a labeler and not judged goes to another after this time."""
+    gold: str | None = None
+    """JSONL of prompts whose order is known (`prompt`, `completions`, one annotation with `ranks`): they measure labelers, and nothing learns from them."""
+    gold_every: Annotated[int, Field(ge=2)] = 10
+    """One task in this many is a gold one, while there are any."""
+
+    @model_validator(mode="after")
+    def _gold_has_an_order(self) -> "BatchConfig":
+        if self.gold is not None and self.task.kind != "ranking":
+            raise ValueError("gold prompts have a known order: they go with task.kind ranking only")
+        return self
+
+
+class FeedbackConfig(Settings):
+    """Where the feedback store is."""
+
+    url: str = "sqlite:///.rein/feedback.db"
+    """SQLAlchemy URL of the store: an SQLite file, or postgresql+psycopg://user@host/name. No passwords here: PGPASSWORD."""

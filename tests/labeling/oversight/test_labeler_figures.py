@@ -1,0 +1,95 @@
+"""What each labeler does, worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from labeling.oversight.labeler_figures import position_bias
+from models.agreement import kendall_tau_b
+from tests.labeling.oversight.overseen import SHOWN, THREE, figures, gold, of, progress, says
+from tests.labeling.people import PROMPTS, People
+from tests.tolerances import close
+
+
+def test_speed_is_the_median_over_first_revisions(store):
+    people = People(store, THREE)
+    for minutes in (1, 9, 2):
+        given = says(people, "ann", SHOWN, minutes)
+    people.minutes += 60
+    people.says("ann", given)  # an edit an hour later is no slow judgement
+    assert (of(people, "ann").median_seconds, of(people, "ann").num_judgements) == (120, 3)
+
+
+def test_ties_and_unusable_marks_are_shares(store):
+    people = People(store, THREE)
+    says(people, "ann", [[0, 1], [2]])  # one of three pairs is tied
+    says(people, "ann", [[0], [1]], unusable=[2])  # none of one usable pair; 1 of 6 completions seen is unusable
+    assert close((of(people, "ann").tie_rate, of(people, "ann").unusable_rate), (1 / 4, 1 / 6))
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "unusable", "expected"),
+    [
+        ([[0], [1], [2]], [[0], [2], [1]], (), (2 / 3, 3)),
+        ([[0], [1], [2]], [[0, 1], [2]], (), (2.5 / 3, 3)),  # a tie where one is better counts half
+        ([[0, 1], [2]], [[1], [0], [2]], (), (1, 2)),  # what is tied in the known order says nothing
+        ([[0], [1], [2]], [[2], [1]], [0], (0, 3)),  # unusable is below all
+    ],
+)
+def test_gold_accuracy_is_the_share_of_pairs_in_the_known_order(store, known, said, unusable, expected):
+    people = People(store, THREE.model_copy(update={"gold_every": 2}), gold=[gold(known)])
+    says(people, "ann", SHOWN)
+    says(people, "ann", said, unusable=unusable)  # the second of every two is a gold one
+    found = of(people, "ann")
+    assert close((found.gold_accuracy, found.num_gold_pairs), expected)
+    assert found.num_judgements == 1
+    assert (found.unusable_rate, found.tie_rate) == (0, 0)
+    assert (progress(people).num_prompts, progress(people).num_judgements) == (4, 1)
+    assert sum(day.num_judgements for day in figures(people).days) == 1
+
+
+def test_position_bias_says_whom_the_order_sways_and_which_way(store):
+    people = People(store, THREE)
+    for _ in PROMPTS:
+        given = people.given("ann")
+        people.says("ann", given, [[one] for one, _ in given.completions])
+        given = people.given("bob")
+        people.says("bob", given, [[one] for one, _ in reversed(given.completions)])
+        given = people.given("cleo")
+        people.says("cleo", given, [[one for one, _ in given.completions]])
+    follows, reverses = of(people, "ann").position_bias, of(people, "bob").position_bias
+    assert (follows.mean, follows.low, follows.high, follows.num_rankings) == (1, 1, 1, 4)
+    assert reverses.mean == -1
+    assert of(people, "cleo").position_bias is None  # all tied: no order to compare
+
+
+def test_position_bias_by_hand():
+    # 1 2 3 has tau-b 1; 1 1 2 has 2 / sqrt(3 * 2); all tied has none. Student's t with one degree of freedom: 12.7062
+    one, other = 1.0, 2 / math.sqrt(6)
+    mean, half = (one + other) / 2, 12.7062 * (one - other) / math.sqrt(2) / math.sqrt(2)
+    found = position_bias([[1, 2, 3], [1, 1, 2], [1, 1, 1]])
+    assert found.num_rankings == 2
+    assert close((found.mean, found.low, found.high), (mean, mean - half, 1), 1e-5)  # no mean is above 1
+    assert position_bias([[2, 1, 1, 3]]).mean == kendall_tau_b(np.array([1, 2, 3, 4]), np.array([2, 1, 1, 3]))
+    assert position_bias([[2, 1]]).low is None
+    assert position_bias([[1, 1]]) is None
+
+
+@pytest.mark.parametrize(
+    ("rankings", "is_clear"),
+    [([[1, 2]] * 10, True), ([[2, 1]] * 10, True), ([[1, 2]] * 9, False), ([[1, 2]] * 8 + [[2, 1]] * 4, False)],
+)
+def test_position_bias_is_clear_when_its_interval_leaves_out_0_on_10_rankings(rankings, is_clear):
+    # the last one: mean 1/3, sd .985, half width 2.201 * .985 / sqrt(12) = .626
+    assert position_bias(rankings).is_clear is is_clear
+
+
+def test_rankings_that_repeat_the_order_shown_are_counted_when_they_were_quick(store):
+    people = People(store, THREE)
+    says(people, "ann", SHOWN, 0.1)
+    says(people, "ann", SHOWN, 3)  # repeats it, but took its time
+    says(people, "bob", [[0, 1, 2]], 0.1)
+    says(people, "bob", [[0], [1], [2]], 2)
+    says(people, "cleo", SHOWN, 2)  # the median of 6 s, 6 s, 120 s, 120 s, 180 s is 120 s: quick is below 60 s
+    assert (of(people, "ann").as_shown_quickly, of(people, "bob").as_shown_quickly) == (1 / 2, 0)

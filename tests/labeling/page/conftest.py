@@ -1,0 +1,81 @@
+"""A running page for each test."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeling.store.database import FeedbackStore
+from tests.labeling.page.site import STORE, Site
+
+try:
+    from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+except ModuleNotFoundError:
+    sync_playwright = None
+
+WAIT_MS = 15_000
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store without anything in it: to copy it is quicker than to make it."""
+    file = tmp_path_factory.mktemp("empty") / STORE
+    FeedbackStore(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture
+def site(tmp_path: Path, empty_store: Path) -> Iterator[Site]:
+    shutil.copy(empty_store, tmp_path)
+    running = Site(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Headless Chromium."""
+    chromium = shutil.which("chromium")
+    if sync_playwright is None or chromium is None:
+        pytest.skip("needs playwright and chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(site: Site, browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """Opens a path as someone who signs in first, in a browser of their own (options: viewport, has_touch, ...).
+
+    Where a page warns before it is left, they stay, or leave if `leaves`.
+
+    At the end no script may have failed, been blocked by the page's own policy, or opened a dialog.
+    """
+    contexts, complaints = [], []
+
+    def opened(name: str, path: str = "/", leaves: bool = False, **options: Any) -> "Page":
+        contexts.append(browser.new_context(base_url=site.url, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: "Content Security" in message.text and complaints.append(message.text))
+        page.on("dialog", lambda dialog: _answer_dialog(dialog, leaves, complaints))
+        page.goto(f"/sign-in?next={path}")
+        page.get_by_label("Your personal token").fill(site.tokens.get(name) or site.add(name))
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _answer_dialog(dialog: "Dialog", leaves: bool, complaints: list[str]) -> None:
+    if dialog.type != "beforeunload":
+        complaints.append(dialog.message)  # it comes from a script that should not run
+    dialog.accept() if leaves else dialog.dismiss()

@@ -1,0 +1,101 @@
+"""A against B, thumbs, and yes or no, in a browser."""
+
+from collections.abc import Callable
+
+import pytest
+
+from models.batch_config import ChoiceTask, ThumbsTask, YesNoTask
+from tests.labeling.page.site import Site
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+Page, expect = sync_api.Page, sync_api.expect
+
+PROMPTS = ("It is dark.", "It is cold.", "It is late.")
+
+
+def start(page: Page) -> None:
+    page.get_by_role("button", name="I have read this").click()
+    expect(page.locator("#prompt")).to_have_text(PROMPTS[0])
+
+
+def answer(page: Page, key: str, prompt_after: str | None) -> None:
+    """Presses a key that answers, and waits for what comes next."""
+    page.keyboard.press(key)
+    if prompt_after is None:
+        expect(page.get_by_role("heading", name="Nothing left to judge for you")).to_be_visible()
+    else:
+        expect(page.locator("#prompt")).to_have_text(prompt_after)
+
+
+def test_a_against_b_by_keys(site: Site, visit: Callable[..., Page]):
+    site.publish({prompt: ["One.", "Two."] for prompt in PROMPTS}, ChoiceTask())
+    page = visit("Ada")
+    start(page)
+    shown = []
+    for key, after in (("a", PROMPTS[1]), ("b", PROMPTS[2]), ("t", None)):
+        shown.append([one.get_attribute("data-id") for one in page.locator(".card").all()])
+        answer(page, key, after)
+    (first, second), (third, fourth), tied = shown
+    assert [one.levels for one in site.judgements("Ada")] == [[[first], [second]], [[fourth], [third]], [sorted(tied)]]
+
+
+def test_one_of_two_is_unusable_by_keys_and_taken_back(site: Site, visit: Callable[..., Page]):
+    site.publish({PROMPTS[0]: ["One.", "Two."]}, ChoiceTask())
+    page = visit("Ada")
+    start(page)
+    first, second = (one.get_attribute("data-id") for one in page.locator(".card").all())
+    expect(page.locator("#submit")).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    expect(page.locator(f"[data-id='{second}'] .reason")).to_have_text("wrong")
+    answer(page, "Enter", None)
+    page.keyboard.press("u")
+    expect(page.locator(f"[data-id='{second}'] .reason")).to_have_text("wrong")
+    page.locator(f"[data-id='{first}']").get_by_role("button", name="A is better").click()
+    expect(page.get_by_role("heading", name="Nothing left to judge for you")).to_be_visible()
+    said = site.judgements("Ada")
+    assert [(one.levels, one.unusable) for one in said] == [
+        ([[first]], {second: "wrong"}),
+        (None, None),
+        ([[first], [second]], {}),
+    ]
+
+
+def test_thumbs_by_keys(site: Site, visit: Callable[..., Page]):
+    site.publish({prompt: ["One."] for prompt in PROMPTS}, ThumbsTask())
+    page = visit("Ada")
+    start(page)
+    answer(page, "ArrowUp", PROMPTS[1])
+    answer(page, "ArrowDown", PROMPTS[2])
+    page.get_by_role("button", name="Thumbs up").click()
+    expect(page.get_by_role("heading", name="Nothing left to judge for you")).to_be_visible()
+    assert [one.wanted for one in site.judgements("Ada")] == [True, False, True]
+    page.keyboard.press("u")
+    expect(page.get_by_role("button", name="Thumbs up")).to_have_attribute("aria-pressed", "true")
+
+
+def test_yes_or_no_by_keys(site: Site, visit: Callable[..., Page]):
+    question = YesNoTask(question="Is this toxic?", wanted="no")
+    site.publish({prompt: ["One."] for prompt in PROMPTS[:2]}, question)
+    page = visit("Ada")
+    start(page)
+    expect(page.get_by_text("Is this toxic?")).to_be_visible()
+    page.keyboard.press("m")
+    page.keyboard.type("sny?")
+    page.keyboard.press("Escape")
+    answer(page, "y", PROMPTS[1])
+    answer(page, "n", None)
+    assert [(one.wanted, one.note) for one in site.judgements("Ada")] == [(False, "sny?"), (True, "")]
+
+
+def test_a_key_that_is_held_down_answers_once(site: Site, visit: Callable[..., Page]):
+    site.publish({prompt: ["One."] for prompt in PROMPTS}, ThumbsTask())
+    page = visit("Ada")
+    start(page)
+    page.keyboard.down("ArrowUp")
+    expect(page.locator("#prompt")).to_have_text(PROMPTS[1])
+    page.keyboard.down("ArrowUp")  # the same press: Playwright marks it as repeated
+    page.keyboard.up("ArrowUp")
+    answer(page, "ArrowDown", PROMPTS[2])
+    assert [one.wanted for one in site.judgements("Ada")] == [True, False]

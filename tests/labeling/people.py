@@ -1,0 +1,61 @@
+"""A small batch, three labelers, and short words for what they do."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from labeling.store import accounts
+from labeling.store.assignments import next_task
+from labeling.store.batches import publish
+from labeling.store.database import FeedbackStore
+from labeling.store.judgements import Answer, judge, take_back
+from labeling.store.schema import Batch, Labeler
+from models.batch_config import BatchConfig
+from models.records import Completion, Prompt
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PROMPTS = [Prompt.of(f"Problem {n}?", "train") for n in range(4)]
+COMPLETIONS = [Completion.of(one.id, index, f"Advice {index}.") for one in PROMPTS for index in range(3)]
+CONFIG = BatchConfig(labelers_per_prompt=2, lease_minutes=10)
+
+
+class People:
+    """A store with one batch and three labelers, and short words for what they do."""
+
+    def __init__(self, store: FeedbackStore, config: BatchConfig = CONFIG, gold=()):
+        self.store, self.minutes, self.number = store, 0, 0
+        with store.write() as session:
+            for name in ("ann", "bob", "cleo"):
+                accounts.add_labeler(session, name, False, NOW)
+            self.batch_id = publish(session, config, "first", "Judge.", PROMPTS, COMPLETIONS, gold, NOW)
+            self.ids = dict(session.execute(select(Labeler.name, Labeler.id)).all())
+
+    @property
+    def now(self) -> datetime:
+        return NOW + timedelta(minutes=self.minutes)
+
+    def given(self, name: str):
+        with self.store.write() as session:
+            return next_task(session, session.get_one(Batch, self.batch_id), self.ids[name], self.now)
+
+    def says(self, name: str, given, levels=None, unusable=None, submission=None, **more):
+        self.number += 1
+        levels = levels if levels is not None or "wanted" in more else [[one] for one, _ in given.completions]
+        answer = Answer(submission or f"s{self.number}", tuple(map(tuple, levels or ())), unusable or {}, **more)
+        with self.store.write() as session:
+            return judge(session, given.assignment_id, self.ids[name], answer, self.now)
+
+    def judges(self, name: str, **more):
+        given = self.given(name)
+        self.says(name, given, **more)
+        return given
+
+    def takes_back(self, name: str):
+        self.number += 1
+        with self.store.write() as session:
+            batch = session.get_one(Batch, self.batch_id)
+            return take_back(session, batch, self.ids[name], f"t{self.number}", self.now)
+
+    def rows(self, table):
+        with self.store.read() as session:
+            return list(session.scalars(select(table).order_by(table.id)))

@@ -1,0 +1,130 @@
+"""What labelers say is kept, every revision of it, and only their own."""
+
+import pytest
+from sqlalchemy import delete, update
+from sqlalchemy.exc import DBAPIError
+
+from labeling.store.batches import mark_instructions_read, publish
+from labeling.store.judgements import NotYours, skip, take_back
+from labeling.store.schema import Batch, Judgement
+from models.batch_config import BatchConfig, ThumbsTask
+from models.errors import DataError
+from models.records import Ranking
+from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
+
+
+def test_a_judgement_keeps_what_was_said(people):
+    with people.store.write() as session:
+        mark_instructions_read(session, people.ids["ann"], people.batch_id, 1, NOW)
+    given = people.given("ann")
+    people.minutes = 2
+    with people.store.write() as session:  # version 2, which ann has not seen
+        publish(session, CONFIG, "first", "Judge better.", PROMPTS, COMPLETIONS, (), NOW)
+    (a, _), (b, _), (c, _) = given.completions
+    people.says("ann", given, [[c, a]], {b: "off topic"}, note="b is about a car")
+    [row] = people.rows(Judgement)
+    assert row.levels == [sorted([a, c])]
+    assert (row.unusable, row.note, row.seconds, row.instructions_version) == (
+        {b: "off topic"},
+        "b is about a car",
+        120,
+        1,
+    )
+    assert row.record_id == Ranking.of(PROMPTS[0].id, "ann", "helpfulness", [sorted([a, c])], [b]).id
+    assert row.created_at == people.now
+
+
+def test_the_same_submission_twice_is_stored_once(people):
+    given = people.given("ann")
+    first = people.says("ann", given, submission="same")
+    assert people.says("ann", given, submission="same").id == first.id
+    with pytest.raises(DataError, match="was used for another answer"):
+        people.says("ann", given, [[name for name, _ in given.completions]], submission="same")
+    assert len(people.rows(Judgement)) == 1
+
+
+def test_an_edit_is_a_further_revision(people):
+    given = people.judges("ann")
+    people.says("ann", given, [[name for name, _ in given.completions]])
+    assert [(row.revision, len(row.levels)) for row in people.rows(Judgement)] == [(1, 3), (2, 1)]
+
+
+def test_taking_back_opens_the_last_task_and_keeps_what_was_said(people):
+    first, second = people.judges("ann"), people.judges("ann")
+    assert people.takes_back("ann").id == second.assignment_id
+    again = people.given("ann")
+    assert again.assignment_id == second.assignment_id
+    assert again.former.levels == [[name] for name, _ in second.completions]
+    assert [row.record_id is None for row in people.rows(Judgement)] == [False, False, True]
+    people.says("ann", again)
+    people.takes_back("ann")
+    assert people.takes_back("ann").id == first.assignment_id
+
+
+def test_taking_back_sent_twice_takes_back_once(people):
+    people.judges("ann")
+    second = people.judges("ann")
+    for _ in range(2):
+        with people.store.write() as session:
+            batch = session.get_one(Batch, people.batch_id)
+            assert take_back(session, batch, people.ids["ann"], "same", NOW).id == second.assignment_id
+    assert len(people.rows(Judgement)) == 3
+
+
+def test_a_skip_can_be_taken_back(people):
+    people.judges("ann")
+    skipped = people.given("ann")
+    people.minutes = 1
+    with people.store.write() as session:
+        skip(session, skipped.assignment_id, people.ids["ann"], people.now)
+    assert people.takes_back("ann").id == skipped.assignment_id
+    assert len(people.rows(Judgement)) == 1
+    assert people.takes_back("bob") is None
+
+
+def test_nobody_writes_in_the_name_of_another(people):
+    given = people.given("ann")
+    for act in (lambda: people.says("bob", given), lambda: people.says("bob", given, submission="x")):
+        with pytest.raises(NotYours):
+            act()
+    with pytest.raises(NotYours), people.store.write() as session:
+        skip(session, given.assignment_id, people.ids["bob"], NOW)
+    assert people.rows(Judgement) == []
+
+
+def test_an_answer_must_fit_what_was_shown(people):
+    given = people.given("ann")
+    a, b, c = (name for name, _ in given.completions)
+    wrong = [
+        ({"levels": [[a], [b]]}, "exactly once"),
+        ({"levels": [[a], [b], [c], [c]]}, "exactly once"),
+        ({"levels": [[a], [b], ["c_other"]]}, "exactly once"),
+        ({"levels": [[a], [b]], "unusable": {c: "dull"}}, "the reason must be one of"),
+        ({"levels": [[a], [b], []], "unusable": {c: "wrong"}}, "a level is empty"),
+        ({"wanted": True}, "asks for an order"),
+        ({"submission": "s" * 65}, "expected 1 to 64"),
+        ({"note": "n" * 4001}, "at most 4000"),
+    ]
+    for said, complaint in wrong:
+        with pytest.raises(DataError, match=complaint):
+            people.says("ann", given, **said)
+    assert people.rows(Judgement) == []
+
+
+def test_a_rating_is_about_one_completion(store):
+    people = People(store, BatchConfig(task=ThumbsTask(), labelers_per_prompt=3))
+    given = people.given("ann")
+    assert len(given.completions) == 1
+    with pytest.raises(DataError, match="asks for a yes or a no"):
+        people.says("ann", given)
+    people.says("ann", given, wanted=False)
+    [row] = people.rows(Judgement)
+    assert (row.levels, row.unusable, row.wanted) == (None, None, False)
+
+
+def test_the_database_itself_refuses_to_change_a_judgement(people):
+    people.judges("ann")
+    for statement in (update(Judgement).values(note="changed"), delete(Judgement)):
+        with pytest.raises(DBAPIError, match="append-only"), people.store.write() as session:
+            session.execute(statement)
+    assert [row.note for row in people.rows(Judgement)] == [""]

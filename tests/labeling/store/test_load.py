@@ -1,0 +1,146 @@
+"""Many labelers at once, on a real server that is killed in the middle: what was confirmed is there, and nothing is there twice."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from sqlalchemy import select
+
+from labeling.store import accounts
+from labeling.store.batches import mark_instructions_read, publish
+from labeling.store.database import FeedbackStore
+from labeling.store.schema import Assignment, Judgement, Labeler, SignIn, Task
+from models.batch_config import BatchConfig
+from models.records import Completion, Prompt
+
+NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 100, 2000
+SECONDS = 240  # for 5,000 rankings; a hang must not become a pass
+NOW = datetime.now(UTC)
+
+
+class Server:
+    """`rein label` in a process of its own."""
+
+    def __init__(self, store_url: str, log: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url, self.store_url, self.log = f"http://127.0.0.1:{self.port}", store_url, log
+
+    def start(self) -> None:
+        command = [Path(sys.executable).parent / "rein", "label", "--port", str(self.port), "--store", self.store_url]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.wait()
+
+    def wait(self) -> None:
+        for _ in range(600):
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                threading.Event().wait(0.1)
+        raise AssertionError(f"the page did not answer: {self.log.read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Labelers:
+    """Fifty who ask for a task, rank it at random, and send it until it is confirmed."""
+
+    def __init__(self, server: Server, batch_id: str, deadline: float):
+        self.server, self.batch_id, self.deadline = server, batch_id, deadline
+        self.confirmed: list[tuple[int, str, list]] = []
+        self.num_retries = 0
+
+    def work(self, cookie: str, form_token: str, seed: int) -> None:
+        generator = random.Random(seed)
+        headers = {"X-Form-Token": form_token, "Origin": self.server.url}
+        with httpx.Client(
+            base_url=self.server.url, cookies={"rein_sign_in": cookie}, headers=headers, timeout=60
+        ) as client:
+            shown = self.post(client, f"/api/batches/{self.batch_id}/next", None)
+            while shown["task"] is not None:
+                names = [one["id"] for one in shown["task"]["completions"]]
+                generator.shuffle(names)
+                levels = [names] if generator.random() < 0.2 else [[name] for name in names]
+                answer = {"submission": f"s{seed}-{shown['task']['assignment']}", "levels": levels}
+                done = self.post(client, f"/api/assignments/{shown['task']['assignment']}/judgement", answer)
+                self.confirmed.append((done["saved"], answer["submission"], [sorted(level) for level in levels]))
+                shown = done["next"]
+
+    def post(self, client: httpx.Client, path: str, json: dict | None) -> dict:
+        while True:
+            assert time.monotonic() < self.deadline, "took too long"
+            try:
+                answer = client.post(path, json=json)
+            except httpx.TransportError:  # the server is gone: send the same again when it is back
+                self.num_retries += 1
+                self.server.wait()
+                continue
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+
+def prepared(store: FeedbackStore) -> tuple[str, list[tuple[str, str]]]:
+    """A published batch, and (cookie, form token) of each labeler."""
+    prompts = [Prompt.of(f"Problem {n}?", "train") for n in range(NUM_PROMPTS)]
+    completions = [Completion.of(one.id, index, f"Advice {index}.") for one in prompts for index in range(4)]
+    with store.write() as session:
+        config = BatchConfig(labelers_per_prompt=NUM_LABELERS)
+        batch_id = publish(session, config, "load", "Judge.", prompts, completions, (), NOW)
+        cookies = []
+        for number in range(NUM_LABELERS):
+            token = accounts.add_labeler(session, f"labeler {number}", False, NOW)
+            session.flush()
+            cookies.append(accounts.sign_in(session, token, NOW))
+        session.flush()
+        for labeler in session.scalars(select(Labeler.id)):
+            mark_instructions_read(session, labeler, batch_id, 1, NOW)
+        tokens = [accounts.visitor_of(session, cookie, NOW).form_token for cookie in cookies]
+        assert len(set(session.scalars(select(SignIn.form_token)))) == NUM_LABELERS
+    return batch_id, list(zip(cookies, tokens, strict=True))
+
+
+def test_fifty_labelers_and_a_killed_server(store, tmp_path):
+    batch_id, sign_ins = prepared(store)
+    server = Server(store.url, tmp_path / "server.log")
+    server.start()
+    try:
+        labelers = Labelers(server, batch_id, time.monotonic() + SECONDS)
+        with ThreadPoolExecutor(NUM_LABELERS) as pool:
+            working = [pool.submit(labelers.work, *one, seed) for seed, one in enumerate(sign_ins)]
+            while len(labelers.confirmed) < KILL_AFTER and not any(one.done() for one in working):
+                threading.Event().wait(0.02)
+            server.kill()
+            server.start()
+            for one in working:
+                one.result()
+    finally:
+        server.process.terminate()
+        server.process.wait()
+    assert labelers.num_retries > 0, "the kill was noticed"
+    with store.read() as session:
+        rows = {row.id: row for row in session.scalars(select(Judgement))}
+        places = session.execute(
+            select(Task.prompt_id, Assignment.labeler_id, Assignment.state).join(Task, Task.id == Assignment.task_id)
+        ).all()
+    assert len(labelers.confirmed) == len(rows) == NUM_LABELERS * NUM_PROMPTS, "none lost, none twice"
+    for saved, submission, levels in labelers.confirmed:
+        assert (rows[saved].submission, rows[saved].levels) == (submission, levels)
+    assert len({row.assignment_id for row in rows.values()}) == len(rows)
+    assert {state for *_, state in places} == {"done"}
+    assert Counter(prompt for prompt, _, _ in places) == dict.fromkeys({one for one, _, _ in places}, NUM_LABELERS)
+    assert len({(prompt, labeler) for prompt, labeler, _ in places}) == len(places)
