@@ -1,18 +1,27 @@
 # make run [SEED=1] [PRESET=deployments/tiny.yaml] [ARGS="ppo.kl.coef=0.1 seed=1"]
+# make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]
-# The first of either sets up .venv; it is set up again when pyproject.toml or constraints.txt change.
+# make test-label-studio   the round trip through a real Label Studio, in an environment of its own (1 GB)
+# The first of these sets up .venv; it is set up again when pyproject.toml or constraints.txt change.
 PYTHON ?= python3
 PRESET ?= deployments/tiny.yaml
 BIN := .venv/bin
 STAMP := .venv/.complete
+LABEL_STUDIO := .label-studio/.complete
 
-.PHONY: run test lint setup
+.PHONY: run label test test-label-studio lint setup
 
 run: $(STAMP)
 	$(BIN)/rein rlhf $(PRESET) $(if $(SEED),seed=$(SEED)) $(ARGS)
 
+label: $(STAMP)
+	$(BIN)/rein label $(ARGS)
+
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-label-studio: $(STAMP) $(LABEL_STUDIO)
+	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -25,4 +34,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt torch
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(LABEL_STUDIO):
+	$(PYTHON) -m venv .label-studio
+	.label-studio/bin/python -m pip install label-studio==1.23.2
 	touch $@

@@ -6,18 +6,23 @@ from flows.base import adapt_base, open_base
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.records import Artifact
-from tasks.batch import hand_out, publish_batch
+from tasks.batch import hand_out, make_batch, publish_batch, read_instructions
 from tasks.completions import generate_completions
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.prompts import sample_prompts
 
 
 @flow(name="collect")
-def collect(config: PipelineConfig) -> str:
-    """Samples prompts, lets the base model complete them, and hands out a batch to rank; gives back its folder."""
+def collect(config: PipelineConfig) -> dict[str, str]:
+    """Samples prompts, lets the base model complete them, and publishes a batch to rank.
+
+    Gives back the id of the `batch` in the feedback store, and the `folder` of the same batch for ranking by other means.
+    """
     with open_run(config, "collect") as run:
+        instructions = read_instructions(config)
         _, prompts, completions = collect_completions(run)
-        return str(hand_out(run, publish_batch(run, prompts=prompts, completions=completions)))
+        batch = make_batch(run, prompts=prompts, completions=completions, instructions=instructions)
+        return {"batch": publish_batch(run, batch), "folder": str(hand_out(run, batch))}
 
 
 def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]:

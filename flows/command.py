@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from models.config import PipelineConfig
+from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
+from models.config import PipelineConfig, StorageConfig, TrackingConfig
 from models.errors import PipelineError
 from models.fields import describe_fields
 from models.presets import load_config
@@ -36,6 +37,47 @@ def learn(preset: Path, *overrides: str, check: Check = False) -> None:
     _run("learn", preset, overrides, check)
 
 
+app.command(label)
+app.command(labelers)
+app.command(label_studio)
+app.command(import_feedback, name="import")
+app.command(export_feedback, name="export")
+
+
+@app.command
+def withdraw(
+    name: str,
+    *,
+    reason: str = "",
+    store: Store = DEFAULT_STORE,
+    root: str = StorageConfig().root,
+    tracking_uri: str = TrackingConfig().uri,
+) -> None:
+    """Takes a labeler's judgements out of all later snapshots, and lists the models that have learned from them.
+
+    Parameters
+    ----------
+    name
+        The labeler.
+    reason
+        Kept with the withdrawal.
+    root
+        The folder of the artifacts (`storage.root`).
+    tracking_uri
+        Where models are registered (`tracking.uri`).
+    """
+    _set_defaults(Path(root).resolve())
+    from tasks.withdrawal import withdraw_labeler
+
+    snapshots, learned = withdraw_labeler(store, name, reason, Path(root).resolve(), TrackingConfig(uri=tracking_uri))
+    print(f"{name} has withdrawn; what they said is kept, and no later snapshot holds it.")
+    print(f"snapshots that hold it: {', '.join(one[:16] for one in snapshots) or 'none'}")
+    for one in learned:
+        print(f"learned from it: {one.artifact.kind} {one.artifact.uri} {', '.join(one.versions) or 'not registered'}")
+    if not learned:
+        print("No reward model or policy has learned from it.")
+
+
 @app.command
 def fields() -> None:
     """Every setting, what it means and its default."""
@@ -51,7 +93,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     if flow_name == "collect":
         from flows.collect import collect
 
-        _print_batch(collect(config))
+        _print_batch(config, collect(config))
     elif flow_name == "learn":
         from flows.learn import learn
 
@@ -100,9 +142,18 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
 
 
-def _print_batch(folder: str) -> None:
-    print(f"batch to rank: {folder}")
-    print(f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {folder}}}'")
+def _print_batch(config: PipelineConfig, published: dict[str, str]) -> None:
+    print(f"batch: {published['batch']} in {config.feedback.url}")
+    print("let people judge it: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
+    print(f"then learn: `rein learn` with 'labels={{kind: store, criterion: {config.batch.criterion}}}'")
+    print(f"batch to rank by other means: {published['folder']}")
+    print(
+        f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {published['folder']}}}'"
+    )
+
+
+def _store_argument(config: PipelineConfig) -> str:
+    return "" if config.feedback.url == DEFAULT_STORE else f", both with --store {config.feedback.url}"
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 from prefect import flow
 
 from flows.base import adapt_base, open_base
-from models.config import PipelineConfig, SimulatedLabels
+from models.config import PipelineConfig
 from models.errors import ConfigError
+from models.label_sources import SimulatedLabels, StoredFeedback
 from models.records import Artifact
 from tasks.consensus import agree_on_rankings
 from tasks.evaluation import evaluate_policy
@@ -16,6 +17,7 @@ from tasks.pipeline_run import PipelineRun, open_run
 from tasks.ppo import tune_policy
 from tasks.report import register_models, write_report
 from tasks.reward import train_reward_model
+from tasks.snapshot import freeze_snapshot
 
 
 @flow(name="learn")
@@ -25,7 +27,15 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
         if isinstance(config.labels, SimulatedLabels):
             raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
         start, texts = open_base(run)
-        feedback = ingest_feedback(run, config=config.labels, base=start, max_new_tokens=config.longest_completion)
+        labels = config.labels
+        feedback = ingest_feedback(
+            run,
+            config=freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels,
+            split=config.split,
+            base=start,
+            max_new_tokens=config.longest_completion,
+            seed=config.seed,
+        )
         base = adapt_base(run, start, texts, feedback)
         return learn_from_feedback(run, base, feedback)
 

@@ -6,8 +6,9 @@ from prefect import flow
 
 from flows.collect import collect_completions
 from flows.learn import learn_from_feedback
-from models.config import PipelineConfig, SimulatedLabels
+from models.config import PipelineConfig
 from models.errors import ConfigError
+from models.label_sources import SimulatedLabels
 from tasks.labels import simulate_labels
 from tasks.pipeline_run import open_run
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from labeling import household
-from models.config import SimulatedLabeler, SimulatedLabels
 from models.errors import DataError
+from models.label_sources import SimulatedLabeler, SimulatedLabels
 from models.records import Completion, Prompt, Ranking
 
 NOISE_SD = {"careful": 0.25, "noisy": 1.5, "ties": 0.25, "upside_down": 0.25}

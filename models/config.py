@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.batch_config import BatchConfig, FeedbackConfig
+from models.label_sources import LabelSource, SimulatedLabels
 from models.sources import (
     Count,
     DemonstrationSource,
@@ -137,66 +139,6 @@ class GenerationConfig(Settings):
     """Sequences generated at once."""
     num_attempts: Count = 3
     """How often an empty or repeated completion is sampled anew before the prompt goes on with fewer."""
-
-
-class SimulatedLabeler(Settings):
-    """One simulated labeler. Simulated: a rule and a random number generator, not a person."""
-
-    name: str
-    """How it appears in rankings and reports."""
-    behaviour: Literal["careful", "noisy", "ties", "upside_down"] = "careful"
-    """careful: follows the rule with little noise; noisy: with much; ties: calls small differences equal; upside_down: worst first."""
-
-
-class SimulatedLabels(Settings):
-    """Simulated labelers who rank by the household rule. For trials of the machinery; never a stand-in for people."""
-
-    kind: Literal["simulated"] = "simulated"
-    labelers: Annotated[tuple[SimulatedLabeler, ...], Field(min_length=1)]
-    """Who ranks. Every labeler ranks every prompt."""
-    criterion: str = "helpfulness"
-    """What they rank by, as written into each ranking."""
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> "SimulatedLabels":
-        if len({labeler.name for labeler in self.labelers}) < len(self.labelers):
-            raise ValueError("two labelers have the same name")
-        return self
-
-
-class FeedbackFolder(Settings):
-    """A folder with prompts.jsonl, completions.jsonl (as `collect` publishes them) and rankings.jsonl (what people said)."""
-
-    local_fields = ("path",)
-    kind: Literal["folder"] = "folder"
-    path: str
-    """The folder. `${NAME}` is replaced from the environment."""
-    criterion: str = "helpfulness"
-    """Only rankings by this criterion are taken."""
-
-
-class AnnotatedFile(Settings):
-    """JSONL with one row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks})."""
-
-    local_fields = ("path",)
-    kind: Literal["annotated"] = "annotated"
-    path: str
-    """The file. `${NAME}` is replaced from the environment."""
-    where: dict[str, str] = Field(default_factory=dict)
-    """Take only rows whose columns have these values."""
-    criterion: str
-    """What the annotators ranked by."""
-    session_column: str | None = None
-    """A column that tells apart two sessions in which one person saw the same prompt; the labeler becomes `name/session`."""
-    held_out_column: str
-    """A column of whole numbers that decides the split …"""
-    held_out_modulus: Count = 10
-    """… by its remainder after division by this:"""
-    held_out_below: Count = 3
-    """remainders below this are the test split, the rest is training."""
-
-
-LabelSource = Annotated[SimulatedLabels | FeedbackFolder | AnnotatedFile, Field(discriminator="kind")]
 
 
 class ConsensusConfig(Settings):
@@ -370,6 +312,10 @@ class PipelineConfig(Settings):
     """Prompt sampling (flows `collect` and `rlhf`)."""
     generation: GenerationConfig = GenerationConfig()
     """Completion generation (flows `collect` and `rlhf`)."""
+    batch: BatchConfig = BatchConfig()
+    """What labelers are given (flow `collect`)."""
+    feedback: FeedbackConfig = FeedbackConfig()
+    """Where the feedback store is."""
     labels: LabelSource
     """Where rankings come from."""
     consensus: ConsensusConfig = ConsensusConfig()

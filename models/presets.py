@@ -4,14 +4,17 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from models.config import PipelineConfig
+from models.config import PipelineConfig, SplitConfig
 from models.errors import ConfigError, DataError
+from models.label_sources import LabelSource
 from models.sources import Settings
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> PipelineConfig:
@@ -40,8 +43,29 @@ def read_preset(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
 def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig:
     """Validates a mapping; `${NAME}` in any text is replaced from the environment. Raises ConfigError."""
+    return _validate(PipelineConfig, tree, source)
+
+
+class ImportSettings(Settings):
+    """What it takes to read feedback from a file."""
+
+    labels: LabelSource
+    split: SplitConfig = SplitConfig()
+    seed: int = 0
+
+
+def parse_import(kind: str, path: str, settings: tuple[str, ...]) -> ImportSettings:
+    """The settings of one source of feedback; each is key=value of the source, or of `split` and `seed`. Raises ConfigError."""
+    tree: dict[str, Any] = {"labels": {"kind": kind, "path": path}}
+    for setting in settings:
+        is_outside = setting.startswith(("split.", "seed="))
+        _apply_override(tree, setting if is_outside else f"labels.{setting}")
+    return _validate(ImportSettings, tree, "the import")
+
+
+def _validate(model: type[SettingsType], tree: dict[str, Any], source: str) -> SettingsType:
     try:
-        return PipelineConfig.model_validate(_expand(tree))
+        return model.model_validate(_expand(tree))
     except ValidationError as error:
         lines = []
         for item in error.errors():

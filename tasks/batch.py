@@ -1,21 +1,67 @@
-"""Stage `batch`: what is handed to labelers, where flow `collect` ends and people begin."""
+"""What is handed to labelers, where flow `collect` ends and people begin: in the feedback store, and as a folder."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from labeling.files.read_feedback import read_feedback
 from labeling.household import INSTRUCTIONS
-from models.records import Artifact
+from labeling.store.batches import GoldPrompt, publish
+from labeling.store.database import FeedbackStore
+from models.config import PipelineConfig
+from models.errors import ConfigError, DataError
+from models.label_sources import AnnotatedFile
+from models.records import Artifact, Completion, Prompt, read_records
+from models.sources import Household
 from tasks.pipeline_run import PipelineRun
 from tasks.stage import Work, stage
 
 
 @stage("batch", kind="batch")
-def publish_batch(work: Work, prompts: Artifact, completions: Artifact) -> int:
+def make_batch(work: Work, prompts: Artifact, completions: Artifact, instructions: str) -> int:
     """A folder with instructions.md, prompts.jsonl and completions.jsonl."""
     shutil.copy(prompts.folder / "prompts.jsonl", work.folder)
     shutil.copy(completions.folder / "completions.jsonl", work.folder)
-    (work.folder / "instructions.md").write_text(INSTRUCTIONS, encoding="utf-8")
+    (work.folder / "instructions.md").write_text(instructions, encoding="utf-8")
     return completions.rows
+
+
+@task(name="publish-batch")
+def publish_batch(run: PipelineRun, batch: Artifact) -> str:
+    """Publishes the batch in the feedback store and gives back its id there. Doing it again changes nothing.
+
+    Prompts that have too few completions for the kind of task are left out.
+    """
+    config = run.config.batch
+    completions = read_records(batch.folder / "completions.jsonl", Completion)
+    count: dict[str, int] = {}
+    for one in completions:
+        count[one.prompt_id] = count.get(one.prompt_id, 0) + 1
+    least = 2 if config.task.kind in ("ranking", "choice") else 1
+    prompts = [one for one in read_records(batch.folder / "prompts.jsonl", Prompt) if count.get(one.id, 0) >= least]
+    shown = {one.id for one in prompts}
+    store = FeedbackStore(run.config.feedback.url)
+    with store.write() as session:
+        batch_id = publish(
+            session,
+            config,
+            title=f"{config.criterion}, {len(prompts)} prompts, {run.flow_run_name}",
+            instructions=(batch.folder / "instructions.md").read_text(encoding="utf-8"),
+            prompts=prompts,
+            completions=[one for one in completions if one.prompt_id in shown],
+            gold=read_gold(run.config),
+            now=datetime.now(UTC),
+        )
+    store.close()
+    run.tracked.set_tags({"rein.batch": batch_id})
+    text = (
+        f"# Batch `{batch_id}`\n\n{len(prompts)} prompts to judge by {config.criterion}, in `{run.config.feedback.url}`"
+    )
+    create_markdown_artifact(text, key="published-batch", description="What labelers are given")
+    return batch_id
 
 
 def hand_out(run: PipelineRun, batch: Artifact) -> Path:
@@ -25,3 +71,32 @@ def hand_out(run: PipelineRun, batch: Artifact) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(batch.folder, folder)
     return folder
+
+
+def read_instructions(config: PipelineConfig) -> str:
+    """The instructions for labelers. Raises ConfigError where the prompts are the user's own and there are none, DataError
+    for a file that is missing or no UTF-8."""
+    if config.batch.instructions is not None:
+        try:
+            return Path(config.batch.instructions).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"batch.instructions: {config.batch.instructions}: {error}") from None
+    if config.prompts is None or not isinstance(config.prompts.source, Household):
+        raise ConfigError("batch.instructions: name a Markdown file that tells labelers how to judge")
+    return INSTRUCTIONS
+
+
+def read_gold(config: PipelineConfig) -> list[GoldPrompt]:
+    """The prompts of `batch.gold` with their known order. Raises DataError for bad rows and for several orders of one prompt."""
+    if config.batch.gold is None:
+        return []
+    source = AnnotatedFile(path=config.batch.gold, criterion=config.batch.criterion)
+    feedback = read_feedback(source, config.split, config.seed)
+    orders = {one.prompt_id: one for one in feedback.rankings}
+    if len(orders) < len(feedback.rankings):
+        raise DataError(f"batch.gold: {config.batch.gold}: a prompt has several orders; its known order is one")
+    prompts = {one.id: one for one in feedback.prompts}
+    return [
+        GoldPrompt(prompts[name], [one for one in feedback.completions if one.id in order.places], order)
+        for name, order in orders.items()
+    ]

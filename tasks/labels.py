@@ -1,15 +1,20 @@
 """Stages `labels` (simulated labelers rank) and `feedback` (rankings that people made are read). Both give a feedback snapshot:
 
-a folder with prompts.jsonl, completions.jsonl and rankings.jsonl, from which everything after it can be recomputed.
+a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, from which everything after it can be recomputed.
 """
 
 from labeling.feedback import Feedback
-from labeling.importers import read_annotated_file, read_feedback_folder
+from labeling.files.exporters import export_raw
+from labeling.files.label_studio import rankings_as_shown
+from labeling.files.read_feedback import read_feedback
 from labeling.simulated import rank_completions
-from models.config import AnnotatedFile, FeedbackFolder, SimulatedLabels
-from models.records import Artifact, Completion, Prompt, read_records, write_records
+from models.config import SplitConfig
+from models.label_sources import FeedbackFiles, LabelStudioExport, SimulatedLabels
+from models.records import Artifact, Completion, Prompt, read_records
 from tasks.prompts import require_room
 from tasks.stage import Work, stage
+
+MAX_LISTED = 50
 
 
 @stage("labels", kind="feedback")
@@ -24,21 +29,31 @@ def simulate_labels(work: Work, config: SimulatedLabels, prompts: Artifact, comp
 
 
 @stage("feedback", kind="feedback")
-def ingest_feedback(work: Work, config: FeedbackFolder | AnnotatedFile, base: Artifact, max_new_tokens: int) -> int:
-    """A feedback snapshot of rankings that exist already. Raises DataError that names every bad row, and for prompts that leave
-    no room in the base model's context."""
-    read = read_feedback_folder if isinstance(config, FeedbackFolder) else read_annotated_file
-    feedback = read(config)
+def ingest_feedback(
+    work: Work, config: FeedbackFiles, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
+) -> int:
+    """A feedback snapshot of what people said already; bad rows are refused, or set aside in rejected.jsonl, as the config says.
+
+    Raises DataError that names every bad row, and for prompts that leave no room in the base model's context.
+    """
+    rejected = work.folder / "rejected.jsonl"
+    feedback = read_feedback(config, split, seed, set_aside=rejected if config.bad_rows == "set_aside" else None)
     require_room(base, [prompt.text for prompt in feedback.prompts], max_new_tokens)
+    if rejected.exists():
+        work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
+        work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")
+    if isinstance(config, LabelStudioExport):
+        lines = rankings_as_shown(config)
+        work.metrics["rankings_as_shown"] = len(lines)
+        work.note("\n".join(f"- {line}" for line in lines[:MAX_LISTED]))
     return write_feedback(work, feedback)
 
 
 def write_feedback(work: Work, feedback: Feedback) -> int:
-    """Writes the three files and gives back the number of rankings."""
-    write_records(work.folder / "prompts.jsonl", feedback.prompts)
-    write_records(work.folder / "completions.jsonl", feedback.completions)
-    num_rankings = write_records(work.folder / "rankings.jsonl", feedback.rankings)
-    work.metrics["rankings"] = num_rankings
-    work.metrics["labelers"] = len({ranking.labeler for ranking in feedback.rankings})
+    """Writes the four files and gives back the number of rankings."""
+    export_raw(feedback, work.folder)
+    work.metrics["rankings"] = len(feedback.rankings)
+    work.metrics["ratings"] = len(feedback.ratings)
+    work.metrics["labelers"] = len({one.labeler for one in (*feedback.rankings, *feedback.ratings)})
     work.metrics["ranked_prompts"] = len({ranking.prompt_id for ranking in feedback.rankings})
-    return num_rankings
+    return len(feedback.rankings)

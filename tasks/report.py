@@ -7,8 +7,8 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from models.config import SimulatedLabels
 from models.evaluation import Match
+from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
 from tasks.pipeline_run import PipelineRun
 from tasks.tracking import register_candidate

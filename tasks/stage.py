@@ -160,7 +160,8 @@ def _execute(
         with scratch_folder(run.root / "artifacts") as folder:
             work = Work(name, folder, tracked)
             rows = body(work, **inputs)
-            artifact = publish(folder, run.root / "artifacts" / key, kind, rows, tracked.run_id, work.metrics)
+            destination = run.root / "artifacts" / key
+            artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, artifacts.values())
         tracked.log_inputs(artifacts)
         tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": time.monotonic() - started})
         tracked.set_tags({"rein.artifact": artifact.uri, "rein.sha256": artifact.sha256})

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,13 +47,23 @@ def scratch_folder(root: Path) -> Iterator[Path]:
 
 
 def publish(
-    scratch: Path, destination: Path, kind: str, rows: int, run_id: str, metrics: dict[str, float | None]
+    scratch: Path,
+    destination: Path,
+    kind: str,
+    rows: int,
+    run_id: str,
+    metrics: dict[str, float | None],
+    inputs: Iterable[Artifact] = (),
 ) -> Artifact:
-    """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there."""
+    """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there.
+
+    The manifest names the digests of the artifacts that it was made from.
+    """
     digests = folder_digests(scratch)
     sha256 = content_digest(digests)
     artifact = Artifact(kind=kind, uri=str(destination.resolve()), sha256=sha256, rows=rows, run_id=run_id)
     manifest = {"artifact": artifact.model_dump(), "metrics": metrics, "files": digests}
+    manifest["inputs"] = sorted({one.sha256 for one in inputs})
     with (scratch / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(manifest, file, indent=1)
         file.flush()

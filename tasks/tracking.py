@@ -110,8 +110,10 @@ class TrackedRun:
         return model.model_id
 
     def log_output(self, model_id: str) -> None:
-        """Links a LoggedModel as something that this run gave."""
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
+        """Links a LoggedModel as something that this run gave. Doing it again changes nothing."""
+        linked = self.client.get_run(self.run_id).outputs.model_outputs
+        if model_id not in {one.model_id for one in linked}:
+            self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -140,6 +142,19 @@ def register_candidate(run: TrackedRun, name: str, artifact: Artifact) -> int:
     client.set_registered_model_alias(name, "candidate", version.version)
     run.log_output(version.source.removeprefix("models:/"))
     return int(version.version)
+
+
+def registered_versions(config: TrackingConfig, sha256s: set[str]) -> dict[str, list[str]]:
+    """Digest of a model artifact -> its versions in the registry, such as `rein-policy v3 (candidate)`."""
+    client = connect(config)
+    found: dict[str, list[str]] = {}
+    for model in client.search_registered_models():
+        for version in client.search_model_versions(f"name = '{model.name}'"):
+            if version.tags.get("rein.sha256") in sha256s:
+                aliases = [alias for alias, number in model.aliases.items() if number == version.version]
+                text = f"{model.name} v{version.version}" + (f" ({', '.join(aliases)})" if aliases else "")
+                found.setdefault(version.tags["rein.sha256"], []).append(text)
+    return found
 
 
 def _maker_of(artifact: Artifact, fallback: TrackedRun) -> TrackedRun:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.command import app
-from labeling.importers import RankingRow
+from labeling.files.feedback_folder import RankingRow
 from models.presets import load_config
 from models.records import Ranking
 

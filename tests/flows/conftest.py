@@ -38,7 +38,13 @@ class Workplace:
         """Everything that a run leaves goes below this folder."""
         if "--check" in arguments:
             return []
-        return [f"storage.root={self.root}", f"tracking.uri={self.tracking_uri}"]
+        if arguments[0] == "withdraw":
+            return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
+        return [
+            f"storage.root={self.root}",
+            f"tracking.uri={self.tracking_uri}",
+            f"feedback.url={self.store_url}",
+        ]
 
     @property
     def root(self) -> Path:
@@ -47,6 +53,10 @@ class Workplace:
     @property
     def tracking_uri(self) -> str:
         return f"sqlite:///{self.root}/mlflow.db"
+
+    @property
+    def store_url(self) -> str:
+        return f"sqlite:///{self.root}/feedback.db"
 
     def report(self, *arguments: str | Path, project: Path = PROJECT) -> dict:
         """Runs a flow to its end and gives back its report.json, found by the path that the command prints."""

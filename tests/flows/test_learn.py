@@ -12,6 +12,7 @@ import yaml
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 RANKME = PROJECT / "deployments" / "rankme.yaml"
+FOLDER = "batch to rank by other means: "
 SHORT = ("generation.max_new_tokens=4", "ppo.max_new_tokens=4")
 BRIEF = (
     *("pretraining.num_epochs=0.1", "sft.num_epochs=0.1", "reward.num_epochs=0.2", "ppo.num_updates=1"),
@@ -24,8 +25,8 @@ def batch(workplace: Workplace, first_report: dict) -> Path:
     """The folder that `collect` hands out; everything before it is cached from the first run of `rlhf`."""
     done = workplace.rein("collect", SMOKE)
     assert done.returncode == 0, done.stderr[-3000:]
-    printed = [line for line in done.stdout.splitlines() if line.startswith("batch to rank: ")]
-    return Path(printed[0].removeprefix("batch to rank: "))
+    printed = [line for line in done.stdout.splitlines() if line.startswith(FOLDER)]
+    return Path(printed[0].removeprefix(FOLDER))
 
 
 def rank_by_length(batch: Path) -> list[dict]:
@@ -69,7 +70,8 @@ def test_collect_then_people_then_learn(workplace, batch):
 def test_the_printed_next_step_is_one_that_works(workplace, batch):
     write_rankings(batch, rank_by_length(batch))
     printed = workplace.rein("collect", SMOKE).stdout
-    (override,) = re.findall(r"with '(labels=.*)'", printed)
+    store, override = re.findall(r"with '(labels=.*)'", printed)
+    assert store == "labels={kind: store, criterion: helpfulness}"
     assert override == f"labels={{kind: folder, path: {batch}}}"  # what the test above learns from
     assert workplace.rein("learn", SMOKE, override, "--check").returncode == 0
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.config import FeedbackFolder, PretrainedBase
+from models.config import PretrainedBase
+from models.label_sources import FeedbackFolder
 from models.records import Artifact
 from models.sources import TextFile, TextHub
 from tasks.stage import cache_key, input_identity

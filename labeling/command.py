@@ -1,0 +1,238 @@
+"""The commands about people's feedback: the page, labelers, imports and exports."""
+
+import json
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from sqlalchemy import select
+
+from labeling.files.exporters import export_consensus, export_pairs, export_raw
+from labeling.files.label_studio import rankings_as_shown
+from labeling.files.label_studio_client import LabelStudio, pull_annotations, push_tasks
+from labeling.files.read_feedback import read_feedback
+from labeling.store import accounts
+from labeling.store.batches import read_batch
+from labeling.store.database import FeedbackStore
+from labeling.store.intake import take_in
+from labeling.store.schema import Labeler, Withdrawal
+from labeling.store.snapshots import take_snapshot
+from models.config import ConsensusConfig, PairsConfig
+from models.consensus import agree
+from models.errors import ConfigError
+from models.label_sources import FeedbackFiles, LabelStudioExport
+from models.pairs import make_pairs
+from models.presets import parse_import
+
+Store = Annotated[
+    str,
+    Parameter(env_var="REIN_STORE", help="The feedback store: sqlite:///FILE or postgresql+psycopg://user@host/name."),
+]
+DEFAULT_STORE = "sqlite:///.rein/feedback.db"
+
+labelers = App(name="labelers", help="Who may sign in to the labelling page.")
+label_studio = App(name="label-studio", help="Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.")
+
+
+def label(
+    *, host: str = "127.0.0.1", port: int = 8300, allow_host: tuple[str, ...] = (), store: Store = DEFAULT_STORE
+) -> None:
+    """Serves the labelling page.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port to listen on.
+    allow_host
+        A further name under which browsers may ask for the page, such as that of a proxy before it.
+    """
+    from labeling.page.app import LOCAL_HOSTS
+    from labeling.page.serve import serve
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+    opened = FeedbackStore(store)
+    with opened.read() as session:
+        if session.scalar(select(Labeler.id).where(Labeler.token_sha256.is_not(None)).limit(1)) is None:
+            print("Nobody can sign in yet: `rein labelers add NAME` gives a labeler a token.")
+    opened.close()
+    print(f"labelling page: http://{host}:{port}", flush=True)
+    serve(store, host=host, port=port, allowed_hosts=(*LOCAL_HOSTS, host, *allow_host))
+
+
+@labelers.command(name="add")
+def add_labeler(
+    name: str, *, overseer: Annotated[bool, Parameter(negative="")] = False, store: Store = DEFAULT_STORE
+) -> None:
+    """Adds a labeler and prints the token to sign in with; it is shown once.
+
+    Parameters
+    ----------
+    overseer
+        May also see the overseer's page: progress, agreement and everybody's judgements.
+    """
+    opened = FeedbackStore(store)
+    with opened.write() as session:
+        token = accounts.add_labeler(session, name, overseer, datetime.now(UTC))
+    opened.close()
+    print(token)
+
+
+@labelers.command(name="renew")
+def renew_token(name: str, *, store: Store = DEFAULT_STORE) -> None:
+    """Prints a new token for a labeler; the old one stops working."""
+    opened = FeedbackStore(store)
+    with opened.write() as session:
+        token = accounts.renew_token(session, name)
+    opened.close()
+    print(token)
+
+
+@labelers.command(name="list")
+def list_labelers(*, store: Store = DEFAULT_STORE) -> None:
+    """Lists everybody who has labelled or may."""
+    opened = FeedbackStore(store)
+    with opened.read() as session:
+        withdrawn = set(session.scalars(select(Withdrawal.labeler_id)))
+        for labeler in session.scalars(select(Labeler).order_by(Labeler.name)):
+            state = "withdrawn" if labeler.id in withdrawn else "can sign in" if labeler.token_sha256 else "imported"
+            print(f"{labeler.name}\t{'overseer' if labeler.is_overseer else 'labeler'}\t{state}")
+    opened.close()
+
+
+def import_feedback(
+    kind: str,
+    path: Path,
+    *settings: str,
+    source: str | None = None,
+    complete: Annotated[bool, Parameter(negative="")] = False,
+    set_aside: Path | None = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Imports a file or folder of feedback into the store; doing it again changes nothing.
+
+    Parameters
+    ----------
+    kind
+        folder, annotated, pairs, thumbs or label_studio, as in `labels.kind`.
+    path
+        The file or folder.
+    settings
+        key=value of this kind, and of `split` and `seed`, such as criterion=quality or split.test=0.1 (see `rein fields`).
+    source
+        The name under which the store remembers this source; by default the kind and the file's name.
+    complete
+        The file is all that the source holds: what an earlier import had and it lacks is taken back.
+    set_aside
+        Write bad rows to this file with their reasons, and import the others. Otherwise bad rows stop the import.
+    """
+    chosen = parse_import(kind, str(path), settings)
+    if not isinstance(chosen.labels, FeedbackFiles):
+        raise ConfigError(f"kind {kind} is no file; import folder, annotated, pairs, thumbs or label_studio")
+    if chosen.labels.bad_rows == "set_aside" and set_aside is None:
+        raise ConfigError("bad_rows=set_aside: say where to, with --set-aside FILE")
+    feedback = read_feedback(chosen.labels, chosen.split, chosen.seed, set_aside)
+    opened = FeedbackStore(store)
+    with opened.write() as session:
+        done = take_in(session, feedback, source or f"{kind}:{path.resolve().name}", complete, datetime.now(UTC))
+    opened.close()
+    print(
+        f"new: {done.num_new}, edited: {done.num_edited}, taken back: {done.num_taken_back}, unchanged: {done.num_unchanged}"
+    )
+    if isinstance(chosen.labels, LabelStudioExport):
+        for line in rankings_as_shown(chosen.labels):
+            print(f"as shown: {line}")
+    if set_aside is not None and set_aside.exists():
+        print(f"bad rows: {len(set_aside.read_bytes().splitlines())}, set aside in {set_aside}")
+
+
+@label_studio.command(name="push")
+def push(url: str, batch: str, *, store: Store = DEFAULT_STORE) -> None:
+    """Makes a Label Studio project of a batch of rankings and prints its number; pushing again adds only what is missing.
+
+    Parameters
+    ----------
+    url
+        The address of Label Studio.
+    batch
+        The batch's id, as `rein collect` printed it.
+    """
+    opened = FeedbackStore(store)
+    with opened.read() as session:
+        published = read_batch(session, batch)
+    opened.close()
+    with LabelStudio(url) as client:
+        project = push_tasks(
+            client,
+            f"rein {batch}",
+            published.criterion,
+            published.instructions,
+            published.prompts,
+            published.completions,
+            published.labelers_per_prompt,
+        )
+    print(project)
+
+
+@label_studio.command(name="pull")
+def pull(url: str, project: int, file: Path) -> None:
+    """Writes what people said in a Label Studio project to a new JSON file; `rein import label_studio FILE` reads it.
+
+    Parameters
+    ----------
+    url
+        The address of Label Studio.
+    project
+        The number of the project.
+    file
+        Must not exist yet.
+    """
+    if file.exists():
+        raise ConfigError(f"{file}: is there already; name a new file")
+    with LabelStudio(url) as client:
+        annotations = pull_annotations(client, project)
+    file.write_text(json.dumps(annotations, ensure_ascii=False), encoding="utf-8")
+    print(
+        f"tasks: {len(annotations)}; next: rein import label_studio {file} --complete --source label-studio-{project}"
+    )
+
+
+def export_feedback(
+    folder: Path, *, criterion: str = "helpfulness", batch: tuple[str, ...] = (), store: Store = DEFAULT_STORE
+) -> None:
+    """Writes raw rankings, consensus and pairs to a new folder, as JSON Lines and Parquet.
+
+    Parameters
+    ----------
+    folder
+        Must not exist yet.
+    criterion
+        Only judgements by this criterion.
+    batch
+        Only of these batches; by default all.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder}: is there already; name a new folder")
+    opened = FeedbackStore(store)
+    with opened.read() as session:
+        feedback = take_snapshot(session, criterion, batch)
+    opened.close()
+    folder.mkdir(parents=True)
+    export_raw(feedback, folder)
+    print(f"rankings: {len(feedback.rankings)}, ratings: {len(feedback.ratings)}")
+    if not feedback.rankings:
+        return
+    agreed, report = agree(feedback.rankings, ConsensusConfig())
+    (folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    export_consensus(agreed, folder)
+    pairs, _ = make_pairs(agreed, feedback.completions, PairsConfig())
+    done = export_pairs(pairs, feedback, folder)
+    print(f"pairs: {done.num_pairs} (and {done.num_ties} ties, which the pair form cannot say)")

@@ -1,0 +1,107 @@
+"""What others can read: feedback as this project's own files, consensus and pairs as JSON Lines and Parquet."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from labeling.feedback import Feedback
+from labeling.files.dialogue import dialogue_messages
+from models.errors import DataError
+from models.records import Consensus, Pair, write_records
+
+
+class ExportedPairs(NamedTuple):
+    """How many pairs were written, and how many ties were left out."""
+
+    num_pairs: int
+    num_ties: int
+
+
+def export_raw(feedback: Feedback, folder: Path) -> None:
+    """Writes prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, which `kind: folder` reads back exactly."""
+    write_records(folder / "prompts.jsonl", feedback.prompts)
+    write_records(folder / "completions.jsonl", feedback.completions)
+    write_records(folder / "rankings.jsonl", feedback.rankings)
+    write_records(folder / "ratings.jsonl", feedback.ratings)
+
+
+def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
+    """Writes consensus.jsonl and consensus.parquet with the fields of `Consensus`; strengths are a map in Parquet."""
+    import pyarrow as pa
+
+    write_records(folder / "consensus.jsonl", agreed)
+    schema = pa.schema(
+        {
+            "prompt_id": pa.string(),
+            "criterion": pa.string(),
+            "levels": pa.list_(pa.list_(pa.string())),
+            "unusable": pa.list_(pa.string()),
+            "strengths": pa.map_(pa.string(), pa.float64()),
+            "confidence": pa.float64(),
+            "num_labelers": pa.int64(),
+        }
+    )
+    _write_parquet(folder / "consensus.parquet", [one.model_dump() for one in agreed], schema)
+
+
+def export_pairs(pairs: Sequence[Pair], feedback: Feedback, folder: Path) -> ExportedPairs:
+    """Writes pairs.{jsonl,parquet}, and pairs_conversational.{jsonl,parquet} with lists of messages in place of texts.
+
+    The first three columns, `prompt`, `chosen` and `rejected`, and `margin` are what TRL's RewardTrainer and DPOTrainer read (the
+    rest they leave aside): label, weight, split and the three ids. Ties are left out: the form has no word for them.
+    Raises DataError for a pair of prompts or completions that the feedback does not hold.
+    """
+    strict = [one for one in pairs if one.label > 0.5]
+    plain = list(_pair_rows(strict, feedback))
+    _write_both(folder / "pairs", plain, is_conversational=False)
+    _write_both(folder / "pairs_conversational", [_conversational(row) for row in plain], is_conversational=True)
+    return ExportedPairs(len(strict), len(pairs) - len(strict))
+
+
+def _pair_rows(pairs: Iterable[Pair], feedback: Feedback) -> Iterator[dict[str, Any]]:
+    prompts = {one.id: one for one in feedback.prompts}
+    completions = {one.id: one for one in feedback.completions}
+    for pair in pairs:
+        for known, name in ((prompts, pair.prompt_id), (completions, pair.chosen), (completions, pair.rejected)):
+            if name not in known:
+                raise DataError(f"a pair of prompt {pair.prompt_id} names {name}, which the feedback does not hold")
+        prompt = prompts[pair.prompt_id]
+        yield {
+            "prompt": prompt.text,
+            "chosen": completions[pair.chosen].text,
+            "rejected": completions[pair.rejected].text,
+            "margin": pair.margin,
+            "label": pair.label,
+            "weight": pair.weight,
+            "split": prompt.split,
+            "prompt_id": prompt.id,
+            "chosen_id": pair.chosen,
+            "rejected_id": pair.rejected,
+        }
+
+
+def _conversational(row: dict[str, Any]) -> dict[str, Any]:
+    replies = {name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}
+    return row | {"prompt": dialogue_messages(row["prompt"])} | replies
+
+
+def _write_both(path: Path, rows: list[dict[str, Any]], is_conversational: bool) -> None:
+    import pyarrow as pa
+
+    with path.with_suffix(".jsonl").open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    message = pa.struct({"role": pa.string(), "content": pa.string()})
+    said = pa.list_(message) if is_conversational else pa.string()
+    columns = dict.fromkeys(("prompt", "chosen", "rejected"), said)
+    columns |= dict.fromkeys(("margin", "label", "weight"), pa.float64())
+    columns |= dict.fromkeys(("split", "prompt_id", "chosen_id", "rejected_id"), pa.string())
+    _write_parquet(path.with_suffix(".parquet"), rows, pa.schema(columns))
+
+
+def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: Any) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    write_table(pa.Table.from_pylist(rows, schema=schema), path)

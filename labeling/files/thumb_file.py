@@ -1,0 +1,57 @@
+"""Feedback from a file of thumbs: a yes or no to one completion of a prompt in each row."""
+
+from pathlib import Path
+
+from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
+from labeling.files.bad_rows import BadRows, Row, shown
+from labeling.files.dialogue_rows import read_dialogue, read_labeler
+from labeling.files.row_files import read_rows
+from models.config import SplitConfig
+from models.errors import DataError
+from models.label_sources import ThumbFile
+from models.records import Rating
+from models.splits import assign_split
+
+_WORDS = {"true": True, "false": False}
+
+
+def read_thumb_file(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
+    """A rating for each row, and the rankings that follow from several ratings of one prompt; bad rows go to `bad`.
+
+    Prompts and completions are shared where their texts are equal; a labeler judges a completion of a prompt only once.
+    Raises DataError for a file that cannot be read or holds no rows.
+    """
+    file = Path(config.path)
+    texts, ratings = ShownTexts(), []
+    seen: dict[tuple[str, str, str], int] = {}
+    for row in read_rows(file, bad):
+        labeler, wanted = read_labeler(row, config, bad), _label(row, bad)
+        asked = read_dialogue(row, ("completion",), bad)
+        if asked is None or row in bad:
+            continue
+        text, (reply,) = asked
+        line = seen.setdefault((labeler, text, reply), row.line)
+        if line != row.line:
+            bad.add(
+                row, "completion", f"{labeler} judged this completion of this prompt already, at {file.name}:{line}"
+            )
+            continue
+        prompt = texts.prompt(text, assign_split(text, split, seed))
+        completion = texts.completion(prompt, reply)
+        ratings.append(Rating.of(prompt.id, completion.id, labeler, config.criterion, wanted))
+    if not (ratings or bad):
+        raise DataError(f"{file}: it holds no rows")
+    return Feedback(texts.prompts, texts.completions, rankings_of_ratings(ratings), tuple(ratings))
+
+
+def _label(row: Row, bad: BadRows) -> bool:
+    """True or false; in CSV, where everything is text, the words."""
+    value = row.values.get("label")
+    if row.file.suffix == ".csv" and isinstance(value, str):
+        value = _WORDS.get(value.lower(), value)
+    if isinstance(value, bool):
+        return value
+    bad.add(
+        row, "label", f"expected true or false, found {shown(value)}" if "label" in row.values else "no such column"
+    )
+    return False

@@ -1,0 +1,130 @@
+"""Where rankings come from: the settings that name labelers, or files with what people said."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.sources import Count, Settings
+
+
+class SimulatedLabeler(Settings):
+    """One simulated labeler. Simulated: a rule and a random number generator, not a person."""
+
+    name: str
+    """How it appears in rankings and reports."""
+    behaviour: Literal["careful", "noisy", "ties", "upside_down"] = "careful"
+    """careful: follows the rule with little noise; noisy: with much; ties: calls small differences equal; upside_down: worst first."""
+
+
+class SimulatedLabels(Settings):
+    """Simulated labelers who rank by the household rule. For trials of the machinery; never a stand-in for people."""
+
+    kind: Literal["simulated"] = "simulated"
+    labelers: Annotated[tuple[SimulatedLabeler, ...], Field(min_length=1)]
+    """Who ranks. Every labeler ranks every prompt."""
+    criterion: str = "helpfulness"
+    """What they rank by, as written into each ranking."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "SimulatedLabels":
+        if len({labeler.name for labeler in self.labelers}) < len(self.labelers):
+            raise ValueError("two labelers have the same name")
+        return self
+
+
+class FeedbackFiles(Settings):
+    """What all sources that are files or folders share."""
+
+    local_fields = ("path",)
+    path: str
+    """The file or folder. `${NAME}` is replaced from the environment."""
+    bad_rows: Literal["refuse", "set_aside"] = "refuse"
+    """refuse: a bad row stops the import; set_aside: it goes to rejected.jsonl with its reasons, and the good rows are taken."""
+
+
+class FeedbackFolder(FeedbackFiles):
+    """A folder with prompts.jsonl, completions.jsonl (as `collect` publishes them) and what people said: rankings.jsonl,
+    ratings.jsonl or both."""
+
+    kind: Literal["folder"] = "folder"
+    criterion: str = "helpfulness"
+    """Only rankings and ratings by this criterion are taken."""
+
+
+class AnnotatedFile(FeedbackFiles):
+    """Completions that several annotators ranked or scored.
+
+    JSONL with one row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks} or {annotator,
+    scores}). CSV with one row per prompt, completion and annotator: `prompt`, `completion`, `annotator` and `rank` or `score`.
+    """
+
+    kind: Literal["annotated"] = "annotated"
+    by: Literal["ranks", "scores"] = "ranks"
+    """ranks: 1 is best; scores: higher is better. Equal ones tie."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Take only rows whose columns have these values."""
+    criterion: str
+    """What the annotators ranked by."""
+    session_column: str | None = None
+    """A column that tells apart two sessions in which one person saw the same prompt; the labeler becomes `name/session`."""
+    held_out_column: str | None = None
+    """A column of whole numbers that decides the split; left out, the prompt's text decides, as `split` says. With the column …"""
+    held_out_modulus: Count = 10
+    """… its remainder after division by this decides:"""
+    held_out_below: Count = 3
+    """remainders below this are the test split, the rest is training."""
+
+
+class PairFile(FeedbackFiles):
+    """JSONL, CSV or Parquet with one preference a row: `prompt`, `chosen`, `rejected`.
+
+    Texts, or lists of messages {role, content}. Without `prompt`, chosen and rejected are whole dialogues that differ in their last
+    turn alone.
+    """
+
+    kind: Literal["pairs"] = "pairs"
+    criterion: str = "helpfulness"
+    """What was chosen by, as written into each ranking."""
+    labeler: str = "unnamed"
+    """Who chose, where no column says so."""
+    labeler_column: str | None = None
+    """The column that says who chose."""
+
+
+class ThumbFile(FeedbackFiles):
+    """JSONL, CSV or Parquet with one completion a row: `prompt`, `completion` and `label` (true: thumbs up, false: down).
+
+    Prompt and completion are texts or lists of messages {role, content}.
+    """
+
+    kind: Literal["thumbs"] = "thumbs"
+    criterion: str = "helpfulness"
+    """What was judged, as written into each rating."""
+    labeler: str = "unnamed"
+    """Who judged, where no column says so."""
+    labeler_column: str | None = None
+    """The column that says who judged."""
+
+
+class LabelStudioExport(FeedbackFiles):
+    """A JSON export of a Label Studio project."""
+
+    kind: Literal["label_studio"] = "label_studio"
+    criterion: str = "helpfulness"
+    """What was ranked by, as written into each ranking."""
+
+
+class StoredFeedback(Settings):
+    """What the feedback store holds when flow `learn` starts: a snapshot of it."""
+
+    kind: Literal["store"] = "store"
+    criterion: str = "helpfulness"
+    """Only rankings and ratings by this criterion are taken."""
+    batches: tuple[str, ...] = ()
+    """Only these batches, by their ids; empty: all."""
+
+
+LabelSource = Annotated[
+    SimulatedLabels | StoredFeedback | FeedbackFolder | AnnotatedFile | PairFile | ThumbFile | LabelStudioExport,
+    Field(discriminator="kind"),
+]

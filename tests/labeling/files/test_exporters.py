@@ -1,0 +1,156 @@
+"""What is exported is read back: by this project, and in the form that others read."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pyarrow.parquet import read_table
+
+from labeling.feedback import Feedback, rankings_of_ratings
+from labeling.files.exporters import export_consensus, export_pairs, export_raw
+from models.errors import DataError
+from models.label_sources import AnnotatedFile, FeedbackFolder, PairFile
+from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
+from tests.labeling.files.feedback_files import read, read_rest
+
+HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")
+PLAIN = Prompt.of('My "sink"\n drips,\u2028 ☂ what now?', "test")
+PLUM, SAND, FIG = (Completion.of(HH.id, index, text) for index, text in enumerate([" Plum", " Sand", " Fig"]))
+WAIT, SING = (Completion.of(PLAIN.id, index, text, ended=False) for index, text in enumerate(["Wait.", "Sing\0\t."]))
+RATINGS = tuple(Rating.of(PLAIN.id, one.id, "bob", "helpfulness", one is WAIT) for one in (WAIT, SING))
+FEEDBACK = Feedback(
+    [HH, PLAIN],
+    [PLUM, SAND, FIG, WAIT, SING],
+    [
+        Ranking.of(HH.id, "ann", "helpfulness", [[PLUM.id], [FIG.id]], [SAND.id]),
+        Ranking.of(HH.id, "bob", "helpfulness", [[PLUM.id, FIG.id]]),  # bob was shown two of the three
+        Ranking.of(HH.id, "bob", "helpfulness", [[PLUM.id], [SAND.id]]),
+        *rankings_of_ratings(RATINGS),
+    ],
+    RATINGS,
+)
+PAIRS = [
+    Pair(prompt_id=HH.id, chosen=FIG.id, rejected=PLUM.id, margin=0.25),
+    Pair(prompt_id=HH.id, chosen=PLUM.id, rejected=SAND.id, label=0.5),
+    Pair(prompt_id=PLAIN.id, chosen=WAIT.id, rejected=SING.id, label=0.75, weight=0.5),
+]
+
+
+def json_lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_raw_feedback_is_read_back_exactly(tmp_path):
+    export_raw(FEEDBACK, tmp_path)
+    assert read(FeedbackFolder(path=str(tmp_path))) == FEEDBACK
+    plain = Feedback(FEEDBACK.prompts, FEEDBACK.completions, FEEDBACK.rankings)
+    export_raw(plain, tmp_path)  # over the first one: its ratings are gone
+    assert read(FeedbackFolder(path=str(tmp_path))) == plain
+
+
+def test_ratings_without_rankings_are_read_back_exactly(tmp_path):
+    only_ratings = Feedback([PLAIN], [WAIT, SING], [], RATINGS)
+    export_raw(only_ratings, tmp_path)
+    assert read(FeedbackFolder(path=str(tmp_path))) == only_ratings
+
+
+@pytest.mark.parametrize("kind", ["annotated", "pairs"])
+def test_real_feedback_is_read_back_exactly(tmp_path, kind):
+    data = os.environ.get("REIN_DATA")
+    if not data:
+        pytest.skip("REIN_DATA is not set: no folder with real feedback")
+    config = {
+        "annotated": AnnotatedFile(
+            path=f"{data}/rankings/rankme_rankings.jsonl",
+            where={"criterion": "quality"},
+            criterion="quality",
+            session_column="setup",
+        ),
+        "pairs": PairFile(path=f"{data}/pairs/hh_helpful_base.test.jsonl", criterion="quality"),
+    }[kind]
+    feedback, _ = read_rest(config, tmp_path) if kind == "pairs" else (read(config), [])
+    export_raw(feedback, tmp_path)
+    assert read(FeedbackFolder(path=str(tmp_path), criterion="quality")) == feedback
+    assert len(feedback.rankings) > 400
+
+
+def test_consensus_is_read_back_from_both_files(tmp_path):
+    agreed = [
+        Consensus(
+            prompt_id=HH.id,
+            criterion="taste",
+            levels=((PLUM.id, FIG.id),),
+            unusable=(SAND.id,),
+            strengths={PLUM.id: 1.5, FIG.id: 1.25, SAND.id: -2.75},
+            confidence=0.8125,
+            num_labelers=3,
+        ),
+        Consensus(
+            prompt_id=PLAIN.id,
+            criterion="taste",
+            levels=((WAIT.id,), (SING.id,)),
+            strengths={WAIT.id: 0.5, SING.id: -0.5},
+            confidence=0.75,
+            num_labelers=1,
+        ),
+    ]
+    export_consensus(agreed, tmp_path)
+    assert read_records(tmp_path / "consensus.jsonl", Consensus) == agreed
+    rows = read_table(tmp_path / "consensus.parquet").to_pylist(maps_as_pydicts="strict")
+    assert [Consensus.model_validate(row) for row in rows] == agreed
+    assert rows[0].keys() == Consensus.model_fields.keys()
+    assert rows[1]["strengths"].keys() == {WAIT.id, SING.id}, "no column for completions of other prompts"
+
+
+def test_pairs_are_written_with_their_texts_and_ids(tmp_path):
+    assert export_pairs(PAIRS, FEEDBACK, tmp_path) == (2, 1)
+    rows = json_lines(tmp_path / "pairs.jsonl")
+    assert rows[0] == {
+        "prompt": HH.text,
+        "chosen": " Fig",
+        "rejected": " Plum",
+        "margin": 0.25,
+        "label": 1.0,
+        "weight": 1.0,
+        "split": "train",
+        "prompt_id": HH.id,
+        "chosen_id": FIG.id,
+        "rejected_id": PLUM.id,
+    }
+    assert (rows[1]["label"], rows[1]["weight"], rows[1]["split"]) == (0.75, 0.5, "test")
+    assert read_table(tmp_path / "pairs.parquet").to_pylist() == rows
+    talks = json_lines(tmp_path / "pairs_conversational.jsonl")
+    assert talks[0]["prompt"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Name a fruit."},
+    ]
+    assert talks[1]["prompt"] == [{"role": "user", "content": PLAIN.text}]
+    assert talks[1]["rejected"] == [{"role": "assistant", "content": SING.text}]
+    assert read_table(tmp_path / "pairs_conversational.parquet").to_pylist() == talks
+
+
+@pytest.mark.parametrize(
+    "name", ["pairs.jsonl", "pairs.parquet", "pairs_conversational.jsonl", "pairs_conversational.parquet"]
+)
+def test_exported_pairs_are_imported_as_the_same_preferences(tmp_path, name):
+    export_pairs(PAIRS, FEEDBACK, tmp_path)
+    back = read(PairFile(path=str(tmp_path / name)))
+    texts = {one.id: one.text for one in back.completions}
+    assert {one.text for one in back.prompts} == {HH.text, PLAIN.text}
+    assert [tuple(texts[name] for (name,) in one.levels) for one in back.rankings] == [
+        (FIG.text, PLUM.text),
+        (WAIT.text, SING.text),
+    ]
+
+
+def test_no_pairs_make_empty_files(tmp_path):
+    assert export_pairs([], FEEDBACK, tmp_path) == (0, 0)
+    assert read_table(tmp_path / "pairs.parquet").column_names[:3] == ["prompt", "chosen", "rejected"]
+
+
+def test_a_pair_of_something_unknown_is_refused(tmp_path):
+    stray = Pair(prompt_id=HH.id, chosen="c_nobody", rejected=PLUM.id)
+    with pytest.raises(DataError, match=f"a pair of prompt {HH.id} names c_nobody, which the feedback does not hold"):
+        export_pairs([stray], FEEDBACK, tmp_path)

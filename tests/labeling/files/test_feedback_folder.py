@@ -1,0 +1,280 @@
+"""Feedback from a folder: what is read, and that every bad row is named."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError
+from models.label_sources import FeedbackFolder
+from models.records import Completion, Prompt, Ranking, Rating, write_records
+from tests.labeling.files.feedback_files import read, read_rest, refusal, write_lines
+
+PROMPT = Prompt.of("My sink drips. What now?", "train")
+OTHER = Prompt.of("How do I defrost a freezer?", "test")
+A, B, C = (Completion.of(PROMPT.id, index, text) for index, text in enumerate(["Close the valve.", "Wait.", "Sing."]))
+X, Y = (Completion.of(OTHER.id, index, text) for index, text in enumerate(["Unplug it.", "Use a hammer."]))
+RANKING = Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id, C.id]])
+
+
+def row(labeler="ann", prompt=PROMPT.id, levels=((A.id,), (B.id, C.id)), criterion="helpfulness", **more) -> dict:
+    return {"prompt_id": prompt, "labeler": labeler, "criterion": criterion, "levels": levels, **more}
+
+
+def folder(path: Path, *rankings, prompts=(PROMPT, OTHER), completions=(A, B, C, X, Y)) -> FeedbackFolder:
+    write_records(path / "prompts.jsonl", prompts)
+    write_records(path / "completions.jsonl", completions)
+    write_lines(path / "rankings.jsonl", rankings)
+    return FeedbackFolder(path=str(path))
+
+
+def test_a_folder_is_read(tmp_path):
+    config = folder(
+        tmp_path,
+        row(id=RANKING.id),
+        row(labeler="bob", levels=[[B.id]], unusable=[A.id, C.id]),
+        row(labeler="bob", prompt=OTHER.id, levels=[[X.id, Y.id]]),
+        row(criterion="safety"),  # by another criterion: not asked for
+    )
+    feedback = read(config)
+    assert feedback.prompts == [PROMPT, OTHER]
+    assert feedback.completions == [A, B, C, X, Y]
+    assert feedback.rankings == [
+        RANKING,
+        Ranking.of(PROMPT.id, "bob", "helpfulness", [[B.id]], [A.id, C.id]),
+        Ranking.of(OTHER.id, "bob", "helpfulness", [[X.id, Y.id]]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (row(levels=[[A.id], [B.id], [C.id], ["c_nobody"]]), "levels: no completion has the id c_nobody"),
+        (row(levels=[[A.id], [B.id], [C.id], [X.id]]), f"levels: completion {X.id} belongs to prompt {OTHER.id}"),
+        (row(levels=[[B.id]]), f"levels: not ranked and not marked unusable: {A.id}, {C.id}"),
+        (row(prompt="p_nobody"), "prompt_id: no prompt has the id p_nobody"),
+        (row(id="r_0"), f"id: r_0 does not fit what the row says ({RANKING.id})"),
+        (row(levels=[[A.id], [A.id, B.id]]), f"levels: completion {A.id} stands more than once in the ranking"),
+        (row(levels=[]), "levels: a ranking must name at least one completion"),
+        (row(levels=[[A.id], []]), "levels: a level of the ranking is empty"),
+        (row(levels="abc"), "levels: Input should be a valid tuple"),
+        (row(labeler=3), "labeler: Input should be a valid string"),
+        (row(score=3), "score: Extra inputs are not permitted"),
+        ({"prompt_id": PROMPT.id}, "labeler: Field required; criterion: Field required; levels: Field required"),
+        ("{", "not JSON"),
+        ("[1]", "expected a JSON object, found list"),
+    ],
+)
+def test_a_bad_ranking_is_named_by_line(tmp_path, bad, complaint):
+    config = folder(tmp_path, row(labeler="bob"), "", bad)
+    message = refusal(config)
+    assert f"{tmp_path / 'rankings.jsonl'}:3: {complaint}" in message
+    assert "(bad rows: 1)" in message
+
+
+def test_a_duplicate_ranking_names_both_lines(tmp_path):
+    message = refusal(folder(tmp_path, row(), row(labeler="bob"), row(levels=[[C.id, B.id, A.id]])))
+    file = tmp_path / "rankings.jsonl"
+    assert f"{file}:3: labeler: ann ranked prompt {PROMPT.id} by helpfulness already, at {file.name}:1" in message
+
+
+def test_every_bad_row_of_rankings_is_listed_at_once(tmp_path):
+    message = refusal(
+        folder(tmp_path, row(), "no", row(labeler="b", id="r"), row(prompt="p"), row(levels=[[A.id]])),
+    )
+    for line in (2, 3, 4, 5):
+        assert f"rankings.jsonl:{line}: " in message
+    assert "rankings.jsonl:1: " not in message.replace("at " + str(tmp_path / "rankings.jsonl"), "")
+
+
+def test_the_listing_is_capped(tmp_path):
+    message = refusal(folder(tmp_path, *["no"] * 53))
+    assert "(bad rows: 53)" in message
+    assert message.count("not JSON") == 50
+    assert message.endswith("… and 3 more")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (
+            {"completions": [X, Y, C]},
+            f"rankings.jsonl:1: prompt_id: prompt {PROMPT.id} has fewer than 2 completions",
+        ),
+        ({"prompts": [OTHER]}, f"completions.jsonl:1: prompt_id: no prompt has the id {PROMPT.id}"),
+        ({"prompts": [PROMPT, OTHER, PROMPT]}, "prompts.jsonl:3: id: it stands 2 times"),
+        ({"completions": [A, B, C, X, Y, A]}, "completions.jsonl:6: id: it stands 2 times"),
+        (
+            {"completions": [A, B, C, X, Y, Completion.of(OTHER.id, 1, "Call them.")]},
+            f"index: 1 of prompt {OTHER.id} is taken at ",
+        ),
+        (
+            {"prompts": [PROMPT, OTHER, Prompt(id="p_2", text=PROMPT.text, split="test")]},
+            "prompts.jsonl:3: split: test, but the same text is train at ",
+        ),
+    ],
+)
+def test_bad_prompts_and_completions_are_named_by_line(tmp_path, given, complaint):
+    assert complaint in refusal(folder(tmp_path, row(), **given))
+
+
+def test_a_bad_record_names_its_fields(tmp_path):
+    config = folder(tmp_path, row())
+    write_lines(tmp_path / "prompts.jsonl", [PROMPT.model_dump(), {"id": "p", "text": "t", "split": "dev"}, "{"])
+    message = refusal(config)
+    assert "prompts.jsonl:2: split: Input should be 'train', 'validation' or 'test'" in message
+    assert "prompts.jsonl:3: not JSON" in message
+
+
+def test_a_prompt_with_rankings_but_one_completion_is_refused(tmp_path):
+    config = folder(tmp_path, row(levels=[["c_x"]]), completions=[X, Y])
+    assert "fewer than 2 completions" in refusal(config)
+
+
+def test_empty_rankings_and_missing_files_are_refused(tmp_path):
+    assert "rankings.jsonl: it holds no rankings" in refusal(folder(tmp_path))
+    message = refusal(folder(tmp_path, row(criterion="safety"), row(criterion="style")))
+    assert "criterion: none of its 2 rankings and 0 ratings is by 'helpfulness'" in message
+    (tmp_path / "rankings.jsonl").unlink()
+    assert "rankings.jsonl: no such file" in refusal(FeedbackFolder(path=str(tmp_path)))
+
+
+def test_a_record_of_this_project_may_rank_what_its_labeler_was_shown(tmp_path):
+    """Its id vouches for it; a line that a person wrote must rank all."""
+    shown = [Ranking.of(PROMPT.id, "ann", "helpfulness", levels) for levels in ([[A.id], [B.id]], [[A.id, C.id]])]
+    config = folder(tmp_path, *(one.model_dump() for one in shown))
+    assert read(config).rankings == shown
+    config = folder(tmp_path, *(one.model_dump(exclude={"id"}) for one in shown))
+    assert refusal(config).count("levels: not ranked and not marked unusable") == 2
+
+
+def test_a_labeler_orders_two_completions_once(tmp_path):
+    said = ([[A.id], [B.id]], [[A.id], [C.id]], [[C.id], [A.id]])
+    rankings = [Ranking.of(PROMPT.id, "ann", "helpfulness", levels) for levels in said]
+    message = refusal(folder(tmp_path, *(one.model_dump() for one in rankings)))
+    file = tmp_path / "rankings.jsonl"
+    assert f"{file}:3: labeler: ann ranked prompt {PROMPT.id} by helpfulness already, at {file.name}:2" in message
+    assert "(bad rows: 1)" in message
+
+
+@pytest.mark.parametrize("field", ["index", "ended"])
+def test_a_number_or_truth_in_quotes_is_no_number_or_truth(tmp_path, field):
+    config = folder(tmp_path, row())
+    write_lines(tmp_path / "completions.jsonl", [A.model_dump() | {field: str(getattr(A, field)).lower()}])
+    assert f"completions.jsonl:1: {field}: Input should be a valid" in refusal(config)
+
+
+# --- ratings
+
+
+def rating(one=A, labeler="ann", wanted=True, **more) -> dict:
+    named = {"prompt_id": one.prompt_id, "completion_id": one.id, "labeler": labeler}
+    return named | {"criterion": "helpfulness", "wanted": wanted} | more
+
+
+def test_ratings_are_read_beside_rankings(tmp_path):
+    config = folder(tmp_path, row())
+    up = Rating.of(PROMPT.id, A.id, "ann", "helpfulness", True)
+    write_lines(tmp_path / "ratings.jsonl", [rating(id=up.id), rating(B, wanted=False), rating(criterion="safety")])
+    feedback = read(config)
+    assert feedback.ratings == (up, Rating.of(PROMPT.id, B.id, "ann", "helpfulness", False))
+    assert feedback.rankings == [RANKING]
+
+
+def test_without_rankings_they_follow_from_the_ratings(tmp_path):
+    config = folder(tmp_path, completions=(A, B, C, X))  # OTHER has one completion: enough to rate
+    (tmp_path / "rankings.jsonl").unlink()
+    write_lines(tmp_path / "ratings.jsonl", [rating(A, wanted=False), rating(B), rating(X)])
+    feedback = read(config)
+    assert feedback.rankings == [Ranking.of(PROMPT.id, "ann", "helpfulness", [[B.id], [A.id]])]
+    assert [one.completion_id for one in feedback.ratings] == [A.id, B.id, X.id]
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (rating(wanted="yes"), "wanted: Input should be a valid boolean"),
+        (rating(wanted=1), "wanted: Input should be a valid boolean"),
+        (rating(completion_id="c_nobody"), "completion_id: no completion has the id c_nobody"),
+        (rating(prompt_id="p_nobody"), "prompt_id: no prompt has the id p_nobody"),
+        (rating(prompt_id=OTHER.id), f"completion_id: completion {A.id} belongs to prompt {PROMPT.id}"),
+        (rating(id="v_0"), "id: v_0 does not fit what the row says"),
+        (rating(B, wanted=False), f"labeler: ann rated {B.id} already, at "),
+        ({"wanted": True}, "prompt_id: Field required; completion_id: Field required; labeler: Field required"),
+    ],
+)
+def test_a_bad_rating_is_named_by_line(tmp_path, bad, complaint):
+    config = folder(tmp_path, row())
+    write_lines(tmp_path / "ratings.jsonl", [rating(B), bad])
+    message = refusal(config)
+    assert f"{tmp_path / 'ratings.jsonl'}:2: {complaint}" in message
+    assert "(bad rows: 1)" in message
+
+
+def test_ratings_that_are_none_are_refused(tmp_path):
+    config = folder(tmp_path)
+    (tmp_path / "rankings.jsonl").unlink()
+    write_lines(tmp_path / "ratings.jsonl", [])
+    assert "ratings.jsonl: it holds no ratings" in refusal(config)
+    write_lines(tmp_path / "ratings.jsonl", [rating(criterion="safety")])
+    assert "none of its 0 rankings and 1 ratings is by 'helpfulness'" in refusal(config)
+
+
+# --- setting bad rows aside
+
+
+def test_what_depends_on_a_bad_row_is_set_aside_with_it(tmp_path):
+    """B is no completion, so a ranking that names it goes; a rating of it goes; what names A and C alone stays."""
+    whole = row(labeler="bob", levels=[[A.id], [C.id]])
+    config = folder(tmp_path, row(), whole, row(labeler="cy", prompt=OTHER.id, levels=[[X.id, Y.id]]))
+    bad_b = B.model_dump() | {"ended": "yes"}
+    twice = [X.model_dump(), X.model_dump()]
+    write_lines(tmp_path / "completions.jsonl", [A.model_dump(), bad_b, C.model_dump(), Y.model_dump(), *twice])
+    write_lines(tmp_path / "ratings.jsonl", [rating(B), rating(C)])
+    feedback, rejected = read_rest(config, tmp_path)
+    assert feedback.prompts == [PROMPT, OTHER]
+    assert feedback.completions == [A, C, Y]
+    assert feedback.rankings == [Ranking.of(PROMPT.id, "bob", "helpfulness", [[A.id], [C.id]])]
+    assert feedback.ratings == (Rating.of(PROMPT.id, C.id, "ann", "helpfulness", True),)
+    places = [(one["file"], one["line"]) for one in rejected]
+    assert places == [
+        ("completions.jsonl", 2),
+        ("completions.jsonl", 5),
+        ("completions.jsonl", 6),
+        ("rankings.jsonl", 1),
+        ("rankings.jsonl", 3),
+        ("ratings.jsonl", 1),
+    ]
+    assert rejected[0]["row"] == bad_b
+    assert rejected[0]["reasons"][0]["field"] == "ended"
+    assert rejected[1]["row"] == X.model_dump()
+    assert rejected[3]["reasons"] == [
+        {"field": "levels", "reason": f"completion {B.id} is a bad row itself, at completions.jsonl:2"}
+    ]
+
+
+def test_a_bad_prompt_takes_everything_with_it(tmp_path):
+    config = folder(tmp_path, row(), row(prompt=OTHER.id, levels=[[X.id], [Y.id]]))
+    write_lines(tmp_path / "prompts.jsonl", [PROMPT.model_dump() | {"split": "dev"}, OTHER.model_dump()])
+    feedback, rejected = read_rest(config, tmp_path)
+    assert (feedback.prompts, feedback.completions) == ([OTHER], [X, Y])
+    assert [one.prompt_id for one in feedback.rankings] == [OTHER.id]
+    assert [one["file"] for one in rejected] == ["prompts.jsonl", *["completions.jsonl"] * 3, "rankings.jsonl"]
+
+
+def test_setting_everything_aside_is_refused(tmp_path):
+    config = folder(tmp_path, row(score=1), "no")
+    with pytest.raises(DataError, match="bad rows: 2"):
+        read_rest(config, tmp_path)
+    assert not (tmp_path / "rejected.jsonl").exists()
+
+
+def test_rejected_lines_do_not_name_the_folder(tmp_path):
+    """Equal files give equal snapshots, wherever they lie."""
+    config = folder(tmp_path, row(), "no", row())
+    read_rest(config, tmp_path)
+    text = (tmp_path / "rejected.jsonl").read_text(encoding="utf-8")
+    assert text.splitlines()[0] == (
+        '{"file": "rankings.jsonl", "line": 2, "reasons": [{"field": "", "reason": "not JSON (Expecting value at '
+        'column 1)"}], "row": "no"}'
+    )
+    assert str(tmp_path) not in text

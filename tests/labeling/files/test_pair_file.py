@@ -1,0 +1,233 @@
+"""Feedback from files of preferences: texts, dialogues and messages, and the dirt of real ones."""
+
+import csv
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow.parquet import write_table
+
+from labeling.files.dialogue import dialogue_messages, dialogue_text
+from models.label_sources import PairFile
+from models.records import Completion, Prompt, Ranking
+from models.splits import assign_split
+from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
+
+
+def pair(prompt="Name a fruit.", chosen="Plum", rejected="Sand", **more) -> dict:
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected} | more
+
+
+def pairs(tmp_path: Path, *rows, **more) -> PairFile:
+    return PairFile(path=str(write_lines(tmp_path / "pairs.jsonl", rows)), criterion="taste", **more)
+
+
+def said(feedback) -> list[tuple[str, str, str]]:
+    """(prompt, chosen, rejected) of each ranking, as texts."""
+    prompts = {one.id: one.text for one in feedback.prompts}
+    texts = {one.id: one.text for one in feedback.completions}
+    return [(prompts[one.prompt_id], *(texts[name] for (name,) in one.levels)) for one in feedback.rankings]
+
+
+def user(text: str) -> dict:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict:
+    return {"role": "assistant", "content": text}
+
+
+def test_rows_become_rankings_of_two(tmp_path):
+    rows = [
+        pair(who="ann"),
+        pair(chosen="Sand", rejected="Plum", who="bob"),
+        pair(chosen="Plum", rejected="Fig", who="ann", source="more"),
+        pair(" Name a bird.\n", " Owl", "Dog ", who=3),
+    ]
+    feedback = read(pairs(tmp_path, *rows, labeler_column="who"))
+    fruit, bird = (Prompt.of(text, assign_split(text, SPLIT, SEED)) for text in ("Name a fruit.", " Name a bird.\n"))
+    plum, sand, fig = (Completion.of(fruit.id, index, text) for index, text in enumerate(["Plum", "Sand", "Fig"]))
+    owl, dog = (Completion.of(bird.id, index, text) for index, text in enumerate([" Owl", "Dog "]))
+    assert feedback.prompts == [fruit, bird]
+    assert feedback.completions == [plum, sand, fig, owl, dog]
+    assert feedback.rankings == [
+        Ranking.of(fruit.id, "ann", "taste", [[plum.id], [sand.id]]),
+        Ranking.of(fruit.id, "bob", "taste", [[sand.id], [plum.id]]),
+        Ranking.of(fruit.id, "ann", "taste", [[plum.id], [fig.id]]),
+        Ranking.of(bird.id, "3", "taste", [[owl.id], [dog.id]]),
+    ]
+    assert {one.labeler for one in read(pairs(tmp_path, *rows[:1], labeler="crowd")).rankings} == {"crowd"}
+
+
+HH = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:"
+TURNS = [user("Hi"), assistant("Hello!"), user("Name a fruit.")]
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        (pair(HH, " Plum", " Sand"), HH),
+        ({"chosen": HH + " Plum", "rejected": HH + " Sand"}, HH),
+        (pair(TURNS, [assistant(" Plum")], [assistant(" Sand")]), HH),
+        (pair(TURNS, [*TURNS, assistant(" Plum")], [*TURNS, assistant(" Sand")]), HH),
+        ({"chosen": [*TURNS, assistant(" Plum")], "rejected": [*TURNS, assistant(" Sand")]}, HH),
+        (pair([user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), "Hi"),
+        (pair("Hi", [user("Hi"), assistant(" Plum")], [user("Hi"), assistant(" Sand")]), "Hi"),
+        (
+            pair([{"role": "system", "content": "Be brief."}, user("Hi")], [assistant(" Plum")], [assistant(" Sand")]),
+            "\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant:",
+        ),
+    ],
+)
+def test_dialogues_are_told_apart_from_replies(tmp_path, row, prompt):
+    assert said(read(pairs(tmp_path, row))) == [(prompt, " Plum", " Sand")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi",
+        HH,
+        "\n\nHuman: \n\nAssistant:",
+        "\n\nHuman:Hi\n\nAssistant:",
+        "\n\nHuman: Hi\n\nHuman:  there \n\nAssistant:",
+        "Human: Hi\n\nAssistant:",
+        "\n\nSystem: a\n\nSystem: b\n\nHuman: Hi\n\nAssistant:",
+        "\n\nAssistant:",
+        "\n\nAssistant: Hi\n\nAssistant:",
+        "\n\nHuman: Hi\n\nAssistant: \n\nAssistant:",
+    ],
+)
+def test_a_prompt_becomes_messages_and_the_same_text_again(text):
+    assert dialogue_text(dialogue_messages(text)) == text
+
+
+def test_messages_of_a_dialogue():
+    assert dialogue_messages(HH) == TURNS
+    assert dialogue_messages("\n\nHuman:Hi\n\nAssistant:") == [user("\n\nHuman:Hi\n\nAssistant:")]
+    assert dialogue_messages("\n\nSystem: a\n\nHuman: b\n\nAssistant:")[0] == {"role": "system", "content": "a"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (pair(chosen=" "), "chosen: the completion is empty"),
+        (
+            pair(HH, " Plum\n\nHuman: Thanks!", ""),
+            "chosen: a dialogue marker ('\\n\\nHuman:' or '\\n\\nAssistant:') stands",
+        ),
+        (pair(HH, " Plum\n\nHuman: Thanks!", ""), "; rejected: the completion is empty"),
+        (pair(rejected="Plum "), "rejected: it is the same text as chosen (outer white space does not count)"),
+        (pair(prompt=" "), "prompt: expected text, found ' '"),
+        (pair(prompt=None), "prompt: expected text, found None"),
+        (pair(rejected=3), "rejected: expected text, or messages everywhere in the row, found 3"),
+        (pair(rejected=[assistant("Sand")]), "rejected: expected text, or messages everywhere in the row, found [{"),
+        ({"prompt": "Hi", "chosen": "Plum"}, "rejected: no such column"),
+        ({"chosen": "Plum", "rejected": "Sand"}, "chosen: there is no prompt, and this is no dialogue"),
+        ({"chosen": HH + " a", "rejected": "\n\nHuman: Hi\n\nAssistant: b"}, "rejected: the dialogues differ before"),
+        ({"chosen": [assistant("a")], "rejected": [assistant("b")]}, "chosen: there is no prompt, and this dialogue"),
+        ({"chosen": [], "rejected": []}, "chosen: there is no prompt, and this dialogue has fewer than two messages"),
+        (
+            {"chosen": [user("Hi"), assistant("a")], "rejected": [assistant("b")]},
+            "rejected: expected one message of the",
+        ),
+        (
+            pair([user("Hi")], [assistant("a")], [user("b")]),
+            "rejected: expected one message of the assistant, alone or",
+        ),
+        (pair([user("Hi")], [assistant("a")], []), "rejected: expected one message of the assistant, alone or"),
+        (pair([user("Hi")], [assistant("a")], [user("Ho"), assistant("b")]), "rejected: expected one message of the"),
+        (pair([], [assistant("a")], [assistant("b")]), "prompt: expected text, found []"),
+        (pair([user(" ")], [assistant("a")], [assistant("b")]), "prompt: one of its messages is empty"),
+        (
+            pair([user("Hi")], [assistant("a")], ["b"]),
+            "rejected.0: expected {role, content} with a role of system, user",
+        ),
+        (
+            pair([{"role": "tool", "content": ""}], [assistant("a")], [assistant("b")]),
+            "prompt.0: expected {role, content}",
+        ),
+        (pair([{"role": [], "content": ""}], [assistant("a")], [assistant("b")]), "prompt.0: expected {role, content}"),
+        (pair([user("Hi") | {"name": "x"}], [assistant("a")], [assistant("b")]), "prompt.0: expected {role, content}"),
+        (pair([user(HH)], [assistant("a")], [assistant("b")]), "prompt: one of its messages holds a dialogue marker"),
+        (
+            pair([user("a"), {"role": "system", "content": "b"}], [assistant("a")], [assistant("b")]),
+            "prompt: one of its messages holds a dialogue marker, or a system message is not the first",
+        ),
+        (pair(who=None), "who: expected a name, found None"),
+        (pair(who=True), "who: expected a name, found True"),
+        (pair(), "chosen: unnamed said the same of these two already, at pairs.jsonl:1"),
+        (
+            pair(chosen="Sand", rejected="Plum"),
+            "chosen: unnamed said the opposite of these two already, at pairs.jsonl:1",
+        ),
+    ],
+)
+def test_a_bad_preference_is_named_by_line_and_field(tmp_path, bad, complaint):
+    more = {"labeler_column": "who"} if "who" in bad else {}
+    message = refusal(pairs(tmp_path, pair(who="ann") if more else pair(), bad, **more))
+    assert f"{tmp_path / 'pairs.jsonl'}:2: " in message
+    assert complaint in message
+    assert "(bad rows: 1)" in message
+
+
+def test_a_bad_row_leaves_no_trace_among_the_good_ones(tmp_path):
+    rows = [pair(chosen="Gone", rejected=""), pair(), pair("Lost", "a", "a"), pair(chosen="Sand", rejected="Plum")]
+    feedback, rejected = read_rest(pairs(tmp_path, *rows), tmp_path)
+    assert feedback == read(pairs(tmp_path, pair()))
+    assert [(one["line"], one["row"]) for one in rejected] == [(1, rows[0]), (3, rows[2]), (4, rows[3])]
+
+
+def test_csv_and_parquet_say_the_same_as_json_lines(tmp_path):
+    rows = [pair(HH, ' "Plum",\n', " Sänd", who="ann"), pair(who="bob")]
+    expected = read(pairs(tmp_path, *rows, labeler_column="who"))
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    write_table(pyarrow.Table.from_pylist(rows), tmp_path / "pairs.parquet")
+    for name in ("pairs.csv", "pairs.parquet"):
+        assert read(PairFile(path=str(tmp_path / name), criterion="taste", labeler_column="who")) == expected
+    turns = [pair(TURNS, [assistant("a")], [assistant("b")])]
+    write_table(pyarrow.Table.from_pylist(turns), tmp_path / "turns.parquet")
+    assert said(read(PairFile(path=str(tmp_path / "turns.parquet")))) == [(HH, "a", "b")]
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    assert "pairs.jsonl: it holds no rows" in refusal(pairs(tmp_path))
+
+
+REAL = {
+    "hh_harmless_base.train": (1812, 3, 3),
+    "hh_harmless_base.test": (500, 1, 2),
+    "hh_helpful_base.train": (1852, 2, 8),
+    "hh_helpful_base.test": (500, 2, 1),
+}
+
+
+@pytest.mark.parametrize(("name", "rows", "empty", "marked"), [(name, *counts) for name, counts in REAL.items()])
+def test_real_preferences(tmp_path, name, rows, empty, marked):
+    """8 rows with an empty completion and 14 with a marker inside one, over the four files."""
+    data = os.environ.get("REIN_DATA")
+    if not data:
+        pytest.skip("REIN_DATA is not set: no folder with real preferences")
+    file = Path(data) / "pairs" / f"{name}.jsonl"
+    if not file.is_file():
+        pytest.skip(f"REIN_DATA holds no pairs/{name}.jsonl")
+    config = PairFile(path=str(file))
+    assert f"(bad rows: {empty + marked})" in refusal(config)
+    feedback, rejected = read_rest(config, tmp_path)
+    reasons = Counter(reason["reason"].split()[-1] for one in rejected for reason in one["reasons"])
+    assert reasons == {"empty": empty, "completion": marked}
+    originals = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert all(originals[one["line"] - 1] == one["row"] for one in rejected)
+    left_out = {one["line"] for one in rejected}
+    kept = [one for line, one in enumerate(originals, start=1) if line not in left_out]
+    assert len(kept) == rows - empty - marked
+    assert said(feedback) == [(one["prompt"], one["chosen"], one["rejected"]) for one in kept]
+    whole = [{side: one["prompt"] + one[side] for side in ("chosen", "rejected")} for one in kept]
+    assert read(PairFile(path=str(write_lines(tmp_path / "whole.jsonl", whole)))) == feedback
+    assert all(dialogue_text(dialogue_messages(one["prompt"])) == one["prompt"] for one in kept)
