@@ -12,7 +12,7 @@ from labeling.files.bad_rows import BadRows, Row
 from labeling.files.row_files import read_rows
 from models.errors import DataError
 from models.label_sources import FeedbackFolder
-from models.records import Completion, Prompt, Ranking, Rating, Record
+from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
 
 Shown = TypeVar("Shown", Prompt, Completion)
 
@@ -43,6 +43,7 @@ class RatingRow(Record):
     id: str | None = None
 
 
+@collector_paused()
 def read_feedback_folder(config: FeedbackFolder, bad: BadRows) -> Feedback:
     """The feedback of a folder, rankings and ratings by one criterion only; its rows that do not fit go to `bad`.
 

@@ -3,17 +3,15 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from labeling.store.database import FeedbackStore
 from tests.labeling.page.site import STORE, Site
 
-try:
-    from playwright.sync_api import Browser, Dialog, Page, sync_playwright
-except ModuleNotFoundError:
-    sync_playwright = None
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page
 
 WAIT_MS = 15_000
 
@@ -32,18 +30,6 @@ def site(tmp_path: Path, empty_store: Path) -> Iterator[Site]:
     running = Site(tmp_path)
     yield running
     running.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """Headless Chromium."""
-    chromium = shutil.which("chromium")
-    if sync_playwright is None or chromium is None:
-        pytest.skip("needs playwright and chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.labeling.page.gestures import drag_card
 from tests.labeling.page.site import Site
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -33,16 +34,7 @@ def level(page: Page, number: int):
 
 
 def drag(page: Page, text: str, target, part: float = 0.5) -> None:
-    """Drags a card by its handle to a part (0 top, 1 bottom) of the target."""
-    card(page, text).scroll_into_view_if_needed()
-    handle = card(page, text).locator(".handle").bounding_box()
-    page.mouse.move(handle["x"] + 8, handle["y"] + handle["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(handle["x"] + 30, handle["y"] + 30)
-    box = target.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * part, steps=4)
-    expect(target).to_have_attribute("data-drop", "before" if part < 0.2 else "after" if part > 0.8 else "onto")
-    page.mouse.up()
+    drag_card(page, card(page, text), target, part)
 
 
 def texts_on(page: Page, number: int) -> list[str]:

@@ -24,7 +24,7 @@ from models.batch_config import BatchConfig
 from models.records import Completion, Prompt
 
 NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 100, 2000
-SECONDS = 240  # for 5,000 rankings; a hang must not become a pass
+SECONDS = 600  # for 5,000 rankings; a hang must not become a pass
 NOW = datetime.now(UTC)
 
 
