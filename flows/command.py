@@ -79,6 +79,34 @@ def withdraw(
 
 
 @app.command
+def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingConfig().uri) -> None:
+    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met.
+
+    Parameters
+    ----------
+    root
+        The folder of the artifacts (`storage.root`).
+    tracking_uri
+        Where models are registered (`tracking.uri`).
+    """
+    _set_defaults(Path(root).resolve())
+    from tasks.standings import standings as rate
+    from tasks.tracking import registered_versions
+
+    by_judge = rate(Path(root).resolve())
+    names = {rating.name for ratings in by_judge.values() for rating in ratings}
+    versions = registered_versions(TrackingConfig(uri=tracking_uri), names) if names else {}
+    for judge, ratings in by_judge.items():
+        print(f"judge: {judge}")
+        for one in ratings:
+            known = ", ".join(versions.get(one.name, ["not registered"]))
+            interval = f"{one.low:.0f} to {one.high:.0f}"
+            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {one.name[:12]}  {known}")
+    if not by_judge:
+        print(f"{root}: no policy has been evaluated yet")
+
+
+@app.command
 def fields() -> None:
     """Every setting, what it means and its default."""
     print(describe_fields(PipelineConfig))

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from sqlalchemy import select
 
-from labeling.files.exporters import export_consensus, export_pairs, export_raw
+from labeling.files.exporters import export_consensus, export_elo, export_pairs, export_raw
 from labeling.files.label_studio import rankings_as_shown
 from labeling.files.label_studio_client import LabelStudio, pull_annotations, push_tasks
 from labeling.files.read_feedback import read_feedback
@@ -208,7 +208,7 @@ def pull(url: str, project: int, file: Path) -> None:
 def export_feedback(
     folder: Path, *, criterion: str = "helpfulness", batch: tuple[str, ...] = (), store: Store = DEFAULT_STORE
 ) -> None:
-    """Writes raw rankings, consensus and pairs to a new folder, as JSON Lines and Parquet.
+    """Writes raw rankings, consensus, Elo ratings and pairs to a new folder, as JSON Lines and Parquet.
 
     Parameters
     ----------
@@ -233,6 +233,7 @@ def export_feedback(
     agreed, report = agree(feedback.rankings, ConsensusConfig())
     (folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     export_consensus(agreed, folder)
+    export_elo(feedback.rankings, folder)
     pairs, _ = make_pairs(agreed, feedback.completions, PairsConfig())
     done = export_pairs(pairs, feedback, folder)
     print(f"pairs: {done.num_pairs} (and {done.num_ties} ties, which the pair form cannot say)")

@@ -34,6 +34,19 @@ class RewardReport(Record):
     bands: tuple[CalibrationBand, ...]
 
 
+class Meeting(Record):
+    """Two models met at one held-out prompt before a judge. They go by the digests of their artifacts.
+
+    `result`: 1 = the policy was better, .5 = equal, 0 = the base was better.
+    """
+
+    prompt: str
+    judge: str
+    policy: str
+    base: str
+    result: float
+
+
 class Match(Record):
     """One held-out prompt, a completion of the base and one of the policy, both scored; `kl_nats` of the policy's own."""
 

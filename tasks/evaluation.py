@@ -2,7 +2,7 @@
 
 from labeling import household
 from models.config import Compute, EvaluationConfig
-from models.evaluation import prompt_outcome, win_rate
+from models.evaluation import Meeting, prompt_outcome, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
 from tasks.stage import Work, stage
 
@@ -20,7 +20,8 @@ def evaluate_policy(
     compute: Compute,
     seed: int,
 ) -> int:
-    """samples.jsonl (both models' completions of held-out prompts, with scores and KL) and the figures of the report."""
+    """samples.jsonl (both models' completions of held-out prompts, with scores and KL), meetings.jsonl (who was better at each
+    prompt) and the figures of the report."""
     from models.networks import RewardModel, freeze, load_policy
     from models.optimization import autocast, pick_device
     from models.policy_evaluation import play_matches
@@ -62,6 +63,20 @@ def evaluate_policy(
         prompt_outcome([policy for policy, _ in games], [base for _, base in games])
         for games in (judged[i : i + config.num_samples] for i in range(0, len(judged), config.num_samples))
     ]
+    judge = config.judge if by_rule else f"{config.judge} {reward.sha256[:12]}"
+    write_records(
+        work.folder / "meetings.jsonl",
+        (
+            Meeting(
+                prompt=matches[number * config.num_samples].prompt,
+                judge=judge,
+                policy=policy.sha256,
+                base=base.sha256,
+                result=(outcome > 0.5) + 0.5 * (outcome == 0.5),
+            )
+            for number, outcome in enumerate(outcomes)
+        ),
+    )
     rate, low, high = win_rate(outcomes)
     num = len(matches)
     work.metrics |= {

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
 from labeling.files.dialogue import dialogue_messages
+from models.elo import elo_ratings, head_to_heads
 from models.errors import DataError
-from models.records import Consensus, Pair, write_records
+from models.records import Consensus, Pair, Ranking, write_records
 
 
 class ExportedPairs(NamedTuple):
@@ -24,6 +25,19 @@ def export_raw(feedback: Feedback, folder: Path) -> None:
     write_records(folder / "completions.jsonl", feedback.completions)
     write_records(folder / "rankings.jsonl", feedback.rankings)
     write_records(folder / "ratings.jsonl", feedback.ratings)
+
+
+def export_elo(rankings: Sequence[Ranking], folder: Path) -> None:
+    """Writes elo.jsonl: of each completion the Elo rating among those of its prompt, with its 95 % interval (models/elo.py)."""
+    of_prompt: dict[str, list[Ranking]] = {}
+    for one in rankings:
+        of_prompt.setdefault(one.prompt_id, []).append(one)
+    with (folder / "elo.jsonl").open("w", encoding="utf-8") as file:
+        for prompt_id, own in sorted(of_prompt.items()):
+            matches = head_to_heads(own)
+            for rating in elo_ratings(matches) if matches else ():
+                row = {"prompt_id": prompt_id, "completion_id": rating.name} | rating.model_dump(exclude={"name"})
+                file.write(json.dumps(row) + "\n")
 
 
 def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pyarrow.parquet import read_table
 
 from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.files.exporters import export_consensus, export_pairs, export_raw
+from labeling.files.exporters import export_consensus, export_elo, export_pairs, export_raw
 from models.errors import DataError
 from models.label_sources import AnnotatedFile, FeedbackFolder, PairFile
 from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
@@ -154,3 +154,18 @@ def test_a_pair_of_something_unknown_is_refused(tmp_path):
     stray = Pair(prompt_id=HH.id, chosen="c_nobody", rejected=PLUM.id)
     with pytest.raises(DataError, match=f"a pair of prompt {HH.id} names c_nobody, which the feedback does not hold"):
         export_pairs([stray], FEEDBACK, tmp_path)
+
+
+def test_elo_is_rated_prompt_by_prompt(tmp_path):
+    rankings = [Ranking.of("p_1", name, "c", [["c_a"], ["c_b"]]) for name in ("ann", "bob")]
+    rankings += [Ranking.of("p_2", "ann", "c", [["c_x", "c_y"]]), Ranking.of("p_3", "ann", "c", [], ["c_u", "c_v"])]
+    export_elo(rankings, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "elo.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["prompt_id"], row["completion_id"], row["num_matches"]) for row in rows] == [
+        ("p_1", "c_a", 2),
+        ("p_1", "c_b", 2),
+        ("p_2", "c_x", 1),
+        ("p_2", "c_y", 1),
+    ]
+    assert rows[0]["rating"] > 1500 > rows[1]["rating"] and rows[2]["rating"] == rows[3]["rating"] == 1500
+    assert rows[0]["low"] < rows[0]["rating"] < rows[0]["high"]

@@ -1,0 +1,103 @@
+"""The commands about feedback, as they are typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def rein(tmp_path: Path):
+    """Runs `rein` in an empty folder, where the store is made; gives back (exit status, what it says)."""
+
+    def run(*words: str) -> tuple[int, str]:
+        command = [Path(sys.executable).parent / "rein", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    return run
+
+
+def write_pairs(file: Path, *rows: dict) -> str:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file.name
+
+
+def pair(number: int, chosen: str = "Open it.", rejected: str = "Shut it.") -> dict:
+    return {"prompt": f"Window {number}?", "chosen": chosen, "rejected": rejected}
+
+
+def test_labelers_are_added_renewed_and_listed(rein):
+    status, token = rein("labelers", "add", "ann")
+    assert status == 0 and token.startswith("rein_") and len(token) > 40
+    assert rein("labelers", "add", "ann") == (
+        1,
+        "DataError: labeler ann: this name is taken; a lost token is renewed, not added",
+    )
+    status, renewed = rein("labelers", "renew", "ann")
+    assert status == 0 and renewed.startswith("rein_") and renewed != token
+    rein("labelers", "add", "olga", "--overseer")
+    assert rein("labelers", "list") == (0, "ann\tlabeler\tcan sign in\nolga\toverseer\tcan sign in")
+
+
+def test_an_import_changes_nothing_twice_and_is_exported(rein, tmp_path):
+    name = write_pairs(tmp_path / "pairs.jsonl", *(pair(number) for number in range(3)))
+    assert rein("import", "pairs", name, "labeler=ann") == (0, "new: 3, edited: 0, taken back: 0, unchanged: 0")
+    assert rein("import", "pairs", name, "labeler=ann") == (0, "new: 0, edited: 0, taken back: 0, unchanged: 3")
+    status, said = rein("export", "out")
+    assert (status, said) == (0, "rankings: 3, ratings: 0\npairs: 3 (and 0 ties, which the pair form cannot say)")
+    rows = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted((row["prompt"], row["chosen"]) for row in rows) == [(f"Window {n}?", "Open it.") for n in range(3)]
+    assert {file.name for file in (tmp_path / "out").iterdir()} >= {
+        *("prompts.jsonl", "completions.jsonl", "rankings.jsonl", "ratings.jsonl", "agreement.json", "elo.jsonl"),
+        *("consensus.jsonl", "consensus.parquet", "pairs.jsonl", "pairs.parquet"),
+    }
+    assert rein("export", "out") == (1, "ConfigError: out: is there already; name a new folder")
+
+
+def test_an_edited_source_is_followed(rein, tmp_path):
+    thumbs = [{"prompt": f"Window {n}?", "completion": "Open it.", "label": True} for n in range(3)]
+    name = write_pairs(tmp_path / "thumbs.jsonl", *thumbs)
+    rein("import", "thumbs", name)
+    write_pairs(tmp_path / "thumbs.jsonl", thumbs[0] | {"label": False}, thumbs[1])
+    assert rein("import", "thumbs", name, "--complete")[1] == "new: 0, edited: 1, taken back: 1, unchanged: 1"
+    assert rein("export", "out") == (0, "rankings: 0, ratings: 2")
+
+
+def test_bad_rows_stop_an_import_or_are_set_aside(rein, tmp_path):
+    name = write_pairs(tmp_path / "pairs.jsonl", pair(0), pair(1, chosen=""))
+    status, said = rein("import", "pairs", name)
+    assert status == 1 and "pairs.jsonl:2: chosen: " in said
+    assert rein("export", "out")[1].startswith("DataError: the feedback store holds no judgement")
+    status, said = rein("import", "pairs", name, "--set-aside", "rejected.jsonl")
+    assert (status, said) == (
+        0,
+        "new: 1, edited: 0, taken back: 0, unchanged: 0\nbad rows: 1, set aside in rejected.jsonl",
+    )
+    rejected = json.loads((tmp_path / "rejected.jsonl").read_text(encoding="utf-8"))
+    assert (rejected["line"], rejected["reasons"][0]["field"]) == (2, "chosen")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("import", "songs", "x.jsonl"), "ConfigError: the import does not fit"),
+        (("import", "store", "x"), "ConfigError: the import does not fit"),
+        (("import", "pairs", "x.jsonl", "labeller=ann"), "labels.labeller: no such key"),
+        (("import", "pairs", "x.jsonl", "bad_rows=set_aside"), "say where to, with --set-aside FILE"),
+        (("import", "pairs", "gone.jsonl"), "DataError: gone.jsonl: no such file"),
+        (("withdraw", "nobody"), "DataError: labeler nobody: no one of this name"),
+        (("labelers", "list", "--store", "mysql://x"), "ConfigError: feedback store mysql://x"),
+        (("label-studio", "push", "http://127.0.0.1:1", "b_0"), "DataError: batch b_0: the feedback store has no"),
+        (("label-studio", "pull", "http://127.0.0.1:1", "1", "out.json"), "ConfigError: LABEL_STUDIO_TOKEN is not set"),
+        (("label", "--port", "1", "--host", "192.0.2.1"), "ConfigError: cannot listen on 192.0.2.1:1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_plainly(rein, monkeypatch, words, complaint):
+    monkeypatch.delenv("LABEL_STUDIO_TOKEN", raising=False)
+    status, said = rein(*words)
+    assert status == 1
+    assert complaint in said
