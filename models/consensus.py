@@ -42,7 +42,9 @@ from models.votes import VoteTable, pair_place, pairs_within
 def agree(rankings: Sequence[Ranking], config: ConsensusConfig) -> tuple[list[Consensus], AgreementReport]:
     """One consensus per (prompt, criterion), sorted by these, and the report on how far labelers agree.
 
-    The order of the input changes nothing. Labelers may have seen different completions of a prompt.
+    The order of the input changes nothing. Labelers may have seen different completions of a prompt. Completions that were never
+    compared with each other, not even through others (those of two batches, say), have no order: each such group has a consensus
+    of its own.
     Raises DataError for no rankings, or for a labeler who compared two completions of one prompt by one criterion twice.
     """
     if not rankings:

@@ -61,7 +61,8 @@ class Demonstration(Record):
 class Completion(Record):
     """One sampled or collected continuation of a prompt.
 
-    `index` is its place among the completions of its prompt (two equal texts stay two records);
+    `index` is its place among the completions that were sampled together (two equal texts stay two records; another batch of the
+    same prompt counts from 0 again);
     `ended` says whether the text ended by itself (end-of-sequence) rather than at the length limit.
     """
 

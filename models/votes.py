@@ -1,6 +1,6 @@
 """Rankings as flat arrays, for everything that is computed from many of them. Loads no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -10,14 +10,17 @@ from models.errors import DataError
 from models.records import Ranking
 from models.shapes import Float, Int, Real
 
+Name = tuple[str, str, str]  # prompt, criterion, completion
 Indices = TypeVar("Indices", int, Int[np.ndarray, " N"])
 
 
 class VoteTable:
     """Rankings as flat arrays, in an order that does not depend on the order of the input.
 
-    Groups, all sorted by question: a *question* (Q of them) is one prompt by one criterion, a *voter* (V) one labeler in one
-    question, an *item* (I) one completion in a question, a *voice* (W) one voter on one item. R rankings, and in them:
+    Groups, all sorted by question: a *question* (Q of them) is one prompt by one criterion, with completions that were compared
+    with each other, directly or through others (those of two batches of one prompt never were: they make two questions); a *voter*
+    (V) is one labeler in one question, an *item* (I) one completion in a question, a *voice* (W) one voter on one item. R rankings,
+    and in them:
 
     - an *entry* (E) is one completion in one ranking; entries are sorted by ranking. `level` counts from 1 for best, and those
       marked unusable come last together; `place` is 0 for best and 1 for last, ties share their mean.
@@ -29,13 +32,15 @@ class VoteTable:
     """
 
     def __init__(self, rankings: Sequence[Ranking]):
-        ordered = sorted(rankings, key=_place_in_table)
+        lead = _lead_of_group(rankings)
+        ordered = sorted(rankings, key=lambda one: (one.prompt_id, one.criterion, lead[_first_name(one)], *_said(one)))
         self.num_rankings = len(ordered)
         self.labelers = sorted({one.labeler for one in ordered})
         number = {name: index for index, name in enumerate(self.labelers)}
         self.questions: list[tuple[str, str]] = []
         self.labeler = np.fromiter((number[one.labeler] for one in ordered), np.int64, len(ordered))
-        self.question = np.fromiter(self._question_numbers(ordered), np.int64, len(ordered))
+        leads = (lead[_first_name(one)] for one in ordered)
+        self.question = np.fromiter(self._question_numbers(ordered, leads), np.int64, len(ordered))
         _, first_of_voter, self.voter = np.unique(
             self.question * len(self.labelers) + self.labeler, return_index=True, return_inverse=True
         )
@@ -45,10 +50,11 @@ class VoteTable:
         self._collect_comparisons()
         self._refuse_repeated_comparisons()
 
-    def _question_numbers(self, ordered: list[Ranking]) -> list[int]:
-        numbers = []
-        for one in ordered:
-            if not self.questions or self.questions[-1] != (one.prompt_id, one.criterion):
+    def _question_numbers(self, ordered: list[Ranking], leads: Iterable[Name]) -> list[int]:
+        numbers, before = [], None
+        for one, lead in zip(ordered, leads, strict=True):
+            if (one.prompt_id, one.criterion, lead) != before:
+                before = one.prompt_id, one.criterion, lead
                 self.questions.append((one.prompt_id, one.criterion))
             numbers.append(len(self.questions) - 1)
         return numbers
@@ -117,8 +123,34 @@ class VoteTable:
                 raise DataError(f"prompt {prompt_id}: labeler {labeler} ranked it twice by {criterion}: {both}")
 
 
-def _place_in_table(one: Ranking) -> tuple:
-    return one.prompt_id, one.criterion, one.labeler, one.levels, one.unusable
+def _said(one: Ranking) -> tuple:
+    return one.labeler, one.levels, one.unusable
+
+
+def _first_name(one: Ranking) -> Name:
+    """A completion of a ranking, with the question that it is judged by."""
+    return one.prompt_id, one.criterion, one.levels[0][0] if one.levels else one.unusable[0]
+
+
+def _lead_of_group(rankings: Sequence[Ranking]) -> dict[Name, Name]:
+    """For each completion, the first by name of those that it was compared with, directly or through others."""
+    group: dict[Name, list[Name]] = {}
+    for one in rankings:
+        mine: list[Name] | None = None
+        for level in (*one.levels, one.unusable):
+            for completion in level:
+                name = one.prompt_id, one.criterion, completion
+                other = group.get(name)
+                if mine is None:
+                    mine = group.setdefault(name, [name])
+                elif other is None:
+                    mine.append(name)
+                    group[name] = mine
+                elif other is not mine:
+                    mine.extend(other)
+                    group |= dict.fromkeys(other, mine)
+    least = {id(members): min(members) for members in group.values()}
+    return {name: least[id(members)] for name, members in group.items()}
 
 
 def starts_of(sizes: Int[np.ndarray, " G"]) -> Int[np.ndarray, " G"]:

@@ -121,19 +121,13 @@ class _Texts:
                 self._drop(file, line, prompt, "split", reason)
 
     def _of_a_prompt(self, file: Path, completions: Iterable[tuple[int, Completion]]) -> list[Completion]:
-        """The completions that belong to a prompt and have an index of their own there."""
+        """The completions that belong to a prompt."""
         fitting = []
-        taken: dict[str, dict[int, int]] = {}
         for line, one in completions:
-            if one.prompt_id not in self.prompts:
+            if one.prompt_id in self.prompts:
+                fitting.append(one)
+            else:
                 self._drop(file, line, one, "prompt_id", self.why_unknown("prompt", one.prompt_id))
-                continue
-            earlier = taken.setdefault(one.prompt_id, {}).setdefault(one.index, line)
-            if earlier != line:
-                reason = f"{one.index} of prompt {one.prompt_id} is taken at {file.name}:{earlier}"
-                self._drop(file, line, one, "index", reason)
-                continue
-            fitting.append(one)
         return fitting
 
     def _drop(self, file: Path, line: int, record: Prompt | Completion, field: str, reason: str) -> None:

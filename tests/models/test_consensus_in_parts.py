@@ -76,4 +76,16 @@ def test_apart_from_each_other_two_pairs_are_as_certain_as_alone():
     alone, _ = agree([ranking("ann", "a", "b")], BRADLEY_TERRY)
     both, _ = agree([ranking("ann", "a", "b"), ranking("ann", "c", "d")], BRADLEY_TERRY)
     assert pair_probability(both[0], "a", "b") == pytest.approx(pair_probability(alone[0], "a", "b"), abs=1e-6)
-    assert pair_probability(both[0], "c", "d") == pytest.approx(pair_probability(alone[0], "a", "b"), abs=1e-6)
+    assert pair_probability(both[1], "c", "d") == pytest.approx(pair_probability(alone[0], "a", "b"), abs=1e-6)
+
+
+@METHODS
+def test_completions_that_nothing_joins_have_no_order(config):
+    old = [ranking(name, "a", "b") for name in ("ann", "bob")]
+    new = [ranking("ann", "c", "d"), ranking("cem", "d", "e")]
+    agreed, report = agree(old + new, config)
+    assert [set(one.strengths) for one in agreed] == [set("ab"), set("cde")]
+    assert [one.num_labelers for one in agreed] == [2, 2]
+    assert (report.num_prompts, report.num_rankings) == (1, 4)
+    joined, _ = agree([*old, *new, ranking("dora", "b", "e")], config)
+    assert [set(one.strengths) for one in joined] == [set("abcde")]

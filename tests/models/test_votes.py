@@ -46,7 +46,8 @@ def test_the_order_of_the_rankings_changes_nothing():
 
 def test_one_labeler_may_rank_a_prompt_in_several_parts():
     votes = VoteTable([ranking("ann", "a", "b"), ranking("ann", "c", "a"), ranking("ann", "d", unusable="e")])
-    assert votes.num_voters.tolist() == [1]
+    assert votes.questions == [("p", "helpful")] * 2, "nobody compared d or e with the others"
+    assert votes.num_voters.tolist() == [1, 1]
     assert votes.num_rankings == 3
     # of a: first, then last; the others stand in one ranking each
     assert votes.voice_mean(votes.place).tolist() == [0.5, 1, 0, 0, 1]

@@ -7,19 +7,22 @@ import pytest
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows
 from labeling.files.feedback_folder import read_feedback_folder
+from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler
 from labeling.store.snapshots import note_snapshot, take_snapshot
-from models.config import TrackingConfig
+from models.config import ConsensusConfig, PairsConfig, TrackingConfig
+from models.consensus import agree
 from models.errors import DataError
 from models.label_sources import FeedbackFolder
-from models.records import Artifact
+from models.pairs import make_pairs
+from models.records import Artifact, Completion
 from tasks.lineage import made_from
 from tasks.snapshot import write_snapshot
 from tasks.storage import publish, scratch_folder
 from tasks.tracking import TrackedRun, register_candidate
 from tasks.withdrawal import withdraw_labeler
-from tests.labeling.people import NOW, People
+from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 
 
 def make(root: Path, name: str, kind: str, *inputs: Artifact) -> Artifact:
@@ -126,3 +129,21 @@ def test_a_snapshot_folder_is_read_back_as_it_was(tmp_path, store):
     assert not bad
     assert [list(part) for part in read] == [list(part) for part in feedback]
     assert isinstance(read, Feedback)
+
+
+def test_a_prompt_of_two_batches_keeps_the_completions_of_both(tmp_path, store):
+    people = People(store)
+    first = people.judges("ann")
+    fresh = [Completion.of(PROMPTS[0].id, index, f"Newer advice {index}.") for index in range(2)]
+    with store.write() as session:
+        people.batch_id = batches.publish(session, CONFIG, "second", "Judge.", PROMPTS[:1], fresh, (), NOW)
+    second = people.judges("ann")
+    assert first.prompt == second.prompt
+    folder, _ = snapshot(store, tmp_path)
+    bad = BadRows()
+    read = read_feedback_folder(FeedbackFolder(path=str(folder)), bad)
+    assert not bad and len(read.rankings) == 2 and len(read.completions) == 5
+    agreed, _ = agree(read.rankings, ConsensusConfig())
+    pairs, _ = make_pairs(agreed, read.completions, PairsConfig())
+    new = {one.id for one in fresh}
+    assert len(pairs) == 4 and all((one.chosen in new) == (one.rejected in new) for one in pairs)

@@ -104,10 +104,6 @@ def test_the_listing_is_capped(tmp_path):
         ({"prompts": [PROMPT, OTHER, PROMPT]}, "prompts.jsonl:3: id: it stands 2 times"),
         ({"completions": [A, B, C, X, Y, A]}, "completions.jsonl:6: id: it stands 2 times"),
         (
-            {"completions": [A, B, C, X, Y, Completion.of(OTHER.id, 1, "Call them.")]},
-            f"index: 1 of prompt {OTHER.id} is taken at ",
-        ),
-        (
             {"prompts": [PROMPT, OTHER, Prompt(id="p_2", text=PROMPT.text, split="test")]},
             "prompts.jsonl:3: split: test, but the same text is train at ",
         ),
