@@ -1,0 +1,239 @@
+"""What must change no number: padding and its side, the padding token, the order of a batch, the microbatch size.
+
+The numbers of a single function are tested beside it; here stand whole chains, up to the gradient. Also: training and
+scoring read one and the same tokens.
+"""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.language import encode_demonstrations, token_losses
+from models.networks import ValueModel
+from models.ppo import learn_from, learn_minibatch, train_ppo
+from models.records import Completion, Pair, Prompt
+from models.reward import Comparison, comparison_loss, group_pairs, score_texts
+from models.rollouts import Rollout, describe_rollout
+from models.tokens import TokenBatch, completion_logprobs, encode_prompt, pad
+from tests.models.conftest import CORPUS
+from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
+from tests.models.test_language import DEMONSTRATIONS
+from tests.models.test_reward import FOUR, THREE
+from tests.tolerances import close
+
+TOLERANCE = 1e-5
+SEQUENCES = [[1, 20, 30, END], [1, 40, END], [1, 50, 60], [1, 50, 60, 70, 80, 90, END]]  # the third was cut off
+
+
+def gradients(*models: nn.Module) -> dict[str, Tensor]:
+    """Gradients by name; the models are left without."""
+    found = {}
+    for place, model in enumerate(models):
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                found[f"{place}.{name}"] = parameter.grad
+                parameter.grad = None
+    return found
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert close(one[name], other[name], TOLERANCE), name
+
+
+def assert_something(found: dict[str, Tensor]) -> None:
+    assert max(gradient.abs().max() for gradient in found.values()) > 1e-3, "zeros are equal to zeros"
+
+
+# the padding token
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@torch.no_grad()
+def test_padding_by_the_end_token_changes_no_score(reward_model, side):
+    """With pad = end, whoever looks for the first or last end token reads the wrong place; the mask knows."""
+    scores = reward_model.scores(pad(SEQUENCES, 0, side))
+    assert close(reward_model.scores(pad(SEQUENCES, END, side)), scores, TOLERANCE)
+    assert scores.std() > 0.1
+
+
+@torch.no_grad()
+def test_padding_by_the_end_token_changes_no_log_probability_and_no_value(any_policy, value_model):
+    for pad_id in (END, 123):
+        plain, other = (pad([[9] * 5, *SEQUENCES], one, side="left") for one in (0, pad_id))
+        expected, _ = completion_logprobs(any_policy, plain, 2, temperature=0.8)
+        assert close(completion_logprobs(any_policy, other, 2, temperature=0.8)[0], expected, TOLERANCE)
+        assert close(value_model(other, 2), value_model(plain, 2), TOLERANCE)
+
+
+# demonstrations
+
+
+def demonstration_gradient(model: nn.Module, rows: list, side: str, pad_id: int) -> dict[str, Tensor]:
+    """Gradient of the mean loss over learned tokens, all rows in one batch."""
+    batch = pad([row.tokens for row in rows], pad_id, side)
+    is_learned = torch.zeros_like(batch.is_token)
+    for place, row in enumerate(rows):
+        own = batch.is_token[place].nonzero().squeeze(-1)
+        is_learned[place, own[row.learn_from :]] = True
+    token_losses(model, batch, is_learned).mean().backward()
+    return gradients(model)
+
+
+def test_padding_side_padding_token_and_order_change_no_gradient_of_demonstrations(any_policy, tokenizer):
+    rows = encode_demonstrations(tokenizer, DEMONSTRATIONS, context_length=96)
+    assert len({len(row.tokens) for row in rows}) == 3
+    expected = demonstration_gradient(any_policy, rows, "right", 0)
+    assert_something(expected)
+    for side, pad_id, order in [("left", 0, rows), ("right", END, rows), ("left", 77, rows[::-1])]:
+        assert_equal(demonstration_gradient(any_policy, order, side, pad_id), expected)
+
+
+# preference pairs
+
+
+def rearranged(comparison: Comparison, order: list[int]) -> Comparison:
+    """The same comparison, its completions in another order and its pairs backwards."""
+    place = {old: new for new, old in enumerate(order)}
+    return Comparison(
+        sequences=[comparison.sequences[old] for old in order],
+        chosen=[place[old] for old in comparison.chosen][::-1],
+        rejected=[place[old] for old in comparison.rejected][::-1],
+        label=comparison.label[::-1],
+        weight=comparison.weight[::-1],
+        margin=comparison.margin[::-1],
+    )
+
+
+def test_order_of_prompts_completions_and_pairs_changes_no_gradient_of_the_reward_model(reward_model):
+    def gradient(comparisons: list[Comparison], pad_id: int) -> tuple[float, dict[str, Tensor]]:
+        loss, _, _ = comparison_loss(reward_model, comparisons, pad_id, 0.1)
+        loss.backward()
+        return loss.item(), gradients(reward_model)
+
+    loss, expected = gradient([FOUR, THREE], 0)
+    assert_something(expected)
+    other = [rearranged(THREE, [2, 0, 1]), rearranged(FOUR, [3, 1, 0, 2])]
+    for comparisons, pad_id in [([THREE, FOUR], 0), (other, 0), (other, END)]:
+        other_loss, other_gradient = gradient(comparisons, pad_id)
+        assert close(other_loss, loss, TOLERANCE)
+        assert_equal(other_gradient, expected)
+
+
+# PPO: from a rollout to the gradient of a minibatch
+
+
+def widened(rollout: Rollout, left: int, right: int) -> Rollout:
+    """The rollout in a wider rectangle, garbage in all that was added."""
+
+    def wide(tensor: Tensor, sides: tuple[int, int], value: float) -> Tensor:
+        return nn.functional.pad(tensor, sides, value=value)
+
+    batch = TokenBatch(
+        wide(rollout.batch.input_ids, (left, right), 77), wide(rollout.batch.is_token, (left, right), False)
+    )
+    names = ("logprobs", "reference_logprobs", "values", "entropy")
+    of_tokens = {name: wide(getattr(rollout, name), (0, right), 1e9) for name in names}
+    is_completion = wide(rollout.is_completion, (0, right), False)
+    return dataclasses.replace(rollout, batch=batch, is_completion=is_completion, **of_tokens)
+
+
+def reordered(rollout: Rollout, order: list[int]) -> Rollout:
+    fields = {field.name: getattr(rollout, field.name) for field in dataclasses.fields(rollout)}
+    batch = fields.pop("batch")
+    rows = {name: tensor[order] for name, tensor in fields.items()}
+    return Rollout(batch=TokenBatch(batch.input_ids[order], batch.is_token[order]), **rows)
+
+
+ROWS = [6, 0, 3, 5, 1]
+ORDER = [7, 5, 3, 1, 6, 4, 2, 0]
+
+
+def learned(
+    rollout: Rollout, rows: list[int], policy: nn.Module, value_model: ValueModel, compute, **settings
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Every number that a rollout and one of its minibatches report, and the gradient of both networks."""
+    config = config_of(clip=0.05, **settings)
+    lessons = learn_from(rollout, 0.3, config)
+    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
+    numbers |= describe_rollout(rollout, 0.3) | {"ratio_error": ratio_error}
+    return numbers, gradients(policy, value_model)
+
+
+@pytest.mark.parametrize("change", ["wider", "other order", "other order of the minibatch", "microbatches of two"])
+def test_nothing_about_the_batch_changes_what_ppo_learns(change, rollout, other_policy, value_model, compute):
+    """`other_policy` is not the one that sampled: ratios differ from 1, and some are clipped."""
+    networks = (other_policy, value_model, compute)
+    numbers, expected = learned(rollout, ROWS, *networks)
+    assert_something(expected)
+    assert 0 < numbers["policy/clipfrac_avg"] < 1
+    other_numbers, other = {
+        "wider": lambda: learned(widened(rollout, 4, 3), ROWS, *networks),
+        "other order": lambda: learned(reordered(rollout, ORDER), [ORDER.index(row) for row in ROWS], *networks),
+        "other order of the minibatch": lambda: learned(rollout, ROWS[::-1], *networks),
+        "microbatches of two": lambda: learned(rollout, ROWS, *networks, microbatch_size=2),
+    }[change]()
+    assert_equal(other, expected)
+    assert other_numbers.keys() == numbers.keys()
+    for name, value in numbers.items():
+        assert close(other_numbers[name], value, TOLERANCE), name
+
+
+@pytest.mark.parametrize("microbatch_size", [1, 3])
+def test_the_microbatch_size_changes_no_number_of_training(any_policy, tokenizer, compute, microbatch_size):
+    """Whole updates of `train_ppo`. Adam enlarges rounding where a gradient is near zero: the numbers of the second update
+    are compared to 1e-4, those of the first (four steps) to 1e-5."""
+    results = []
+    for size in (8, microbatch_size):
+        policy = copy.deepcopy(any_policy)
+        config = config_of(microbatch_size=size)
+        steps = train_ppo(
+            policy, ValueModel.from_policy(policy), tokenizer, share_of_letters, PROMPTS, config, compute, seed=0
+        )
+        results.append([step.values for step in steps])
+    for update, tolerance in ((0, TOLERANCE), (1, 1e-4)):
+        one, other = (values[update] for values in results)
+        assert one.keys() == other.keys()
+        for name in one.keys() - {"tokens_per_second"}:
+            assert close(one[name], other[name], tolerance), name
+
+
+# one template
+
+
+def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer):
+    """What the reward model sees of a completion in training is, token by token, what PPO shows it."""
+    prompt = Prompt.of("the lamp does not light, what is wrong?", "train")
+    completions = [Completion.of(prompt.id, number, text) for number, text in enumerate(CORPUS[1:4])]
+    pairs = [Pair(prompt_id=prompt.id, chosen=completions[0].id, rejected=one.id) for one in completions[1:]]
+    seen: list[list[int]] = []
+
+    def watch(module: nn.Module, inputs: tuple, kwargs: dict) -> None:
+        seen.extend(
+            row[real.bool()].tolist() for row, real in zip(kwargs["input_ids"], kwargs["attention_mask"], strict=True)
+        )
+
+    reward_model.model.model.register_forward_pre_hook(watch, with_kwargs=True)
+    trained = group_pairs(tokenizer, [prompt], completions, pairs, context_length=96)
+    comparison_loss(reward_model, trained, tokenizer.pad_token_id, 0.0)
+    in_training = sorted(seen)
+    seen.clear()
+    score_texts(reward_model, tokenizer, [prompt.text] * 3, [one.text for one in completions])
+    assert sorted(seen) == in_training and len(in_training) == 3
+    start = encode_prompt(tokenizer, prompt.text)  # what the policy continues
+    assert all(tokens[: len(start)] == start for tokens in in_training)
+    assert all(tokens[-1] == END for tokens in in_training)
+
+
+def test_demonstrations_and_the_reward_model_read_the_same_tokens(tokenizer):
+    (demonstration,) = encode_demonstrations(tokenizer, [("my sink", "the nut")], context_length=96)
+    prompt = Prompt.of("my sink", "train")
+    better, worse = Completion.of(prompt.id, 0, "the nut"), Completion.of(prompt.id, 1, "the fuse")
+    pair = Pair(prompt_id=prompt.id, chosen=better.id, rejected=worse.id)
+    (comparison,) = group_pairs(tokenizer, [prompt], [better, worse], [pair], context_length=96)
+    assert comparison.sequences[comparison.chosen[0]] == demonstration.tokens
+    assert demonstration.tokens[: demonstration.learn_from] == encode_prompt(tokenizer, "my sink")
