@@ -85,6 +85,7 @@ class ScratchBase(Settings):
 class Training(Settings):
     """What pretraining, supervised fine-tuning and reward training share."""
 
+    uncounted_fields = ("checkpoint_every",)
     num_epochs: Positive = 1.0
     """Passes over the data; may be a fraction."""
     batch_size: Count = 32
@@ -97,6 +98,8 @@ class Training(Settings):
     """Decoupled weight decay on matrices."""
     max_grad_norm: Positive = 1.0
     """Gradient norm is clipped to this."""
+    checkpoint_every: Count = 50
+    """Steps after which the state is kept, to go on from after a kill; changes no number."""
 
 
 class PretrainingConfig(Training):
@@ -208,6 +211,7 @@ class MissingEnd(Settings):
 class PPOConfig(Settings):
     """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
 
+    uncounted_fields = ("checkpoint_every",)
     num_updates: Count = 40
     """How many times a batch is sampled and learned from."""
     batch_size: Count = 64
@@ -250,6 +254,8 @@ class PPOConfig(Settings):
     """PPO is not started when the reward model's held-out accuracy is below this."""
     value_start: Literal["reward", "policy"] = "reward"
     """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
+    checkpoint_every: Count = 5
+    """Updates after which the state is kept, to go on from after a kill; changes no number."""
 
     @model_validator(mode="after")
     def _minibatches_divide_batch(self) -> "PPOConfig":
@@ -286,7 +292,7 @@ class StorageConfig(Settings):
     """Where artifacts and reports lie."""
 
     root: str = ".rein"
-    """A folder; artifacts go to `artifacts/` in it, reports to `reports/`."""
+    """A folder; artifacts go to `artifacts/` in it, reports to `reports/`, checkpoints of what still trains to `checkpoints/`."""
 
 
 class PipelineConfig(Settings):

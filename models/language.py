@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.checkpoints import Checkpoints
 from models.config import Compute, Training
 from models.errors import DataError
 from models.optimization import autocast, descend, pick_device
@@ -79,10 +80,12 @@ def train_language(
     config: Training,
     compute: Compute,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
     """Trains the model in place and yields each step's `loss` (nats per learned token).
 
     A step's gradient is the mean over all learned tokens of its batch, whatever the microbatch size.
+    With `checkpoints`, training goes on from the newest one.
     """
     device = pick_device(compute)
 
@@ -99,7 +102,7 @@ def train_language(
         return {"loss": loss}
 
     model.to(device).train()
-    yield from descend(model, len(sequences), accumulate, config, seed)
+    yield from descend(model, len(sequences), accumulate, config, seed, checkpoints)
     model.eval()
 
 

@@ -1,4 +1,6 @@
-"""The coefficient of the KL penalty: fixed, or steered towards a target."""
+"""What keeps the policy near the reference: the coefficient of the KL penalty, and the KL budget."""
+
+from torch import Tensor, nn
 
 from models.config import AdaptiveKL, FixedKL
 
@@ -18,3 +20,36 @@ class Leash:
         if isinstance(self.config, AdaptiveKL):
             error = min(max(kl_nats / self.config.target_nats - 1, -0.2), 0.2)
             self.coef *= 1 + error * num_rollouts / self.config.horizon
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"coef": self.coef}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Goes on from what a checkpoint kept."""
+        self.coef = state_dict["coef"]
+
+
+class Budget:
+    """The KL (nats per completion) at which PPO ends, and the last weights whose completions were within it; None: no end."""
+
+    def __init__(self, limit_nats: float | None) -> None:
+        self.limit_nats = limit_nats
+        self._within: dict[str, Tensor] = {}
+
+    def keep_within(self, policy: nn.Module, kl_nats: float) -> bool:
+        """Whether the policy's batch was within; its weights are then remembered, and else replaced by those remembered."""
+        if self.limit_nats is not None and kl_nats > self.limit_nats:
+            policy.load_state_dict(self._within)
+            return False
+        if self.limit_nats is not None:
+            self._within = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}
+        return True
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return self._within
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Goes on from what a checkpoint kept."""
+        self._within = state_dict

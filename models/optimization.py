@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import nn
 
+from models.checkpoints import Checkpoints, Progress
 from models.config import Compute, Training
 from models.errors import ConfigError, TrainingError
 from models.records import StepMetrics
@@ -64,17 +65,33 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float
     return nn.utils.clip_grad_norm_(list(parameters), max_norm).item()
 
 
-def epoch_batches(num_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
+class EpochBatches:
     """Row numbers of one batch after another, for ever: every row once per epoch, newly shuffled each time.
 
     A batch may reach into the next epoch, so that all have the same size; where there are fewer rows, they repeat in it.
     """
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < batch_size:
-            waiting += torch.randperm(num_rows, generator=generator).tolist()
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
+
+    def __init__(self, num_rows: int, batch_size: int, generator: torch.Generator) -> None:
+        self.num_rows, self.batch_size, self.generator = num_rows, batch_size, generator
+        self._waiting: list[int] = []
+
+    def __iter__(self) -> "EpochBatches":
+        return self
+
+    def __next__(self) -> list[int]:
+        while len(self._waiting) < self.batch_size:
+            self._waiting += torch.randperm(self.num_rows, generator=self.generator).tolist()
+        batch, self._waiting = self._waiting[: self.batch_size], self._waiting[self.batch_size :]
+        return batch
+
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint keeps: the rows of this epoch that wait, and the generator."""
+        return {"waiting": self._waiting, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Goes on from what a checkpoint kept."""
+        self._waiting = state_dict["waiting"]
+        self.generator.set_state(state_dict["generator"])
 
 
 def descend(
@@ -83,24 +100,26 @@ def descend(
     accumulate: Callable[[list[int]], dict[str, float]],
     config: Training,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
     """Minimises a loss over `num_rows` rows by AdamW, yielding each step's numbers.
 
     `accumulate(row numbers)` adds the gradient of one batch's loss to the parameters and returns named numbers, `loss` among
-    them; `learning_rate` and `grad_norm` (before clipping) are added here. Raises TrainingError when loss or gradient is not finite.
+    them; `learning_rate` and `grad_norm` (before clipping) are added here. With `checkpoints` it goes on from the newest one.
+    Raises TrainingError when loss or gradient is not finite.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
     num_steps = max(1, round(config.num_epochs * num_rows / config.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
-    batches = epoch_batches(num_rows, config.batch_size, torch.Generator().manual_seed(seed))
-    for step in range(num_steps):
+    batches = EpochBatches(num_rows, config.batch_size, torch.Generator().manual_seed(seed))
+    progress = Progress(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
+    yield from progress.steps
+    for step in range(len(progress.steps), num_steps):
         values = accumulate(next(batches))
         grad_norm = clip_gradients(model.parameters(), config.max_grad_norm)
         require_finite(step, loss=values["loss"], grad_norm=grad_norm)
-        learning_rate = schedule.get_last_lr()[0]
+        values |= {"learning_rate": schedule.get_last_lr()[0], "grad_norm": grad_norm}
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
-        yield StepMetrics(
-            step=step, num_steps=num_steps, values=values | {"learning_rate": learning_rate, "grad_norm": grad_norm}
-        )
+        yield progress.add(StepMetrics(step=step, num_steps=num_steps, values=values))

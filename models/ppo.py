@@ -5,7 +5,7 @@ An update:
 2. score it, and take log-probabilities of policy and (frozen) reference and values, all without gradient: a `Rollout`;
 3. shaped rewards, advantages and returns, once (`Lessons`);
 4. for some epochs, in random minibatches: clipped policy loss and clipped value loss, one optimizer step each;
-5. move the KL coefficient, yield the update's numbers.
+5. move the KL coefficient, keep a checkpoint when one is due, yield the update's numbers.
 """
 
 import copy
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.checkpoints import Checkpoints, Progress
 from models.config import Compute, PPOConfig
 from models.errors import ConfigError, TrainingError
-from models.leash import Leash
+from models.leash import Budget, Leash
 from models.losses import masked_mean, policy_loss, value_loss
 from models.networks import ValueModel, freeze
-from models.optimization import autocast, clip_gradients, epoch_batches, pick_device, require_finite
+from models.optimization import EpochBatches, autocast, clip_gradients, pick_device, require_finite
 from models.records import StepMetrics
 from models.returns import explained_variance, generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
@@ -50,11 +51,13 @@ def train_ppo(
     config: PPOConfig,
     compute: Compute,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
     The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends when a batch's
-    completions exceed it, and the policy that is left is the last one whose completions did not.
+    completions exceed it, and the policy that is left is the last one whose completions did not. With `checkpoints`, training
+    goes on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
     log-probabilities in two different ways), or when a number is not finite.
@@ -73,9 +76,8 @@ def train_ppo(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - 0.9 * update / config.num_updates)
     generator = torch.Generator().manual_seed(seed)
-    prompt_batches = epoch_batches(len(prompts), config.batch_size, generator)
-    leash = Leash(config.kl)
-    within_budget: dict[str, Tensor] = {}
+    prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
+    leash, budget = Leash(config.kl), Budget(config.kl_budget_nats)
 
     def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
@@ -90,18 +92,26 @@ def train_ppo(
         )
         return evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
 
-    for update in range(config.num_updates):
+    progress = Progress(
+        checkpoints,
+        policy=policy,
+        value_model=value_model,
+        optimizer=optimizer,
+        schedule=schedule,
+        prompts=prompt_batches,
+        leash=leash,
+        budget=budget,
+    )
+    yield from progress.steps
+    for update in range(len(progress.steps), config.num_updates):
         started = time.perf_counter()
         rollout = roll_out()
         numbers = describe_rollout(rollout, leash.coef)
         _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
-        if config.kl_budget_nats is not None:
-            if numbers["objective/kl"] > config.kl_budget_nats:
-                policy.load_state_dict(within_budget)
-                return
-            within_budget = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}
+        if not budget.keep_within(policy, numbers["objective/kl"]):
+            return
 
         lessons = learn_from(rollout, leash.coef, config)
         steps = []
@@ -124,12 +134,10 @@ def train_ppo(
         numbers["tokens_per_second"] = int(mask.sum()) / (time.perf_counter() - started)
         schedule.step()
         leash.update(numbers["objective/kl"], config.batch_size)
-        yield StepMetrics(step=update, num_steps=config.num_updates, values=numbers)
+        yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
 
-    if config.kl_budget_nats is None:
-        return
-    if describe_rollout(roll_out(), leash.coef)["objective/kl"] > config.kl_budget_nats:
-        policy.load_state_dict(within_budget)
+    if config.kl_budget_nats is not None:
+        budget.keep_within(policy, describe_rollout(roll_out(), leash.coef)["objective/kl"])
 
 
 def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:

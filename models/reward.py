@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from models.checkpoints import Checkpoints
 from models.config import Compute, RewardConfig
 from models.errors import DataError
 from models.losses import centering_penalty, pairwise_loss
@@ -111,11 +112,13 @@ def train_reward(
     config: RewardConfig,
     compute: Compute,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
     """Trains the reward model in place, one step a batch of prompts, then fixes its normalisation.
 
     Yields each step's `loss` (nats per prompt) and, where the batch has strict pairs, `accuracy` on them.
     Dropout stays off: comparing two completions through different random networks adds noise to their difference.
+    With `checkpoints`, training goes on from the newest one.
     """
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
@@ -135,7 +138,7 @@ def train_reward(
         return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
 
     reward_model.to(pick_device(compute)).eval()
-    yield from descend(reward_model, len(comparisons), accumulate, config, seed)
+    yield from descend(reward_model, len(comparisons), accumulate, config, seed, checkpoints)
     sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
     fix_normalisation(reward_model, sequences, pad_id, batch_size=128)
 

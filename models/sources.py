@@ -17,6 +17,9 @@ class Settings(BaseModel):
     local_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""
 
+    uncounted_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that change nothing in what is made: they do not count for caching."""
+
 
 class Household(Settings):
     """The project's own tiny world of household problems, written by its own code (labeling/household.py)."""

@@ -46,7 +46,8 @@ def tune_policy(
             return score_texts(reward_model, reward_tokenizer, prompts, completions)
 
     prompts = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "train"]
-    steps = work.follow(train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed))
+    checkpoints = work.checkpoints(config.checkpoint_every)
+    steps = work.follow(train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints))
     save_policy(work.folder / "model", policy, tokenizer)
     first, last = steps[0].values, steps[-1].values
     work.metrics["ppo_score_first"] = first["objective/scores"]

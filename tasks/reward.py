@@ -29,7 +29,10 @@ def train_reward_model(
     context_length = reward_model.model.config.max_position_embeddings
     training = [prompt for prompt in prompts if prompt.split == "train"]
     comparisons = group_pairs(tokenizer, training, completions, all_pairs, context_length)
-    steps = work.follow(train_reward(reward_model, comparisons, tokenizer.pad_token_id, config, compute, seed))
+    checkpoints = work.checkpoints(config.checkpoint_every)
+    steps = work.follow(
+        train_reward(reward_model, comparisons, tokenizer.pad_token_id, config, compute, seed, checkpoints)
+    )
     reward_model.save(work.folder / "model", tokenizer)
 
     held_out = {prompt.id: prompt for prompt in prompts if prompt.split == "test"}

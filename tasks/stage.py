@@ -7,16 +7,19 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 - the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, a file path by the
   file's content) and the digest of the project code that the stage's module reaches;
 - on a hit the artifact's files are verified, and a damaged or missing one is made again;
+- a training loop keeps checkpoints in `<root>/checkpoints/<cache key>`: a stage that was killed goes on from there when it is
+  called again, and the folder is removed once the artifact is made;
 - its final numbers are copied to the flow's MLflow run, so that runs compare whether a stage ran or was cached.
 """
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
@@ -30,6 +33,9 @@ from tasks.pipeline_run import PipelineRun, StageOutcome
 from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
 from tasks.tracking import TrackedRun
 
+if TYPE_CHECKING:
+    from models.checkpoints import Checkpoints  # loads torch
+
 PROGRESS_SECONDS = 2.0
 
 
@@ -40,12 +46,19 @@ class Work:
     stage: str
     folder: Path
     tracked: TrackedRun
+    checkpoint_folder: Path
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def note(self, markdown: str) -> None:
         """Adds a paragraph to what a person reads about this stage in Prefect."""
         self.notes.append(markdown)
+
+    def checkpoints(self, every: int) -> "Checkpoints":
+        """What a training loop keeps its state with, so that the same stage, killed and called again, goes on."""
+        from models.checkpoints import Checkpoints
+
+        return Checkpoints(self.checkpoint_folder, every, get_run_logger())
 
     def follow(self, steps: Iterator[StepMetrics]) -> list[StepMetrics]:
         """Runs a training loop to its end: each step's numbers to MLflow, progress to the terminal and to Prefect."""
@@ -91,6 +104,7 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
                 get_run_logger().warning("%s runs again: %s", name, damage)
                 artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
                 cached = False
+            shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
             metrics = read_manifest(artifact)["metrics"]
             run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
             run.tracked.log_metrics(_numbers(metrics))
@@ -119,6 +133,7 @@ def input_identity(value: Any) -> Any:
             if field in value.local_fields
             else input_identity(getattr(value, field))
             for field in type(value).model_fields
+            if field not in value.uncounted_fields
         }
     if isinstance(value, dict):
         return {str(key): input_identity(item) for key, item in value.items()}
@@ -141,6 +156,10 @@ def _result_storage(root: Path) -> Path:
     return folder
 
 
+def _checkpoint_folder(root: Path, key: str) -> Path:
+    return root / "checkpoints" / key
+
+
 def _damage(artifact: Artifact) -> str:
     """What is wrong with a cached artifact's files; empty when nothing is."""
     try:
@@ -158,7 +177,7 @@ def _execute(
     started = time.monotonic()
     with TrackedRun.start(run.config.tracking, name, tags, parent_id=run.tracked.run_id) as tracked:
         with scratch_folder(run.root / "artifacts") as folder:
-            work = Work(name, folder, tracked)
+            work = Work(name, folder, tracked, _checkpoint_folder(run.root, key))
             rows = body(work, **inputs)
             destination = run.root / "artifacts" / key
             artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, artifacts.values())

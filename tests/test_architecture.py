@@ -20,7 +20,7 @@ MAY_IMPORT = {
 }
 NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "rich"}
 LEARNING = ("models.ppo", "models.reward", "models.language", "models.sampling", "models.policy_evaluation")
-LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "pydantic", "numpy", "yaml"}
+LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydantic", "numpy", "yaml"}
 
 MAX_LINES = 320
 LONGER = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,17 +22,27 @@ class Workplace:
 
     def rein(self, *arguments: str | Path, project: Path = PROJECT) -> subprocess.CompletedProcess[str]:
         """Calls the command with the code of `project`."""
+        process = self.start(*arguments, project=project)
+        try:
+            output, errors = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def start(self, *arguments: str | Path, project: Path = PROJECT) -> subprocess.Popen[str]:
+        """Starts the command, in a process group of its own, and does not wait for it."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "flows.command", *map(str, arguments), *self.where(arguments)],
             cwd=project,
             env=environment | {"PYTHONPATH": str(project)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
-            check=False,
+            start_new_session=True,
         )
 
     def where(self, arguments: tuple[str | Path, ...]) -> list[str]:
@@ -60,7 +71,10 @@ class Workplace:
 
     def report(self, *arguments: str | Path, project: Path = PROJECT) -> dict:
         """Runs a flow to its end and gives back its report.json, found by the path that the command prints."""
-        done = self.rein(*arguments, project=project)
+        return self.report_of(self.rein(*arguments, project=project))
+
+    def report_of(self, done: subprocess.CompletedProcess[str]) -> dict:
+        """The report.json of a flow that has run to its end."""
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         printed = [line.removeprefix("report: ") for line in done.stdout.splitlines() if line.startswith("report: ")]
         return json.loads(Path(printed[0]).read_text(encoding="utf-8"))

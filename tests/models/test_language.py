@@ -10,7 +10,7 @@ import torch
 from models.config import Training
 from models.errors import DataError, TrainingError
 from models.language import LearnedSequence, _collate, encode_demonstrations, pack_texts, token_losses, train_language
-from models.optimization import clip_gradients, decayed_adamw, descend, epoch_batches, require_finite, warmup_cosine
+from models.optimization import EpochBatches, clip_gradients, decayed_adamw, descend, require_finite, warmup_cosine
 from models.tokens import encode_completion, encode_prompt
 from tests.models.conftest import CORPUS
 from tests.tolerances import close
@@ -173,7 +173,7 @@ def test_each_step_descends_along_its_own_gradient(plain_descent):
 
 @pytest.mark.parametrize(("num_rows", "batch_size"), [(12, 4), (10, 4), (7, 7), (5, 2)])
 def test_every_row_comes_once_per_epoch(num_rows, batch_size):
-    batches = epoch_batches(num_rows, batch_size, torch.Generator().manual_seed(0))
+    batches = EpochBatches(num_rows, batch_size, torch.Generator().manual_seed(0))
     drawn = []
     while len(drawn) < 6 * num_rows:
         batch = next(batches)
@@ -185,7 +185,7 @@ def test_every_row_comes_once_per_epoch(num_rows, batch_size):
 
 
 def test_fewer_rows_than_a_batch_repeat_in_it():
-    batches = epoch_batches(3, 8, torch.Generator().manual_seed(0))
+    batches = EpochBatches(3, 8, torch.Generator().manual_seed(0))
     first, second, third = (next(batches) for _ in range(3))
     # 24 places for 3 rows: every row 8 times, and each batch of 8 holds every row 2 or 3 times
     assert sorted(first + second + third) == [0] * 8 + [1] * 8 + [2] * 8

@@ -2,10 +2,10 @@
 
 import pytest
 
-from models.config import PretrainedBase
+from models.config import PPOConfig, PretrainedBase, PretrainingConfig, RewardConfig, SFTConfig
 from models.label_sources import FeedbackFolder
 from models.records import Artifact
-from models.sources import TextFile, TextHub
+from models.sources import FromFeedback, TextFile, TextHub
 from tasks.stage import cache_key, input_identity
 
 
@@ -47,6 +47,14 @@ def test_a_local_folder_counts_by_what_it_holds(tmp_path, settings):
 
 def test_a_hub_name_counts_as_it_is():
     assert input_identity(PretrainedBase(model="org/one")) != input_identity(PretrainedBase(model="org/two"))
+
+
+@pytest.mark.parametrize("settings", [PPOConfig, RewardConfig, PretrainingConfig, SFTConfig])
+def test_how_often_a_checkpoint_is_taken_does_not_count(settings):
+    source = {"source": FromFeedback()} if "source" in settings.model_fields else {}
+    often, seldom = settings(checkpoint_every=1, **source), settings(checkpoint_every=99, **source)
+    assert input_identity({"config": often}) == input_identity({"config": seldom})
+    assert input_identity(settings(batch_size=4, **source)) != input_identity(settings(batch_size=8, **source))
 
 
 def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():
