@@ -1,15 +1,18 @@
 """Prompts to sampled completions, with our own decode loop: one place decides how tokens are drawn."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import GenerationConfig
+from models.decoding import Decoder, Row
 from models.shapes import Float, Int
-from models.tokens import check_lengths, decode_completion, encode_prompt, pad, positions
+from models.tokens import check_lengths, decode_completion, encode_prompt
 
 
 @dataclass(frozen=True)
@@ -26,51 +29,64 @@ def sample_tokens(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     tokenizer: PreTrainedTokenizerBase,
+    *,
     max_new_tokens: int,
     temperature: float,
     top_p: float,
-    generator: torch.Generator,
+    batch_size: int,
+    seed: int,
 ) -> list[list[int]]:
-    """Tokens of one completion per prompt, all in one batch; each stops after its end token or at the limit.
+    """Tokens of one completion per prompt, up to `batch_size` at a time; each stops after its end token or at the limit.
 
-    Prompts are padded on the left and masked, so a prompt's distribution does not depend on its neighbours.
+    A row that has ended leaves the batch at once. Once a quarter of the batch is free, waiting prompts take the places.
+    What a row draws depends on its prompt, its place among the prompts and the seed, and on nothing else but rounding.
     """
-    device = model.device
-    batch = pad(prompts, tokenizer.pad_token_id, side="left").to(device)
-    is_token = batch.is_token
-    cache = DynamicCache()
-    input_ids, position_ids = batch.input_ids, positions(is_token)
-    running = torch.ones(len(batch), dtype=torch.bool, device=device)
-    drawn = []
-    for _ in range(max_new_tokens):
-        logits = model(
-            input_ids=input_ids,
-            attention_mask=is_token.long(),
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        tokens = _draw(logits.float() / temperature, top_p, generator)
-        tokens = torch.where(running, tokens, tokenizer.pad_token_id)
-        drawn.append(torch.where(running, tokens, -1))
-        running = running & (tokens != tokenizer.eos_token_id)
-        if not running.any():
-            break
-        input_ids = tokens.unsqueeze(-1)
-        position_ids = position_ids[:, -1:] + 1
-        is_token = torch.cat([is_token, torch.ones_like(is_token[:, :1])], dim=1)
-    return [[token for token in row if token >= 0] for row in torch.stack(drawn, dim=1).tolist()]
+    longest = max(map(len, prompts), default=0)
+    num_columns = longest + max_new_tokens * (1 if len(prompts) <= batch_size else 2)
+    batch_size = min(batch_size, len(prompts))
+    decoder = Decoder(model, tokenizer.pad_token_id, batch_size, longest, num_columns)
+    rows = [Row(number, prompt) for number, prompt in enumerate(prompts)]
+    waiting = deque(sorted(rows, key=lambda row: -len(row.prompt)))  # neighbours of one length need no padding
+    uniforms = {}
+    while waiting or decoder.rows:
+        num_free = batch_size - len(decoder.rows)
+        if waiting and 4 * num_free >= batch_size:
+            joining = [waiting.popleft() for _ in range(min(num_free, len(waiting)))]
+            uniforms |= {row.number: _uniforms(seed, row.number, max_new_tokens) for row in joining}
+            logits, drawing = decoder.join(joining), joining
+        else:
+            logits, drawing = decoder.step(), decoder.rows
+        chances = torch.tensor([uniforms[row.number][len(row.tokens)] for row in drawing], dtype=torch.float64)
+        tokens = _draw(logits.float() / temperature, top_p, chances.to(logits.device)).tolist()
+        for row, token in zip(drawing, tokens, strict=True):
+            row.tokens.append(token)
+        ended = [
+            place
+            for place, row in enumerate(decoder.rows)
+            if row.tokens[-1] == tokenizer.eos_token_id or len(row.tokens) == max_new_tokens
+        ]
+        if ended:
+            decoder.leave(ended)
+    return [row.tokens for row in rows]
 
 
-def _draw(logits: Float[Tensor, "B V"], top_p: float, generator: torch.Generator) -> Int[Tensor, " B"]:
-    """One token per row; with `top_p` below 1 only from the smallest set that holds that probability (Holtzman 2020)."""
+def _uniforms(seed: int, row: int, num: int) -> list[float]:
+    """The row's own random numbers in [0, 1), one per step; the first ones are the same for any `num`."""
+    return np.random.default_rng([seed % 2**64, row]).random(num).tolist()
+
+
+def _draw(logits: Float[Tensor, "B V"], top_p: float, uniforms: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """One token per row: where the cumulated probabilities pass the row's uniform number.
+
+    With `top_p` below 1 only from the smallest set that holds that probability (Holtzman 2020).
+    """
     probabilities = torch.softmax(logits, dim=-1)
     if top_p < 1:
         descending, order = probabilities.sort(dim=-1, descending=True)
         outside = descending.cumsum(dim=-1) - descending >= top_p
         probabilities = probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
-    return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+    cumulated = probabilities.cumsum(dim=-1, dtype=torch.float64)
+    return torch.searchsorted(cumulated, (uniforms * cumulated[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
 
 
 def sample_completions(
@@ -91,23 +107,20 @@ def sample_completions(
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     room = model.config.max_position_embeddings - max_new_tokens
     check_lengths(encoded, prompts, room, f"max_new_tokens={max_new_tokens}")
-    generator = torch.Generator(device=model.device).manual_seed(seed)
-    samples: list[Sample] = []
-    for start in range(0, len(encoded), batch_size):
-        rows = sample_tokens(
-            model,
-            encoded[start : start + batch_size],
-            tokenizer,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            generator=generator,
-        )
-        samples.extend(
-            Sample(tokens, decode_completion(tokenizer, tokens), ended=tokens[-1] == tokenizer.eos_token_id)
-            for tokens in rows
-        )
-    return samples
+    rows = sample_tokens(
+        model,
+        encoded,
+        tokenizer,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    return [
+        Sample(tokens, decode_completion(tokenizer, tokens), ended=tokens[-1] == tokenizer.eos_token_id)
+        for tokens in rows
+    ]
 
 
 def sample_distinct(

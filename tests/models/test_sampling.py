@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import sampling
+from models import decoding, sampling
 from models.config import GenerationConfig
 from models.errors import DataError
 from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
@@ -19,15 +19,17 @@ def sample(policy, tokenizer, prompts=PROMPTS, **changes) -> list[Sample]:
     return sample_completions(policy, tokenizer, prompts, **settings | changes)
 
 
-def script(monkeypatch, steps: list[list[int]]) -> list[torch.Tensor]:
-    """Fixes which token each row draws at each step; returns the list that will hold the logits seen at each step."""
-    seen, planned = [], iter(steps)
+def script(monkeypatch, steps: list[list[int]]) -> dict[tuple[int, int], torch.Tensor]:
+    """Fixes which token each prompt's row draws at each step; returns what will hold the logits by (step, row)."""
+    seen = {}
 
-    def draw(logits, top_p, generator):
-        seen.append(logits)
-        return torch.tensor(next(planned))
+    def draw(logits, top_p, uniforms):
+        drawing = [divmod(round(number), 1000) for number in uniforms.tolist()]
+        seen.update(zip(drawing, logits, strict=True))
+        return torch.tensor([steps[step][row] for step, row in drawing])
 
     monkeypatch.setattr(sampling, "_draw", draw)
+    monkeypatch.setattr(sampling, "_uniforms", lambda seed, row, num: [1000.0 * step + row for step in range(num)])
     return seen
 
 
@@ -54,7 +56,7 @@ def test_each_row_stops_after_its_end_token_or_at_the_limit(policy, tokenizer, m
 def test_sampling_stops_early_when_all_rows_have_ended(policy, tokenizer, monkeypatch):
     seen = script(monkeypatch, [[20, 30, END], [END, END, 77]])
     sample(policy, tokenizer, max_new_tokens=50)
-    assert len(seen) == 2
+    assert sorted(seen) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)], "the third row has ended, and is not computed"
 
 
 def test_max_new_tokens_is_respected(policy, tokenizer):
@@ -81,13 +83,13 @@ def test_one_more_prompt_token_than_the_context_leaves_is_an_error(policy, token
 def test_top_p_keeps_the_smallest_set_that_holds_the_probability(top_p, support):
     # 0.5 (token 3), + 0.3 (token 1) = 0.8, + 0.125 (token 2) = 0.925, + 0.075 (token 0) = 1
     logits = torch.tensor([0.075, 0.3, 0.125, 0.5]).log().expand(4000, 4)
-    drawn = sampling._draw(logits, top_p, torch.Generator().manual_seed(0))
+    drawn = sampling._draw(logits, top_p, torch.linspace(0, 1 - 1e-9, 4000, dtype=torch.float64))
     assert set(drawn.tolist()) == support
 
 
 def test_top_p_works_on_each_row_by_itself():
     probabilities = torch.tensor([[0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
-    drawn = [sampling._draw(probabilities.log(), 0.5, torch.Generator().manual_seed(seed)) for seed in range(50)]
+    drawn = [sampling._draw(probabilities.log(), 0.5, torch.tensor([u, u]).double()) for u in (0.0, 0.5, 0.999)]
     assert {tuple(row.tolist()) for row in drawn} == {(0, 2)}
 
 
@@ -95,7 +97,8 @@ def test_top_p_works_on_each_row_by_itself():
 def test_tokens_are_drawn_by_their_probability(top_p, expected):
     # top_p 0.7 keeps the first two: 0.5 / 0.8 and 0.3 / 0.8
     logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(40000, 3)
-    drawn = sampling._draw(logits, top_p, torch.Generator().manual_seed(0))
+    uniforms = torch.tensor([number for row in range(400) for number in sampling._uniforms(0, row, 100)])
+    drawn = sampling._draw(logits, top_p, uniforms.double())
     shares = torch.bincount(drawn, minlength=3) / 40000
     assert close(shares, expected, tolerance=0.01)  # four standard deviations: 4 sqrt(0.25 / 40000) = 0.01
 
@@ -129,7 +132,7 @@ def test_every_step_draws_from_the_probabilities_that_learning_computes(
         expected, _ = completion_logprobs(any_policy, batch, width, temperature)
     for row, completion in enumerate(completions):
         for step, token in enumerate(completion):
-            drawn_from = torch.log_softmax(seen[step][row], dim=-1)
+            drawn_from = torch.log_softmax(seen[step, row], dim=-1)
             assert close(drawn_from[token], expected[row, step], tolerance=1e-5)
 
 
@@ -140,11 +143,102 @@ def test_sampling_keeps_no_gradient_and_leaves_the_weights(policy, tokenizer):
     assert all(parameter.grad is None for parameter in policy.parameters())
 
 
-def test_sample_tokens_of_one_batch(policy, tokenizer):
-    encoded = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
-    generator = torch.Generator().manual_seed(0)
-    rows = sample_tokens(policy, encoded, tokenizer, 8, 1.0, 1.0, generator)
-    assert rows == [one.tokens for one in sample(policy, tokenizer)]
+# the batch changes nothing
+
+MANY = [
+    f"{start} {PROMPTS[number % 3]}"[: 4 + number]
+    for number, start in enumerate(["what", "my", "the", "turn", "sink"] * 5)
+]
+
+
+@pytest.fixture(params=["in use", "fixed"])
+def each_step(request, monkeypatch) -> str:
+    """Every test that asks for it runs twice: with steps over the rows in use, and over the whole block as on a GPU."""
+    monkeypatch.setattr(decoding, "_launches_bound", lambda device: request.param == "fixed")
+    return request.param
+
+
+def ending_sometimes(model):
+    """The model with flatter logits, so that a completion ends with a probability of about .08 at each step."""
+    head = model.get_output_embeddings()
+    flatter = torch.nn.Linear(head.in_features, head.out_features)
+    with torch.no_grad():
+        flatter.weight.copy_(head.weight / 4)
+        flatter.bias.zero_()
+        flatter.bias[END] = 3.3  # e^3.3 / (e^3.3 + 299) = .083
+    model.set_output_embeddings(flatter)
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 24])
+def test_the_batch_size_changes_no_completion(any_policy, tokenizer, each_step, batch_size):
+    model = ending_sometimes(any_policy)
+    whole = sample(model, tokenizer, MANY, max_new_tokens=20, batch_size=len(MANY))
+    lengths = [len(one.tokens) for one in whole]
+    assert min(lengths) < 5 and max(lengths) == 20 and len(set(lengths)) > 8, "rows leave at many steps"
+    assert sample(model, tokenizer, MANY, max_new_tokens=20, batch_size=batch_size) == whole
+
+
+def test_other_prompts_change_no_completion(any_policy, tokenizer, each_step):
+    model = ending_sometimes(any_policy)
+    whole = sample(model, tokenizer, MANY, max_new_tokens=20, batch_size=4)
+    longer = "what is wrong with the fuse? turn the water off"
+    for number in (0, 11, 24):
+        others = [longer] * number + [MANY[number]]
+        assert sample(model, tokenizer, others, max_new_tokens=20, batch_size=4)[number] == whole[number]
+
+
+def test_a_lower_limit_cuts_a_completion_and_changes_it_nowhere_else(policy, tokenizer):
+    whole = sample(ending_sometimes(policy), tokenizer, MANY, max_new_tokens=20, batch_size=4)
+    short = sample(policy, tokenizer, MANY, max_new_tokens=6, batch_size=4)
+    assert [one.tokens for one in short] == [one.tokens[:6] for one in whole]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_every_step_of_a_changing_batch_sees_what_the_prompt_alone_gives(
+    any_policy, tokenizer, monkeypatch, each_step, batch_size
+):
+    """Rows leave and join at other steps than their neighbours; prompts of 2 to 20 tokens."""
+    lengths = [(7 * number) % 12 + 1 for number in range(len(MANY))]
+    steps = [[END if step + 1 == length else 20 + step for length in lengths] for step in range(12)]
+    seen = script(monkeypatch, steps)
+    rows = sample(any_policy, tokenizer, MANY, max_new_tokens=11, batch_size=batch_size)
+    assert [len(row.tokens) for row in rows] == [min(length, 11) for length in lengths]
+    assert len(seen) == sum(len(row.tokens) for row in rows), "each token is computed once"
+    for number, row in enumerate(rows):
+        start = encode_prompt(tokenizer, MANY[number])
+        with torch.no_grad():
+            logits = any_policy(torch.tensor([start + row.tokens])).logits[0, len(start) - 1 : -1]
+        for step, expected in enumerate(logits):
+            assert close(seen[step, number], expected, tolerance=2e-5), (number, step)
+
+
+def test_rows_of_one_prompt_are_distributed_as_the_model_says(policy, tokenizer):
+    """The oracle is the model's own softmax, of the first token and of the second given the first."""
+    prompt, model, num = encode_prompt(tokenizer, PROMPTS[0]), policy, 4000
+    settings = {"max_new_tokens": 2, "temperature": 0.5, "top_p": 1.0, "batch_size": 500, "seed": 1}
+    rows = sample_tokens(model, [prompt] * num, tokenizer, **settings)
+    first = torch.tensor([row[0] for row in rows])
+    start = next(token for token in first.bincount().argsort(descending=True).tolist() if token != END)
+    second = torch.tensor([row[1] for row in rows if row[0] == start])
+    assert len(second) > 100
+    for drawn, context in ((first, prompt), (second, [*prompt, start])):
+        with torch.no_grad():
+            expected = torch.softmax(model(torch.tensor([context])).logits[0, -1].double() / 0.5, dim=-1)
+        shares = drawn.bincount(minlength=len(expected)).double() / len(drawn)
+        # five standard deviations of a share, and one draw: a likely event must come, an impossible one must not
+        allowed = 5 * (expected * (1 - expected) / len(drawn)).sqrt() + 1 / len(drawn)
+        assert ((shares - expected).abs() <= allowed).all()
+
+
+def test_no_prompts_give_no_completions(policy, tokenizer):
+    assert sample(policy, tokenizer, []) == []
+
+
+def test_each_row_and_each_seed_has_numbers_of_its_own():
+    rows = {(seed, row): tuple(sampling._uniforms(seed, row, 5)) for seed in (-1, 0, 1, 2) for row in range(50)}
+    assert len(set(rows.values())) == len(rows)
+    assert sampling._uniforms(1, 2, 9)[:5] == sampling._uniforms(1, 2, 5)
 
 
 # several different completions of a prompt

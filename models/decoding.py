@@ -1,0 +1,224 @@
+"""Next-token logits of a changing set of rows, over one preallocated block of keys and values.
+
+All rows write their next token into the same column, whatever their age: a prompt that joins later ends where the others
+stand, as if it were padded on the left. So any causal model of Hugging Face serves, through its ordinary forward pass.
+
+    column   0 1 2 3 4 5 6 7 8        p prompt, c completion, . masked; the next token of both rows goes to column 8
+    row 0    . p p p c c c c          attention reads columns 1 to 8: from the oldest row's first column on
+    row 1    . . . . p p p c
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
+
+from models.shapes import Float
+from models.tokens import pad, positions
+
+
+@dataclass
+class Row:
+    """A completion in the making; its keys and values begin at `first_column`."""
+
+    number: int
+    prompt: Sequence[int]
+    tokens: list[int] = field(default_factory=list)
+    first_column: int = 0
+
+
+@dataclass
+class _Window:
+    """The part of the block that a forward pass reads: of `rows` the columns from `start` to `end`, the last ones new."""
+
+    num_rows: int
+    num_columns: int
+    rows: slice = field(default_factory=lambda: slice(0))
+    start: int = 0
+    end: int = 0
+    num_past: int | Tensor = 0
+    column: Tensor | None = None
+    """Where the one new column is written, known to the device alone; None: the last of the window."""
+
+
+class _Layer(CacheLayerMixin):
+    """Keys and values of one layer."""
+
+    is_sliding = False
+
+    def __init__(self, window: _Window) -> None:
+        super().__init__()
+        self.window = window
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        shape = (self.window.num_rows, key_states.shape[1], self.window.num_columns)
+        self.keys = key_states.new_zeros((*shape, key_states.shape[3]))
+        self.values = value_states.new_zeros((*shape, value_states.shape[3]))
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        """Writes what is new and gives all that the window holds."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        window = self.window
+        if window.column is not None:
+            self.keys.index_copy_(2, window.column, key_states)
+            self.values.index_copy_(2, window.column, value_states)
+            return self.keys, self.values
+        keys, values = (block[window.rows, :, window.start : window.end] for block in (self.keys, self.values))
+        keys[:, :, window.num_past :] = key_states
+        values[:, :, window.num_past :] = value_states
+        return keys, values
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.window.end - self.window.start, 0
+
+    def get_seq_length(self) -> int | Tensor:
+        return self.window.num_past
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class Decoder:
+    """Rows that grow by a token each step; a row may leave, and others join, between any two steps."""
+
+    def __init__(
+        self, model: PreTrainedModel, pad_id: int, num_rows: int, longest_prompt: int, num_columns: int
+    ) -> None:
+        """Room for `num_rows` rows at a time. Columns: for the longest prompt and its completion; when rows join later, for
+        as many tokens again at least, since the columns in use then wander to the right and must be moved back."""
+        self.model, self.pad_id, self.longest_prompt = model, pad_id, longest_prompt
+        self.rows: list[Row] = []
+        self.end = longest_prompt
+        self._window = _Window(num_rows, num_columns)
+        self._cache = Cache(layer_class_to_replicate=partial(_Layer, self._window))
+        self._fixed_step = FixedStep(model, self._cache, self._window) if _launches_bound(model.device) else None
+
+    def join(self, rows: Sequence[Row]) -> Float[Tensor, "B V"]:
+        """Adds rows and reads their prompts; gives the logits of their first tokens."""
+        batch = pad([row.prompt for row in rows], self.pad_id, side="left").to(self.model.device)
+        width = batch.input_ids.shape[1]
+        window = self._window
+        window.rows = slice(len(self.rows), len(self.rows) + len(rows))
+        window.start, window.end = self.end - width, self.end
+        window.num_past, window.column = 0, None
+        for row in rows:
+            row.first_column = self.end - len(row.prompt)
+        self.rows += rows
+        return _forward(self.model, self._cache, batch.input_ids, batch.is_token, positions(batch.is_token))
+
+    def step(self) -> Float[Tensor, "B V"]:
+        """Reads every row's last token; gives the logits of the next ones."""
+        if self.end == self._window.num_columns:
+            self._move_to_front()
+        tokens = [row.tokens[-1] for row in self.rows]
+        first = [row.first_column for row in self.rows]
+        logits = (self._fixed_step or self._fitted_step)(tokens, first, self.end)
+        self.end += 1
+        return logits
+
+    def _fitted_step(self, tokens: list[int], first: list[int], column: int) -> Float[Tensor, "B V"]:
+        """A step over the rows and columns that are in use, and no others."""
+        window, start, device = self._window, min(first), self.model.device
+        window.rows, window.start, window.end = slice(0, len(tokens)), start, column + 1
+        window.num_past, window.column = column - start, None
+        first_column = torch.tensor(first, device=device).unsqueeze(1)
+        is_token = torch.arange(start, column + 1, device=device) >= first_column
+        input_ids = torch.tensor(tokens, device=device).unsqueeze(1)
+        return _forward(self.model, self._cache, input_ids, is_token, column - first_column)
+
+    def leave(self, places: Sequence[int]) -> None:
+        """Removes the rows at these places. The last rows take their places, so that rows stay without gaps."""
+        gone = set(places)
+        num_left = len(self.rows) - len(gone)
+        holes = [place for place in sorted(gone) if place < num_left]
+        movers = [place for place in range(num_left, len(self.rows)) if place not in gone]
+        if holes:
+            start = min(self.rows[place].first_column for place in movers)
+            for layer in self._cache.layers:
+                for block in (layer.keys, layer.values):
+                    block[holes, :, start : self.end] = block[movers, :, start : self.end]
+        for hole, mover in zip(holes, movers, strict=True):
+            self.rows[hole] = self.rows[mover]
+        del self.rows[num_left:]
+
+    def _move_to_front(self) -> None:
+        """Makes room on the right, leaving as many columns on the left as the longest prompt may need."""
+        start = min(row.first_column for row in self.rows)
+        shift = min(start, self.end - self.longest_prompt)
+        rows = slice(0, len(self.rows))
+        for layer in self._cache.layers:
+            for block in (layer.keys, layer.values):
+                block[rows, :, start - shift : self.end - shift] = block[rows, :, start : self.end].clone()
+        for row in self.rows:
+            row.first_column -= shift
+        self.end -= shift
+
+
+class FixedStep:
+    """A step that always computes all rows and columns of the block, used or not: one CUDA graph serves every step.
+
+    A small model's decoding on a GPU waits for Python to launch kernels; a replayed graph launches them all at once. A row
+    that is not in use reads its own new token alone, so that nothing in it is ever infinite.
+    """
+
+    def __init__(self, model: PreTrainedModel, cache: Cache, window: _Window) -> None:
+        self.model, self.cache, self.window = model, cache, window
+        self.input_ids, self.first_column = torch.zeros((2, window.num_rows, 1), dtype=torch.long, device=model.device)
+        self.column = torch.zeros(1, dtype=torch.long, device=model.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, tokens: list[int], first: list[int], column: int) -> Float[Tensor, "B V"]:
+        """The next logits of the rows in use; valid until the next call."""
+        num_idle = self.window.num_rows - len(tokens)
+        self.input_ids.copy_(torch.tensor(tokens + num_idle * [0]).unsqueeze(1))
+        self.first_column.copy_(torch.tensor(first + num_idle * [column]).unsqueeze(1))
+        self.column.fill_(column)
+        if self.model.device.type != "cuda":
+            return self._compute()[: len(tokens)]
+        if self.graph is None:
+            self._capture()
+        self.graph.replay()
+        return self.logits[: len(tokens)]
+
+    def _compute(self) -> Float[Tensor, "R V"]:
+        window = self.window
+        window.rows, window.start, window.end = slice(0, window.num_rows), 0, window.num_columns
+        window.num_past, window.column = self.column[0], self.column
+        columns = torch.arange(window.num_columns, device=self.column.device)
+        is_token = (columns >= self.first_column) & (columns <= self.column)
+        return _forward(self.model, self.cache, self.input_ids, is_token, self.column - self.first_column)
+
+    def _capture(self) -> None:
+        """Records the step; running it once before, on a stream of its own, lets libraries take their memory outside of it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._compute()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.logits = self._compute()
+
+
+def _launches_bound(device: torch.device) -> bool:
+    """Whether a step's time there is that of launching its kernels, not of computing them."""
+    return device.type == "cuda"
+
+
+def _forward(
+    model: PreTrainedModel, cache: Cache, input_ids: Tensor, is_token: Tensor, position_ids: Tensor
+) -> Float[Tensor, "B V"]:
+    return model(
+        input_ids=input_ids,
+        attention_mask=is_token.long(),
+        position_ids=position_ids,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits[:, -1]

@@ -1,0 +1,33 @@
+"""Rows over one block of keys and values: what a row sees does not depend on who sat there before, or when the block moved."""
+
+import pytest
+import torch
+
+from models import decoding
+from models.decoding import Decoder, Row
+from tests.tolerances import close
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_long_prompt_joins_a_short_row_after_the_block_has_moved(any_policy, monkeypatch, fixed):
+    """The row in use is 8 tokens wide when 24 columns are full: moved to the far left it would leave no room for 20 tokens."""
+    monkeypatch.setattr(decoding, "_launches_bound", lambda device: fixed)
+    decoder = Decoder(any_policy, pad_id=0, num_rows=2, longest_prompt=20, num_columns=24)
+    short, long = Row(0, [5, 6, 7]), Row(1, list(range(10, 30)))
+    with torch.no_grad():
+        decoder.join([short])
+        for token in range(40, 45):
+            short.tokens.append(token)
+            decoder.step()
+        first = decoder.join([long])
+        assert close(first[0], any_policy(torch.tensor([long.prompt])).logits[0, -1], tolerance=2e-5)
+        short.tokens.append(50)
+        long.tokens.append(51)
+        logits = decoder.step()
+        for row, seen in zip((short, long), logits, strict=True):
+            alone = any_policy(torch.tensor([[*row.prompt, *row.tokens]])).logits[0, -1]
+            assert close(seen, alone, tolerance=2e-5)
+
+
+def test_only_a_gpu_decodes_in_fixed_shapes():
+    assert decoding._launches_bound(torch.device("cuda")) and not decoding._launches_bound(torch.device("cpu"))
