@@ -15,7 +15,7 @@ COMMAND = ("rlhf", SMOKE, "ppo.num_updates=12")
 
 
 def kill_after_a_checkpoint(process: subprocess.Popen, checkpoints: Path) -> None:
-    """Kills the command and the server that it started (one process group) when PPO has kept a checkpoint."""
+    """Kills the command, and what it has started (one process group), when PPO has kept a checkpoint."""
     while not list(checkpoints.glob("ppo-*/step-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
