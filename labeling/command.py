@@ -19,6 +19,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.intake import take_in
 from labeling.store.schema import Labeler, Withdrawal
 from labeling.store.snapshots import take_snapshot
+from models.batch_config import FeedbackConfig
 from models.config import ConsensusConfig, PairsConfig
 from models.consensus import agree
 from models.errors import ConfigError
@@ -30,7 +31,7 @@ Store = Annotated[
     str,
     Parameter(env_var="REIN_STORE", help="The feedback store: sqlite:///FILE or postgresql+psycopg://user@host/name."),
 ]
-DEFAULT_STORE = "sqlite:///.rein/feedback.db"
+DEFAULT_STORE = FeedbackConfig().url
 
 labelers = App(name="labelers", help="Who may sign in to the labelling page.")
 label_studio = App(name="label-studio", help="Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.")
@@ -59,11 +60,9 @@ def label(
             probe.bind((host, port))
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-    opened = FeedbackStore(store)
-    with opened.read() as session:
+    with FeedbackStore(store) as opened, opened.read() as session:
         if session.scalar(select(Labeler.id).where(Labeler.token_sha256.is_not(None)).limit(1)) is None:
             print("Nobody can sign in yet: `rein labelers add NAME` gives a labeler a token.")
-    opened.close()
     print(f"labelling page: http://{host}:{port}", flush=True)
     serve(store, host=host, port=port, allowed_hosts=(*LOCAL_HOSTS, host, *allow_host))
 
@@ -79,33 +78,27 @@ def add_labeler(
     overseer
         May also see the overseer's page: progress, agreement and everybody's judgements.
     """
-    opened = FeedbackStore(store)
-    with opened.write() as session:
+    with FeedbackStore(store) as opened, opened.write() as session:
         token = accounts.add_labeler(session, name, overseer, datetime.now(UTC))
-    opened.close()
     print(token)
 
 
 @labelers.command(name="renew")
 def renew_token(name: str, *, store: Store = DEFAULT_STORE) -> None:
     """Prints a new token for a labeler; the old one stops working."""
-    opened = FeedbackStore(store)
-    with opened.write() as session:
+    with FeedbackStore(store) as opened, opened.write() as session:
         token = accounts.renew_token(session, name)
-    opened.close()
     print(token)
 
 
 @labelers.command(name="list")
 def list_labelers(*, store: Store = DEFAULT_STORE) -> None:
     """Lists everybody who has labelled or may."""
-    opened = FeedbackStore(store)
-    with opened.read() as session:
+    with FeedbackStore(store) as opened, opened.read() as session:
         withdrawn = set(session.scalars(select(Withdrawal.labeler_id)))
         for labeler in session.scalars(select(Labeler).order_by(Labeler.name)):
             state = "withdrawn" if labeler.id in withdrawn else "can sign in" if labeler.token_sha256 else "imported"
             print(f"{labeler.name}\t{'overseer' if labeler.is_overseer else 'labeler'}\t{state}")
-    opened.close()
 
 
 def import_feedback(
@@ -140,10 +133,8 @@ def import_feedback(
     if chosen.labels.bad_rows == "set_aside" and set_aside is None:
         raise ConfigError("bad_rows=set_aside: say where to, with --set-aside FILE")
     feedback = read_feedback(chosen.labels, chosen.split, chosen.seed, set_aside)
-    opened = FeedbackStore(store)
-    with opened.write() as session:
+    with FeedbackStore(store) as opened, opened.write() as session:
         done = take_in(session, feedback, source or f"{kind}:{path.resolve().name}", complete, datetime.now(UTC))
-    opened.close()
     print(
         f"new: {done.num_new}, edited: {done.num_edited}, taken back: {done.num_taken_back}, unchanged: {done.num_unchanged}"
     )
@@ -165,10 +156,8 @@ def push(url: str, batch: str, *, store: Store = DEFAULT_STORE) -> None:
     batch
         The batch's id, as `rein collect` printed it.
     """
-    opened = FeedbackStore(store)
-    with opened.read() as session:
+    with FeedbackStore(store) as opened, opened.read() as session:
         published = read_batch(session, batch)
-    opened.close()
     with LabelStudio(url) as client:
         project = push_tasks(
             client,
@@ -221,10 +210,8 @@ def export_feedback(
     """
     if folder.exists():
         raise ConfigError(f"{folder}: is there already; name a new folder")
-    opened = FeedbackStore(store)
-    with opened.read() as session:
+    with FeedbackStore(store) as opened, opened.read() as session:
         feedback = take_snapshot(session, criterion, batch)
-    opened.close()
     folder.mkdir(parents=True)
     export_raw(feedback, folder)
     print(f"rankings: {len(feedback.rankings)}, ratings: {len(feedback.ratings)}")

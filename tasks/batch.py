@@ -1,6 +1,7 @@
 """What is handed to labelers, where flow `collect` ends and people begin: in the feedback store, and as a folder."""
 
 import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,14 +38,12 @@ def publish_batch(run: PipelineRun, batch: Artifact) -> str:
     """
     config = run.config.batch
     completions = read_records(batch.folder / "completions.jsonl", Completion)
-    count: dict[str, int] = {}
-    for one in completions:
-        count[one.prompt_id] = count.get(one.prompt_id, 0) + 1
+    count = Counter(one.prompt_id for one in completions)
     least = 2 if config.task.kind in ("ranking", "choice") else 1
-    prompts = [one for one in read_records(batch.folder / "prompts.jsonl", Prompt) if count.get(one.id, 0) >= least]
+    sampled = read_records(batch.folder / "prompts.jsonl", Prompt)
+    prompts = [one for one in sampled if count[one.id] >= least]
     shown = {one.id for one in prompts}
-    store = FeedbackStore(run.config.feedback.url)
-    with store.write() as session:
+    with FeedbackStore(run.config.feedback.url) as store, store.write() as session:
         batch_id = publish(
             session,
             config,
@@ -55,11 +54,12 @@ def publish_batch(run: PipelineRun, batch: Artifact) -> str:
             gold=read_gold(run.config),
             now=datetime.now(UTC),
         )
-    store.close()
     run.tracked.set_tags({"rein.batch": batch_id})
     text = (
         f"# Batch `{batch_id}`\n\n{len(prompts)} prompts to judge by {config.criterion}, in `{run.config.feedback.url}`"
     )
+    if len(prompts) < len(sampled):
+        text += f"\n\n{len(sampled) - len(prompts)} prompts are left out: they have fewer than {least} completions."
     create_markdown_artifact(text, key="published-batch", description="What labelers are given")
     return batch_id
 

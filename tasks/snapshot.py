@@ -22,13 +22,12 @@ def freeze_snapshot(run: PipelineRun, config: StoredFeedback) -> FeedbackFolder:
     Its name is the SHA-256 of its files: the same feedback gives the same folder, on SQLite and on PostgreSQL. The store
     remembers the digest and who is in it. Raises DataError where the store holds nothing by the criterion.
     """
-    store = FeedbackStore(run.config.feedback.url)
-    with store.read() as session:
-        feedback = take_snapshot(session, config.criterion, config.batches)
-    folder, sha256 = write_snapshot(run.root / "snapshots", feedback)
-    with store.write() as session:
-        note_snapshot(session, feedback, sha256, config.criterion, datetime.now(UTC))
-    store.close()
+    with FeedbackStore(run.config.feedback.url) as store:
+        with store.read() as session:
+            feedback = take_snapshot(session, config.criterion, config.batches)
+        folder, sha256 = write_snapshot(run.root / "snapshots", feedback)
+        with store.write() as session:
+            note_snapshot(session, feedback, sha256, config.criterion, datetime.now(UTC))
     run.tracked.set_tags({"rein.snapshot": sha256})
     return FeedbackFolder(path=str(folder), criterion=config.criterion)
 

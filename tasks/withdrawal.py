@@ -28,11 +28,9 @@ def withdraw_labeler(
 
     Raises DataError for a labeler who is not known or has withdrawn already.
     """
-    store = FeedbackStore(store_url)
-    with store.write() as session:
+    with FeedbackStore(store_url) as store, store.write() as session:
         labeler = withdraw(session, name, reason, datetime.now(UTC))
         snapshots = [one.sha256 for one in snapshots_with(session, labeler.id)]
-    store.close()
     models = [one for one in made_from(root, set(snapshots)) if one.kind in ("reward-model", "policy")]
     versions = registered_versions(tracking, {one.sha256 for one in models}) if models else {}
     return snapshots, [Learned(one, tuple(versions.get(one.sha256, ()))) for one in models]

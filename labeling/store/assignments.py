@@ -15,8 +15,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task
 
-TAKEN, LEASED = "done", "open"
-
 
 @dataclass(frozen=True)
 class Given:
@@ -59,7 +57,7 @@ def next_task(session: Session, batch: Batch, labeler_id: int, now: datetime) ->
             given_at=now,
         )
         session.add(own)
-    own.state = LEASED
+    own.state = "open"
     own.leased_until = now + timedelta(seconds=batch.lease_seconds)
     session.flush()
     return as_shown(session, own)
@@ -102,8 +100,8 @@ def progress(session: Session, batch: Batch, labeler_id: int, now: datetime) -> 
         ).all()
     )
     free = select(func.count()).select_from(Task).where(*_free(batch, labeler_id, now))
-    left = (session.scalar(free) or 0) + own.get(LEASED, 0)
-    return Progress(own.get(TAKEN, 0), own.get("skipped", 0), left)
+    left = (session.scalar(free) or 0) + own.get("open", 0)
+    return Progress(own.get("done", 0), own.get("skipped", 0), left)
 
 
 def _own_open(session: Session, batch: Batch, labeler_id: int, now: datetime) -> Assignment | None:
@@ -111,7 +109,7 @@ def _own_open(session: Session, batch: Batch, labeler_id: int, now: datetime) ->
     opened = session.execute(
         select(Assignment, Task.gold_levels.is_not(None))
         .join(Task, Task.id == Assignment.task_id)
-        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id, Assignment.state == LEASED)
+        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id, Assignment.state == "open")
         .order_by(Assignment.id)
     )
     for assignment, is_gold in opened.all():
@@ -134,7 +132,7 @@ def _free(batch: Batch, labeler_id: int, now: datetime) -> list[ColumnElement[bo
 
 def _num_places_taken(task_id: int | InstrumentedAttribute[int], now: datetime) -> Select[tuple[int]]:
     """A query for how many labelers have judged a task or hold a lease on it."""
-    holds = or_(Assignment.state == TAKEN, and_(Assignment.state == LEASED, Assignment.leased_until > now))
+    holds = or_(Assignment.state == "done", and_(Assignment.state == "open", Assignment.leased_until > now))
     return select(func.count()).select_from(Assignment).where(Assignment.task_id == task_id, holds)
 
 

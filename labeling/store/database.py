@@ -46,6 +46,12 @@ class FeedbackStore:
             self.close()
             raise
 
+    def __enter__(self) -> "FeedbackStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""

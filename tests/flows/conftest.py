@@ -6,7 +6,6 @@ The first run starts its own temporary Prefect server, as it does for a user; th
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.free_port import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMOKE = PROJECT / "deployments" / "smoke.yaml"
@@ -97,9 +98,7 @@ def clean_environment() -> dict[str, str]:
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server that runs while the tests do."""
     home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     prefect = Path(sys.executable).parent / "prefect"
     with (home / "log").open("wb") as log:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Snapshot
 from tests.flows.conftest import SMOKE, Workplace
+from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -37,9 +37,7 @@ def batch_id(workplace: Workplace, first_report: dict) -> str:
 @pytest.fixture(scope="module")
 def page_url(workplace: Workplace, batch_id: str):
     """The address of the labelling page, in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [Path(sys.executable).parent / "rein", "label", "--port", str(port), "--store", workplace.store_url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith(("labelling page:", "Nobody can sign in yet"))

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.schema import Assignment, Judgement, Labeler, SignIn, Task
 from models.batch_config import BatchConfig
 from models.records import Completion, Prompt
+from tests.free_port import free_port
 
 NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 100, 2000
 SECONDS = 600  # for 5,000 rankings; a hang must not become a pass
@@ -32,9 +32,7 @@ class Server:
     """`rein label` in a process of its own."""
 
     def __init__(self, store_url: str, log: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url, self.store_url, self.log = f"http://127.0.0.1:{self.port}", store_url, log
 
     def start(self) -> None:
