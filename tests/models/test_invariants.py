@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.language import encode_demonstrations, token_losses
+from models.learning import learn_from, learn_minibatch
 from models.networks import ValueModel
-from models.ppo import learn_from, learn_minibatch, train_ppo
+from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
 from models.reward import Comparison, comparison_loss, group_pairs, score_texts
 from models.rollouts import Rollout, describe_rollout

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from models import ppo
+from models import learning, ppo
 from models.config import AdaptiveKL, FixedKL
 from models.errors import ConfigError, TrainingError
 from models.networks import ValueModel, train_tokenizer
@@ -173,7 +173,7 @@ def test_learning_at_another_temperature_than_sampling_is_refused(policy, tokeni
     def at_temperature_one(model, batch, num_completion_tokens, temperature):
         return completion_logprobs(model, batch, num_completion_tokens, 1.0)
 
-    monkeypatch.setattr(ppo, "completion_logprobs", at_temperature_one)
+    monkeypatch.setattr(learning, "completion_logprobs", at_temperature_one)
     before = state_of(policy)
     with pytest.raises(TrainingError, match=r"probability ratio of the first minibatch is off 1 .*temperature"):
         list(run(policy, tokenizer, compute))

@@ -27,9 +27,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from models.config import Compute, MissingEnd, PPOConfig
+from models.learning import Lessons, learn_from, learn_minibatch
 from models.losses import masked_mean, policy_loss, value_loss
 from models.networks import RewardModel, ValueModel
-from models.ppo import Lessons, learn_from, learn_minibatch
 from models.returns import whiten
 from models.rollouts import Rollout, apply_missing_end, describe_rollout
 from models.tokens import TokenBatch, completion_logprobs
