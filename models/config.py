@@ -90,8 +90,8 @@ class Training(Settings):
     """Passes over the data; may be a fraction."""
     batch_size: Count = 32
     """Rows (sequences, or prompts with their pairs) per optimizer step."""
-    microbatch_size: Count = 32
-    """Rows that fit into memory at once; changes no number."""
+    microbatch_tokens: Count = 8192
+    """Tokens that fit into memory at once; changes no number."""
     learning_rate: Positive = 3e-4
     """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -216,8 +216,8 @@ class PPOConfig(Settings):
     """How many times a batch is sampled and learned from."""
     batch_size: Count = 64
     """Rollouts per update."""
-    microbatch_size: Count = 64
-    """Rollouts that fit into memory at once; changes no number."""
+    microbatch_tokens: Count = 8192
+    """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
     num_epochs: Count = 4
     """Passes over each batch (Stiennon et al. 2020: 4)."""
     num_minibatches: Count = 4

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.checkpoints import Checkpoints
 from models.config import Compute, Training
 from models.errors import DataError
+from models.logprobs import require_plain_head, token_logprobs
 from models.optimization import autocast, descend, pick_device
+from models.packing import PackedBatch, cut_by_tokens
 from models.records import StepMetrics
-from models.shapes import Bool, Float
-from models.tokens import TokenBatch, encode_completion, encode_prompt, pad, positions
+from models.shapes import Float
+from models.tokens import encode_completion, encode_prompt
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class LearnedSequence:
 
     tokens: list[int]
     learn_from: int
+
+    @property
+    def num_learned(self) -> int:
+        """How many tokens are to be learned."""
+        return len(self.tokens) - self.learn_from
 
 
 def pack_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> list[LearnedSequence]:
@@ -59,24 +64,15 @@ def encode_demonstrations(
     return sequences
 
 
-def token_losses(
-    model: PreTrainedModel, batch: TokenBatch, is_learned: Bool[Tensor, "B S"]
-) -> Float[Tensor, " tokens"]:
-    """Cross entropy (nats) of every token where `is_learned` is True, given the tokens before it."""
-    logits = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.is_token.long(),
-        position_ids=positions(batch.is_token),
-        use_cache=False,
-    ).logits[:, :-1]
-    targets = is_learned[:, 1:]
-    return F.cross_entropy(logits[targets].float(), batch.input_ids[:, 1:][targets], reduction="none")
+def language_loss(model: PreTrainedModel, sequences: Sequence[LearnedSequence]) -> Float[Tensor, ""]:
+    """Cross entropy (nats) of the learned tokens, each given the tokens before it, summed."""
+    batch = PackedBatch.of([sequence.tokens for sequence in sequences], model.device)
+    return -token_logprobs(model, batch, batch.last([sequence.num_learned for sequence in sequences])).sum()
 
 
 def train_language(
     model: PreTrainedModel,
     sequences: Sequence[LearnedSequence],
-    pad_id: int,
     config: Training,
     compute: Compute,
     seed: int,
@@ -87,27 +83,20 @@ def train_language(
     A step's gradient is the mean over all learned tokens of its batch, whatever the microbatch size.
     With `checkpoints`, training goes on from the newest one.
     """
-    device = pick_device(compute)
 
     def accumulate(numbers: list[int]) -> dict[str, float]:
         rows = [sequences[number] for number in numbers]
-        num_learned = sum(len(row.tokens) - row.learn_from for row in rows)
+        num_learned = sum(row.num_learned for row in rows)
         loss = 0.0
-        for start in range(0, len(rows), config.microbatch_size):
-            batch, is_learned = _collate(rows[start : start + config.microbatch_size], pad_id)
+        for rows_of_part in cut_by_tokens([len(row.tokens) for row in rows], config.microbatch_tokens):
             with autocast(compute):
-                part = token_losses(model, batch.to(device), is_learned.to(device)).sum() / num_learned
+                part = language_loss(model, rows[rows_of_part]) / num_learned
             part.backward()
             loss += part.item()
         return {"loss": loss}
 
-    model.to(device).train()
+    model.to(pick_device(compute)).eval()
+    require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
+    model.train()
     yield from descend(model, len(sequences), accumulate, config, seed, checkpoints)
     model.eval()
-
-
-def _collate(rows: Sequence[LearnedSequence], pad_id: int) -> tuple[TokenBatch, Bool[Tensor, "B S"]]:
-    batch = pad([row.tokens for row in rows], pad_id, side="right")
-    places = torch.arange(batch.input_ids.shape[1])
-    learn_from = torch.tensor([row.learn_from for row in rows])
-    return batch, batch.is_token & (places >= learn_from[:, None])

@@ -1,7 +1,7 @@
 """What PPO learns from a rollout: its lessons, once per batch, and from them the gradient of one minibatch after another."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,13 +9,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from models.config import Compute, PPOConfig
+from models.logprobs import token_logprobs
 from models.losses import policy_loss, value_loss
 from models.networks import ValueModel
 from models.optimization import autocast
+from models.packing import PackedBatch, cut_by_tokens
 from models.returns import generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.shapes import Float
-from models.tokens import TokenBatch, completion_logprobs
 
 
 @dataclass(frozen=True)
@@ -44,39 +45,39 @@ def learn_minibatch(
     value_model: ValueModel,
     rollout: Rollout,
     lessons: Lessons,
-    rows: Sequence[int],
+    rows: list[int],
     config: PPOConfig,
     compute: Compute,
 ) -> tuple[dict[str, float], float]:
     """Adds the gradient of one minibatch to policy and value model.
 
-    The loss, and every number returned (by TRL's names), is a mean over all real tokens of the minibatch, so the microbatch
-    size changes nothing. The second result is the largest distance of a probability ratio from 1.
+    The loss, and every number returned (by TRL's names), is a mean over all tokens of the minibatch's completions, so that
+    cutting it into microbatches changes nothing. The second result is the largest distance of a probability ratio from 1.
     """
+    device = rollout.scores.device
     num_tokens = rollout.is_completion[rows].sum()
-    totals: dict[str, float] = defaultdict(float)
-    worst_ratio_error = 0.0
-    for start in range(0, len(rows), config.microbatch_size):
-        part = torch.tensor(rows[start : start + config.microbatch_size], device=rollout.scores.device)
-        mask = rollout.is_completion[part]
-        batch = TokenBatch(rollout.batch.input_ids[part], rollout.batch.is_token[part])
-        with autocast(compute):
-            logprobs, _ = completion_logprobs(policy, batch, rollout.num_completion_tokens, config.temperature)
-            values = value_model(batch, rollout.num_completion_tokens)
-        # before the ratio, not after: padding that overflows in exp would give 0 * inf = nan in the gradient
-        logprobs, old_logprobs, values, old_values = (
-            tokens.masked_fill(~mask, 0.0)
-            for tokens in (logprobs, rollout.logprobs[part], values, rollout.values[part])
+    totals: dict[str, Float[Tensor, ""]] = defaultdict(lambda: torch.zeros((), device=device))
+    ratio_error = torch.zeros((), device=device)
+    for part in cut_by_tokens([len(rollout.sequences[row]) for row in rows], config.microbatch_tokens):
+        own = rows[part]
+        mask = rollout.is_completion[own]
+        old_logprobs, old_values, advantages, returns = (
+            of_tokens[own][mask]
+            for of_tokens in (rollout.logprobs, rollout.values, lessons.advantages, lessons.returns)
         )
-        policy_losses = policy_loss(logprobs, old_logprobs, lessons.advantages[part], config.clip)
-        value_losses = value_loss(values, old_values, lessons.returns[part], config.value_clip)
-        loss = policy_losses + config.value_coef * value_losses
-        (loss.masked_fill(~mask, 0.0).sum() / num_tokens).backward()
+        batch = PackedBatch.of([rollout.sequences[row] for row in own], device)
+        places = batch.last(mask.sum(dim=1).tolist())
+        with autocast(compute):
+            logprobs = token_logprobs(policy, batch, places, config.temperature)
+            values = value_model(batch, places)
+        policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
+        value_losses = value_loss(values, old_values, returns, config.value_clip)
+        ((policy_losses + config.value_coef * value_losses).sum() / num_tokens).backward()
 
         with torch.no_grad():
             log_ratio = logprobs - old_logprobs
             ratio = log_ratio.exp()
-            for name, values_of_tokens in {
+            for name, of_tokens in {
                 "loss/policy_avg": policy_losses,
                 "loss/value_avg": value_losses,
                 "policy/approxkl_avg": 0.5 * log_ratio**2,
@@ -84,9 +85,10 @@ def learn_minibatch(
                 "val/clipfrac_avg": ((values - old_values).abs() > config.value_clip).float(),
                 "val/ratio": ratio,
             }.items():
-                totals[name] += (values_of_tokens[mask].sum() / num_tokens).item()
-            worst_ratio_error = max(worst_ratio_error, (ratio[mask] - 1).abs().max().item())
-    return dict(totals), worst_ratio_error
+                totals[name] += of_tokens.sum() / num_tokens
+            ratio_error = torch.maximum(ratio_error, (ratio - 1).abs().max())
+    numbers = torch.stack([*totals.values(), ratio_error]).tolist()
+    return dict(zip(totals, numbers, strict=False)), numbers[-1]
 
 
 def shuffled_minibatches(config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:

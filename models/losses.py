@@ -36,11 +36,11 @@ def centering_penalty(chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]
 
 
 def policy_loss(
-    logprobs: Float[Tensor, "B T"],
-    old_logprobs: Float[Tensor, "B T"],
-    advantages: Float[Tensor, "B T"],
+    logprobs: Float[Tensor, "*shape"],
+    old_logprobs: Float[Tensor, "*shape"],
+    advantages: Float[Tensor, "*shape"],
     clip: float,
-) -> Float[Tensor, "B T"]:
+) -> Float[Tensor, "*shape"]:
     """Clipped surrogate of each token: `-min(rho A, clip(rho, 1 - eps, 1 + eps) A)`, `rho = exp(logprob - old)`.
 
     Source: Schulman et al. 2017 (PPO), equation 7.
@@ -51,11 +51,11 @@ def policy_loss(
 
 
 def value_loss(
-    values: Float[Tensor, "B T"],
-    old_values: Float[Tensor, "B T"],
-    returns: Float[Tensor, "B T"],
+    values: Float[Tensor, "*shape"],
+    old_values: Float[Tensor, "*shape"],
+    returns: Float[Tensor, "*shape"],
     clip: float,
-) -> Float[Tensor, "B T"]:
+) -> Float[Tensor, "*shape"]:
     """Clipped squared error of each token: `1/2 max((V - R)^2, (V_old + clamp(V - V_old, ±eps) - R)^2)`.
 
     Source: the PPO implementation of OpenAI baselines (ppo2), as used by Ziegler et al. 2019.

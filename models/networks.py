@@ -24,8 +24,9 @@ from transformers import (
 
 from models.config import PretrainedBase, ScratchBase
 from models.errors import ConfigError
-from models.shapes import Float
-from models.tokens import PLAIN_CHAT_TEMPLATE, TokenBatch, check_tokenizer, positions
+from models.packing import PackedBatch, hidden_states
+from models.shapes import Float, Int
+from models.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -121,20 +122,13 @@ class RewardModel(nn.Module):
         super().__init__()
         self.model = model
 
-    def logits(self, batch: TokenBatch) -> Float[Tensor, " B"]:
-        """The raw logit of each sequence (padding on either side), read at its last real token."""
-        hidden = self.model.base_model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.is_token.long(),
-            position_ids=positions(batch.is_token),
-            use_cache=False,
-        ).last_hidden_state
-        places = torch.arange(hidden.shape[1], device=hidden.device)
-        last = (places * batch.is_token).argmax(dim=1)
-        rows = torch.arange(len(batch), device=hidden.device)
-        return self.model.score(hidden[rows, last]).squeeze(-1).float()
+    def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
+        """The raw logit of each sequence, read at its last token alone."""
+        last = batch.last([1] * len(batch.lengths))
+        hidden = hidden_states(self.model.base_model, batch).index_select(0, last)
+        return self.model.score(hidden).squeeze(-1).float()
 
-    def scores(self, batch: TokenBatch) -> Float[Tensor, " B"]:
+    def scores(self, batch: PackedBatch) -> Float[Tensor, " B"]:
         """The normalised score of each sequence."""
         return (self.logits(batch) - self.model.config.score_mean) / self.model.config.score_std
 
@@ -190,12 +184,7 @@ class ValueModel(nn.Module):
         nn.init.zeros_(head.weight)
         return cls(body, head, mean=0.0, std=1.0)
 
-    def forward(self, batch: TokenBatch, num_completion_tokens: int) -> Float[Tensor, "B T"]:
-        """Value of the state in which each of the last T tokens is chosen, i.e. read at the position before it."""
-        hidden = self.body(
-            input_ids=batch.input_ids,
-            attention_mask=batch.is_token.long(),
-            position_ids=positions(batch.is_token),
-            use_cache=False,
-        ).last_hidden_state[:, -num_completion_tokens - 1 : -1]
+    def forward(self, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, " M"]:
+        """Value of the state in which the token at each of these places is chosen, i.e. read at the place before it."""
+        hidden = hidden_states(self.body, batch).index_select(0, places - 1)
         return (self.head(hidden).squeeze(-1).float() - self.mean) / self.std

@@ -39,7 +39,7 @@ def decayed_adamw(model: nn.Module, learning_rate: float, weight_decay: float) -
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def warmup_cosine(step: int, num_steps: int) -> float:

@@ -6,10 +6,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.evaluation import Match
+from models.logprobs import token_logprobs
+from models.packing import PackedBatch, cut_by_tokens
 from models.returns import kl_k1
 from models.rollouts import Scorer
 from models.sampling import Sample, sample_completions
-from models.tokens import completion_logprobs, pad_prompts_and_completions
+from models.tokens import encode_prompt
 
 
 def play_matches(
@@ -59,18 +61,17 @@ def completion_kl(
     prompts: Sequence[str],
     samples: Sequence[Sample],
     temperature: float,
-    batch_size: int = 64,
+    max_tokens: int = 8192,
 ) -> list[float]:
     """`log pi(completion) - log pi_base(completion)` in nats, of each completion that the policy drew (estimator k1)."""
+    sequences = [
+        encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(prompts, samples, strict=True)
+    ]
     totals: list[float] = []
-    for start in range(0, len(samples), batch_size):
-        rows = slice(start, start + batch_size)
-        batch, width = pad_prompts_and_completions(
-            tokenizer, prompts[rows], [sample.tokens for sample in samples[rows]]
-        )
-        batch = batch.to(policy.device)
-        logprobs, _ = completion_logprobs(policy, batch, width, temperature)
-        base_logprobs, _ = completion_logprobs(base, batch, width, temperature)
-        kl = kl_k1(logprobs, base_logprobs).masked_fill(~batch.is_token[:, -width:], 0.0)
-        totals += kl.sum(dim=1).tolist()
+    for rows in cut_by_tokens([len(sequence) for sequence in sequences], max_tokens):
+        batch = PackedBatch.of(sequences[rows], policy.device)
+        lengths = [len(sample.tokens) for sample in samples[rows]]
+        places = batch.last(lengths)
+        kl = kl_k1(*(token_logprobs(model, batch, places, temperature) for model in (policy, base)))
+        totals += [of_completion.sum().item() for of_completion in kl.split(lengths)]
     return totals

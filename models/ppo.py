@@ -20,9 +20,11 @@ from models.config import Compute, PPOConfig
 from models.errors import ConfigError, TrainingError
 from models.learning import learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash
+from models.logprobs import require_plain_head
 from models.losses import masked_mean
 from models.networks import ValueModel, freeze
 from models.optimization import EpochBatches, autocast, clip_gradients, pick_device, require_finite
+from models.packing import require_packable
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
@@ -60,6 +62,7 @@ def train_ppo(
         ],
         eps=1e-5,
         weight_decay=0.0,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - 0.9 * update / config.num_updates)
     generator = torch.Generator().manual_seed(seed)
@@ -97,6 +100,8 @@ def train_ppo(
         _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
+            require_plain_head(policy, rollout.sequences[:3])
+            require_packable(value_model.body, rollout.sequences[:3])
         if not budget.keep_within(policy, numbers["objective/kl"]):
             return
 

@@ -14,9 +14,10 @@ from models.errors import DataError
 from models.losses import centering_penalty, pairwise_loss
 from models.networks import RewardModel
 from models.optimization import autocast, descend, pick_device
+from models.packing import PackedBatch, cut_by_tokens, require_packable
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.shapes import Float
-from models.tokens import encode_completion, encode_prompt, pad
+from models.tokens import encode_completion, encode_prompt
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Comparison:
     label: list[float]
     weight: list[float]
     margin: list[float]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all completions, each with the prompt before it."""
+        return sum(map(len, self.sequences))
 
 
 def encode_for_score(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str, ended: bool = True) -> list[int]:
@@ -79,16 +85,15 @@ def group_pairs(
 
 
 def comparison_loss(
-    reward_model: RewardModel, comparisons: Sequence[Comparison], pad_id: int, centering: float
+    reward_model: RewardModel, comparisons: Sequence[Comparison], centering: float
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " N"], Float[Tensor, " N"]]:
     """Loss summed over prompts, and the logits of all chosen and rejected completions.
 
     Each prompt counts once: the weighted mean over its C(K,2) pairs (Ouyang et al. 2022, equation 1), plus `centering`
     times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
     """
-    device = reward_model.model.device
-    batch = pad([s for comparison in comparisons for s in comparison.sequences], pad_id, side="right").to(device)
-    logits = reward_model.logits(batch)
+    sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
+    logits = reward_model.logits(PackedBatch.of(sequences, reward_model.model.device))
     chosen, rejected, weights, labels, margins = [], [], [], [], []
     offset = 0
     for comparison in comparisons:
@@ -108,7 +113,6 @@ def comparison_loss(
 def train_reward(
     reward_model: RewardModel,
     comparisons: Sequence[Comparison],
-    pad_id: int,
     config: RewardConfig,
     compute: Compute,
     seed: int,
@@ -126,48 +130,41 @@ def train_reward(
     def accumulate(numbers: list[int]) -> dict[str, float]:
         rows = [comparisons[number] for number in numbers]
         loss, num_right, num_strict = 0.0, 0.0, 0
-        for start in range(0, len(rows), config.microbatch_size):
-            part = rows[start : start + config.microbatch_size]
+        for part in cut_by_tokens([row.num_tokens for row in rows], config.microbatch_tokens):
             with autocast(compute):
-                part_loss, better, worse = comparison_loss(reward_model, part, pad_id, config.centering)
+                part_loss, better, worse = comparison_loss(reward_model, rows[part], config.centering)
             (part_loss / len(rows)).backward()
             loss += part_loss.item() / len(rows)
-            strict = better.new_tensor([label for row in part for label in row.label]) > 0.5
+            strict = better.new_tensor([label for row in rows[part] for label in row.label]) > 0.5
             num_right += (better > worse)[strict].sum().item()
             num_strict += int(strict.sum())
         return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
 
     reward_model.to(pick_device(compute)).eval()
+    require_packable(reward_model.model.base_model, comparisons[0].sequences)
     yield from descend(reward_model, len(comparisons), accumulate, config, seed, checkpoints)
     sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
-    fix_normalisation(reward_model, sequences, pad_id, batch_size=128)
+    fix_normalisation(reward_model, sequences)
 
 
 @torch.no_grad()
-def fix_normalisation(
-    reward_model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int
-) -> None:
+def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> None:
     """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation."""
     reward_model.set_normalisation(mean=0.0, std=1.0)
-    logits = score_sequences(reward_model, sequences, pad_id, batch_size).double()
+    logits = score_sequences(reward_model, sequences).double()
     reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), 1e-6))
 
 
 @torch.no_grad()
 def score_sequences(
-    reward_model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int
+    reward_model: RewardModel, sequences: Sequence[Sequence[int]], max_tokens: int = 8192
 ) -> Float[Tensor, " N"]:
-    """Normalised scores of token sequences, in their order, on the CPU.
-
-    Sequences are batched by length, so that padding costs little; it changes no score.
-    """
-    order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    scores = torch.zeros(len(sequences))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = pad([sequences[row] for row in rows], pad_id, side="right").to(reward_model.model.device)
-        scores[rows] = reward_model.scores(batch).cpu()
-    return scores
+    """Normalised scores of token sequences, in their order, on the CPU; as many at a time as `max_tokens` hold."""
+    scores = [
+        reward_model.scores(PackedBatch.of(sequences[rows], reward_model.model.device)).cpu()
+        for rows in cut_by_tokens([len(sequence) for sequence in sequences], max_tokens)
+    ]
+    return torch.cat(scores) if scores else torch.zeros(0)
 
 
 def score_texts(
@@ -175,7 +172,6 @@ def score_texts(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     completions: Sequence[str],
-    batch_size: int = 128,
 ) -> Float[Tensor, " N"]:
     """Normalised scores of completions as texts: the reward model's own tokenizer and template, end token appended.
 
@@ -186,4 +182,4 @@ def score_texts(
     longest = max((len(sequence) for sequence in sequences), default=0)
     if longest > context_length:
         raise DataError(f"a completion to score has {longest} tokens, the reward model reads {context_length}")
-    return score_sequences(reward_model, sequences, tokenizer.pad_token_id, batch_size)
+    return score_sequences(reward_model, sequences)

@@ -8,12 +8,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import Compute, MissingEnd, PPOConfig
+from models.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.networks import ValueModel
 from models.optimization import autocast
+from models.packing import PackedBatch, cut_by_tokens
 from models.returns import kl_k1, kl_k3
 from models.sampling import Sample
 from models.shapes import Bool, Float
-from models.tokens import TokenBatch, completion_logprobs, pad_prompts_and_completions
+from models.tokens import encode_prompt
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""
@@ -21,9 +23,12 @@ Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
 
 @dataclass(frozen=True)
 class Rollout:
-    """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens."""
+    """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens.
 
-    batch: TokenBatch
+    `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
+    """
+
+    sequences: list[list[int]]
     is_completion: Bool[Tensor, "B T"]
     logprobs: Float[Tensor, "B T"]
     reference_logprobs: Float[Tensor, "B T"]
@@ -31,11 +36,6 @@ class Rollout:
     entropy: Float[Tensor, "B T"]
     scores: Float[Tensor, " B"]
     ended: Bool[Tensor, " B"]
-
-    @property
-    def num_completion_tokens(self) -> int:
-        """T, padding included."""
-        return self.is_completion.shape[1]
 
 
 @torch.no_grad()
@@ -55,21 +55,29 @@ def evaluate_samples(
     The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
     is 1 in any precision; those of the decode pass would differ by rounding.
     """
-    batch, width = pad_prompts_and_completions(tokenizer, prompts, [sample.tokens for sample in samples])
-    batch = batch.to(policy.device)
+    lengths = [len(sample.tokens) for sample in samples]
+    sequences = [
+        encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(prompts, samples, strict=True)
+    ]
     parts = []
-    for start in range(0, len(batch), config.microbatch_size):
-        part = batch[start : start + config.microbatch_size]
+    for rows in cut_by_tokens([len(sequence) for sequence in sequences], config.microbatch_tokens):
+        batch = PackedBatch.of(sequences[rows], policy.device)
+        places = batch.last(lengths[rows])
         with autocast(compute):
-            logprobs, entropy = completion_logprobs(policy, part, width, config.temperature)
-            reference_logprobs, _ = completion_logprobs(reference, part, width, config.temperature)
-            parts.append((logprobs, reference_logprobs, value_model(part, width), entropy))
-    logprobs, reference_logprobs, values, entropy = (torch.cat(part) for part in zip(*parts, strict=True))
+            logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, config.temperature)
+            reference_logprobs = token_logprobs(reference, batch, places, config.temperature)
+            parts.append((logprobs, reference_logprobs, value_model(batch, places), entropy))
+    num_tokens = torch.tensor(lengths, device=policy.device)
+    is_completion = torch.arange(max(lengths), device=policy.device) < num_tokens[:, None]
+    logprobs, reference_logprobs, values, entropy = (
+        torch.zeros(is_completion.shape, device=policy.device).masked_scatter(is_completion, torch.cat(part))
+        for part in zip(*parts, strict=True)
+    )
     ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
     scores = scorer(prompts, [sample.text for sample in samples]).to(policy.device)
     return Rollout(
-        batch=batch,
-        is_completion=batch.is_token[:, -width:],
+        sequences=sequences,
+        is_completion=is_completion,
         logprobs=logprobs,
         reference_logprobs=reference_logprobs,
         values=values,

@@ -1,6 +1,6 @@
-"""The one place that knows about templates, padding, masks, positions and log-probabilities.
+"""Templates, and prompts padded for sampling. Everywhere else a prompt or completion is text, or a plain list of token ids.
 
-Everywhere else a prompt or completion is text, or a plain list of token ids. Masks say what True means.
+Masks say what True means.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from models.errors import ConfigError, DataError
-from models.shapes import Bool, Float, Int
+from models.shapes import Bool, Int
 
 PLAIN_CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ message['content'] }}\n"
@@ -89,12 +89,6 @@ class TokenBatch:
         """The same batch on another device."""
         return TokenBatch(self.input_ids.to(device), self.is_token.to(device))
 
-    def __getitem__(self, rows: slice) -> "TokenBatch":
-        return TokenBatch(self.input_ids[rows], self.is_token[rows])
-
-    def __len__(self) -> int:
-        return self.input_ids.shape[0]
-
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int, side: str) -> TokenBatch:
     """Sequences padded to the longest on the `left` (prompts, before sampling) or the `right` (everything else)."""
@@ -108,44 +102,6 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int, side: str) -> TokenBatc
     return TokenBatch(input_ids, is_token)
 
 
-def pad_prompts_and_completions(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[Sequence[int]]
-) -> tuple[TokenBatch, int]:
-    """One batch whose last T columns hold the completions (padded on the right) and the columns before the prompts (padded on
-    the left); and T."""
-    width = max(len(tokens) for tokens in completions)
-    left = pad([encode_prompt(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id, side="left")
-    right = pad(completions, tokenizer.pad_token_id, side="right")
-    return (
-        TokenBatch(
-            torch.cat([left.input_ids, right.input_ids], dim=1), torch.cat([left.is_token, right.is_token], dim=1)
-        ),
-        width,
-    )
-
-
 def positions(is_token: Bool[Tensor, "B S"]) -> Int[Tensor, "B S"]:
     """Position of every token counted from the first real one, so that padding on the left shifts nothing."""
     return (is_token.long().cumsum(dim=-1) - 1).clamp(min=0)
-
-
-def completion_logprobs(
-    model: PreTrainedModel, batch: TokenBatch, num_completion_tokens: int, temperature: float
-) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
-    """Log-probability (nats) and entropy (nats) at each of the last T positions, at the sampling temperature.
-
-    `log softmax(logits / temperature)` of the tokens that stand there; the logits of a token come from the position before
-    it. Values at padding are meaningless and must be masked by the caller. Computed in float32 whatever the model's precision.
-    """
-    logits = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.is_token.long(),
-        position_ids=positions(batch.is_token),
-        logits_to_keep=num_completion_tokens + 1,
-        use_cache=False,
-    ).logits[:, :-1]
-    log_p = torch.log_softmax(logits.float() / temperature, dim=-1)
-    tokens = batch.input_ids[:, -num_completion_tokens:]
-    chosen = log_p.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    entropy = -(log_p.detach().exp() * log_p.detach()).sum(dim=-1)
-    return chosen, entropy

@@ -22,7 +22,7 @@ def pretrain(
         tokenizer, [row.text for row in read_records(texts.folder / "texts.jsonl", Text)], config.sequence_length
     )
     checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_language(model, sequences, tokenizer.pad_token_id, config, compute, seed, checkpoints))
+    steps = work.follow(train_language(model, sequences, config, compute, seed, checkpoints))
     save_policy(work.folder / "model", model, tokenizer)
     work.metrics["pretraining_loss"] = steps[-1].values["loss"]
     work.metrics["pretraining_sequences"] = len(sequences)

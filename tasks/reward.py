@@ -30,9 +30,7 @@ def train_reward_model(
     training = [prompt for prompt in prompts if prompt.split == "train"]
     comparisons = group_pairs(tokenizer, training, completions, all_pairs, context_length)
     checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(
-        train_reward(reward_model, comparisons, tokenizer.pad_token_id, config, compute, seed, checkpoints)
-    )
+    steps = work.follow(train_reward(reward_model, comparisons, config, compute, seed, checkpoints))
     reward_model.save(work.folder / "model", tokenizer)
 
     held_out = {prompt.id: prompt for prompt in prompts if prompt.split == "test"}

@@ -19,7 +19,7 @@ def fine_tune(
         tokenizer, [(row.prompt, row.completion) for row in rows], model.config.max_position_embeddings
     )
     checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_language(model, sequences, tokenizer.pad_token_id, config, compute, seed, checkpoints))
+    steps = work.follow(train_language(model, sequences, config, compute, seed, checkpoints))
     save_policy(work.folder / "model", model, tokenizer)
     work.metrics["sft_loss"] = steps[-1].values["loss"]
     return len(steps)

@@ -20,7 +20,7 @@ def config_of(**changes) -> PPOConfig:
     settings = {
         "num_updates": 2,
         "batch_size": 8,
-        "microbatch_size": 8,
+        "microbatch_tokens": 8192,
         "num_epochs": 2,
         "num_minibatches": 2,
         "learning_rate": 1e-3,

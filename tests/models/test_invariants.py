@@ -1,4 +1,4 @@
-"""What must change no number: padding and its side, the padding token, the order of a batch, the microbatch size.
+"""What must change no number: the order of a batch, its neighbours, padding, the size of microbatches.
 
 The numbers of a single function are tested beside it; here stand whole chains, up to the gradient. Also: training and
 scoring read one and the same tokens.
@@ -8,17 +8,16 @@ import copy
 import dataclasses
 
 import pytest
-import torch
 from torch import Tensor, nn
 
-from models.language import encode_demonstrations, token_losses
+from models.language import encode_demonstrations, language_loss
 from models.learning import learn_from, learn_minibatch
 from models.networks import ValueModel
 from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
 from models.reward import Comparison, comparison_loss, group_pairs, score_texts
 from models.rollouts import Rollout, describe_rollout
-from models.tokens import TokenBatch, completion_logprobs, encode_prompt, pad
+from models.tokens import encode_prompt
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
 from tests.models.test_language import DEMONSTRATIONS
@@ -26,7 +25,6 @@ from tests.models.test_reward import FOUR, THREE
 from tests.tolerances import close
 
 TOLERANCE = 1e-5
-SEQUENCES = [[1, 20, 30, END], [1, 40, END], [1, 50, 60], [1, 50, 60, 70, 80, 90, END]]  # the third was cut off
 
 
 def gradients(*models: nn.Module) -> dict[str, Tensor]:
@@ -50,48 +48,24 @@ def assert_something(found: dict[str, Tensor]) -> None:
     assert max(gradient.abs().max() for gradient in found.values()) > 1e-3, "zeros are equal to zeros"
 
 
-# the padding token
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-@torch.no_grad()
-def test_padding_by_the_end_token_changes_no_score(reward_model, side):
-    """With pad = end, whoever looks for the first or last end token reads the wrong place; the mask knows."""
-    scores = reward_model.scores(pad(SEQUENCES, 0, side))
-    assert close(reward_model.scores(pad(SEQUENCES, END, side)), scores, TOLERANCE)
-    assert scores.std() > 0.1
-
-
-@torch.no_grad()
-def test_padding_by_the_end_token_changes_no_log_probability_and_no_value(any_policy, value_model):
-    for pad_id in (END, 123):
-        plain, other = (pad([[9] * 5, *SEQUENCES], one, side="left") for one in (0, pad_id))
-        expected, _ = completion_logprobs(any_policy, plain, 2, temperature=0.8)
-        assert close(completion_logprobs(any_policy, other, 2, temperature=0.8)[0], expected, TOLERANCE)
-        assert close(value_model(other, 2), value_model(plain, 2), TOLERANCE)
-
-
 # demonstrations
 
 
-def demonstration_gradient(model: nn.Module, rows: list, side: str, pad_id: int) -> dict[str, Tensor]:
-    """Gradient of the mean loss over learned tokens, all rows in one batch."""
-    batch = pad([row.tokens for row in rows], pad_id, side)
-    is_learned = torch.zeros_like(batch.is_token)
-    for place, row in enumerate(rows):
-        own = batch.is_token[place].nonzero().squeeze(-1)
-        is_learned[place, own[row.learn_from :]] = True
-    token_losses(model, batch, is_learned).mean().backward()
+def demonstration_gradient(model: nn.Module, parts: list[list]) -> dict[str, Tensor]:
+    """Gradient of the mean loss over learned tokens, a microbatch per part."""
+    num_learned = sum(row.num_learned for part in parts for row in part)
+    for part in parts:
+        (language_loss(model, part) / num_learned).backward()
     return gradients(model)
 
 
-def test_padding_side_padding_token_and_order_change_no_gradient_of_demonstrations(any_policy, tokenizer):
+def test_order_and_microbatches_change_no_gradient_of_demonstrations(any_policy, tokenizer):
     rows = encode_demonstrations(tokenizer, DEMONSTRATIONS, context_length=96)
     assert len({len(row.tokens) for row in rows}) == 3
-    expected = demonstration_gradient(any_policy, rows, "right", 0)
+    expected = demonstration_gradient(any_policy, [rows])
     assert_something(expected)
-    for side, pad_id, order in [("left", 0, rows), ("right", END, rows), ("left", 77, rows[::-1])]:
-        assert_equal(demonstration_gradient(any_policy, order, side, pad_id), expected)
+    for parts in ([rows[::-1]], [[row] for row in rows], [rows[1:], rows[:1]]):
+        assert_equal(demonstration_gradient(any_policy, parts), expected)
 
 
 # preference pairs
@@ -111,16 +85,16 @@ def rearranged(comparison: Comparison, order: list[int]) -> Comparison:
 
 
 def test_order_of_prompts_completions_and_pairs_changes_no_gradient_of_the_reward_model(reward_model):
-    def gradient(comparisons: list[Comparison], pad_id: int) -> tuple[float, dict[str, Tensor]]:
-        loss, _, _ = comparison_loss(reward_model, comparisons, pad_id, 0.1)
+    def gradient(comparisons: list[Comparison]) -> tuple[float, dict[str, Tensor]]:
+        loss, _, _ = comparison_loss(reward_model, comparisons, 0.1)
         loss.backward()
         return loss.item(), gradients(reward_model)
 
-    loss, expected = gradient([FOUR, THREE], 0)
+    loss, expected = gradient([FOUR, THREE])
     assert_something(expected)
     other = [rearranged(THREE, [2, 0, 1]), rearranged(FOUR, [3, 1, 0, 2])]
-    for comparisons, pad_id in [([THREE, FOUR], 0), (other, 0), (other, END)]:
-        other_loss, other_gradient = gradient(comparisons, pad_id)
+    for comparisons in ([THREE, FOUR], other):
+        other_loss, other_gradient = gradient(comparisons)
         assert close(other_loss, loss, TOLERANCE)
         assert_equal(other_gradient, expected)
 
@@ -128,26 +102,20 @@ def test_order_of_prompts_completions_and_pairs_changes_no_gradient_of_the_rewar
 # PPO: from a rollout to the gradient of a minibatch
 
 
-def widened(rollout: Rollout, left: int, right: int) -> Rollout:
+def widened(rollout: Rollout, num_columns: int) -> Rollout:
     """The rollout in a wider rectangle, garbage in all that was added."""
-
-    def wide(tensor: Tensor, sides: tuple[int, int], value: float) -> Tensor:
-        return nn.functional.pad(tensor, sides, value=value)
-
-    batch = TokenBatch(
-        wide(rollout.batch.input_ids, (left, right), 77), wide(rollout.batch.is_token, (left, right), False)
-    )
+    sides = (0, num_columns)
     names = ("logprobs", "reference_logprobs", "values", "entropy")
-    of_tokens = {name: wide(getattr(rollout, name), (0, right), 1e9) for name in names}
-    is_completion = wide(rollout.is_completion, (0, right), False)
-    return dataclasses.replace(rollout, batch=batch, is_completion=is_completion, **of_tokens)
+    of_tokens = {name: nn.functional.pad(getattr(rollout, name), sides, value=1e9) for name in names}
+    is_completion = nn.functional.pad(rollout.is_completion, sides, value=False)
+    return dataclasses.replace(rollout, is_completion=is_completion, **of_tokens)
 
 
 def reordered(rollout: Rollout, order: list[int]) -> Rollout:
     fields = {field.name: getattr(rollout, field.name) for field in dataclasses.fields(rollout)}
-    batch = fields.pop("batch")
+    sequences = fields.pop("sequences")
     rows = {name: tensor[order] for name, tensor in fields.items()}
-    return Rollout(batch=TokenBatch(batch.input_ids[order], batch.is_token[order]), **rows)
+    return Rollout(sequences=[sequences[row] for row in order], **rows)
 
 
 ROWS = [6, 0, 3, 5, 1]
@@ -165,7 +133,7 @@ def learned(
     return numbers, gradients(policy, value_model)
 
 
-@pytest.mark.parametrize("change", ["wider", "other order", "other order of the minibatch", "microbatches of two"])
+@pytest.mark.parametrize("change", ["wider", "other order", "other order of the minibatch", "microbatches"])
 def test_nothing_about_the_batch_changes_what_ppo_learns(change, rollout, other_policy, value_model, compute):
     """`other_policy` is not the one that sampled: ratios differ from 1, and some are clipped."""
     networks = (other_policy, value_model, compute)
@@ -173,10 +141,10 @@ def test_nothing_about_the_batch_changes_what_ppo_learns(change, rollout, other_
     assert_something(expected)
     assert 0 < numbers["policy/clipfrac_avg"] < 1
     other_numbers, other = {
-        "wider": lambda: learned(widened(rollout, 4, 3), ROWS, *networks),
+        "wider": lambda: learned(widened(rollout, 3), ROWS, *networks),
         "other order": lambda: learned(reordered(rollout, ORDER), [ORDER.index(row) for row in ROWS], *networks),
         "other order of the minibatch": lambda: learned(rollout, ROWS[::-1], *networks),
-        "microbatches of two": lambda: learned(rollout, ROWS, *networks, microbatch_size=2),
+        "microbatches": lambda: learned(rollout, ROWS, *networks, microbatch_tokens=60),
     }[change]()
     assert_equal(other, expected)
     assert other_numbers.keys() == numbers.keys()
@@ -184,14 +152,14 @@ def test_nothing_about_the_batch_changes_what_ppo_learns(change, rollout, other_
         assert close(other_numbers[name], value, TOLERANCE), name
 
 
-@pytest.mark.parametrize("microbatch_size", [1, 3])
-def test_the_microbatch_size_changes_no_number_of_training(any_policy, tokenizer, compute, microbatch_size):
+@pytest.mark.parametrize("microbatch_tokens", [1, 70])
+def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, tokenizer, compute, microbatch_tokens):
     """Whole updates of `train_ppo`. Adam enlarges rounding where a gradient is near zero: the numbers of the second update
     are compared to 1e-4, those of the first (four steps) to 1e-5."""
     results = []
-    for size in (8, microbatch_size):
+    for size in (8192, microbatch_tokens):
         policy = copy.deepcopy(any_policy)
-        config = config_of(microbatch_size=size)
+        config = config_of(microbatch_tokens=size)
         steps = train_ppo(
             policy, ValueModel.from_policy(policy), tokenizer, share_of_letters, PROMPTS, config, compute, seed=0
         )
@@ -214,13 +182,12 @@ def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer):
     seen: list[list[int]] = []
 
     def watch(module: nn.Module, inputs: tuple, kwargs: dict) -> None:
-        seen.extend(
-            row[real.bool()].tolist() for row, real in zip(kwargs["input_ids"], kwargs["attention_mask"], strict=True)
-        )
+        tokens, starts = kwargs["input_ids"][0].tolist(), (kwargs["position_ids"][0] == 0).nonzero().flatten().tolist()
+        seen.extend(tokens[start:end] for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True))
 
     reward_model.model.model.register_forward_pre_hook(watch, with_kwargs=True)
     trained = group_pairs(tokenizer, [prompt], completions, pairs, context_length=96)
-    comparison_loss(reward_model, trained, tokenizer.pad_token_id, 0.0)
+    comparison_loss(reward_model, trained, 0.0)
     in_training = sorted(seen)
     seen.clear()
     score_texts(reward_model, tokenizer, [prompt.text] * 3, [one.text for one in completions])

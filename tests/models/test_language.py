@@ -9,7 +9,7 @@ import torch
 
 from models.config import Training
 from models.errors import DataError, TrainingError
-from models.language import LearnedSequence, _collate, encode_demonstrations, pack_texts, token_losses, train_language
+from models.language import LearnedSequence, encode_demonstrations, language_loss, pack_texts, train_language
 from models.optimization import EpochBatches, clip_gradients, decayed_adamw, descend, require_finite, warmup_cosine
 from models.tokens import encode_completion, encode_prompt
 from tests.models.conftest import CORPUS
@@ -23,8 +23,8 @@ DEMONSTRATIONS = [
 
 
 def train(model, sequences, compute, seed=0, **settings):
-    config = Training(**{"batch_size": 8, "microbatch_size": 8, "learning_rate": 3e-3} | settings)
-    return [one.values for one in train_language(model, sequences, 0, config, compute, seed)]
+    config = Training(**{"batch_size": 8, "learning_rate": 3e-3} | settings)
+    return [one.values for one in train_language(model, sequences, config, compute, seed)]
 
 
 def cross_entropies(model, sequence: LearnedSequence) -> list[float]:
@@ -65,13 +65,6 @@ def test_only_the_completion_and_its_end_token_are_learned(tokenizer):
     assert sequence.tokens[-1] == tokenizer.eos_token_id
 
 
-def test_the_mask_of_what_is_learned():
-    rows = [LearnedSequence([1, 5, 6, 7, 2], learn_from=3), LearnedSequence([1, 8, 2], learn_from=1)]
-    batch, is_learned = _collate(rows, pad_id=0)
-    assert batch.input_ids.tolist() == [[1, 5, 6, 7, 2], [1, 8, 2, 0, 0]]
-    assert is_learned.tolist() == [[False, False, False, True, True], [False, True, True, False, False]]
-
-
 def test_a_demonstration_longer_than_the_context_is_named(tokenizer):
     (sequence,) = encode_demonstrations(tokenizer, DEMONSTRATIONS[:1], context_length=96)
     length = len(sequence.tokens)
@@ -82,20 +75,19 @@ def test_a_demonstration_longer_than_the_context_is_named(tokenizer):
         encode_demonstrations(tokenizer, DEMONSTRATIONS[:1], context_length=length - 1)
 
 
-def test_token_losses_equal_an_independent_cross_entropy(any_policy, tokenizer):
+def test_the_loss_equals_an_independent_cross_entropy(any_policy, tokenizer):
     sequences = encode_demonstrations(tokenizer, DEMONSTRATIONS, context_length=96)
     expected = [loss for sequence in sequences for loss in cross_entropies(any_policy, sequence)]
     with torch.no_grad():
-        losses = token_losses(any_policy, *_collate(sequences, pad_id=0))
-    assert close(losses, expected, tolerance=1e-5)
-    assert len(expected) == sum(len(one.tokens) - one.learn_from for one in sequences)
+        assert close(language_loss(any_policy, sequences), sum(expected), tolerance=1e-4)
+    assert len(expected) == sum(one.num_learned for one in sequences)
 
 
 def test_the_reported_loss_is_the_mean_over_learned_tokens(policy, tokenizer, compute):
     sequences = encode_demonstrations(tokenizer, DEMONSTRATIONS, context_length=96)
     expected = np.mean([loss for sequence in sequences for loss in cross_entropies(policy, sequence)])
-    for microbatch_size in (1, 2, 3):
-        (values,) = train(copy.deepcopy(policy), sequences, compute, batch_size=3, microbatch_size=microbatch_size)
+    for microbatch_tokens in (1, 40, 8192):
+        (values,) = train(copy.deepcopy(policy), sequences, compute, batch_size=3, microbatch_tokens=microbatch_tokens)
         assert close(values["loss"], expected, tolerance=1e-5)
 
 
@@ -108,9 +100,9 @@ def test_eight_microbatches_of_one_equal_one_of_eight(policy, tokenizer, compute
         [],
         {"num_epochs": 3, "learning_rate": 0.02, "max_grad_norm": 1e9},
     )  # a clipped norm hides its scale
-    for microbatch_size in (1, 8):
+    for microbatch_tokens in (1, 8192):
         model = copy.deepcopy(policy)
-        train(model, sequences, compute, microbatch_size=microbatch_size, **settings)
+        train(model, sequences, compute, microbatch_tokens=microbatch_tokens, **settings)
         trained.append(model)
     moved = 0.0
     for name, tensor in trained[0].state_dict().items():
@@ -138,7 +130,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(policy, to
 def test_steps_are_counted_and_name_learning_rate_and_gradient_norm(policy, tokenizer, compute):
     sequences = pack_texts(tokenizer, CORPUS, length=16)[:12]
     config = Training(num_epochs=2, batch_size=4, learning_rate=1e-3)
-    steps = list(train_language(policy, sequences, 0, config, compute, seed=0))
+    steps = list(train_language(policy, sequences, config, compute, seed=0))
     assert [step.step for step in steps] == list(range(6)) and {step.num_steps for step in steps} == {6}  # 2 * 12 / 4
     for step in steps:
         assert set(step.values) == {"loss", "learning_rate", "grad_norm"}

@@ -20,6 +20,7 @@ from models.networks import (
     save_policy,
     train_tokenizer,
 )
+from models.packing import PackedBatch
 from models.tokens import pad
 from tests.models.conftest import CORPUS, with_random_head
 from tests.tolerances import close
@@ -123,12 +124,13 @@ def test_load_base_takes_pad_token_and_template_from_the_config(tmp_path, policy
 
 
 def test_scores_equal_plain_transformers_after_saving(reward_model, tokenizer, tmp_path):
-    batch = pad(SEQUENCES, tokenizer.pad_token_id, side="right")
+    batch = PackedBatch.of(SEQUENCES)
     reward_model.set_normalisation(mean=0.25, std=2.0)
     reward_model.save(tmp_path, tokenizer)
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
-        logits = plain(input_ids=batch.input_ids, attention_mask=batch.is_token.long()).logits.squeeze(-1)
+        padded = pad(SEQUENCES, tokenizer.pad_token_id, side="right")
+        logits = plain(input_ids=padded.input_ids, attention_mask=padded.is_token.long()).logits.squeeze(-1)
         assert logits.std() > 0.1, "the check would see nothing in equal scores"
         assert close(reward_model.logits(batch), logits, tolerance=1e-5)
         loaded, loaded_tokenizer = RewardModel.load(tmp_path)
@@ -145,7 +147,7 @@ def test_the_score_is_read_at_the_last_real_token(reward_model):
         with torch.no_grad():
             hidden = reward_model.model.model(torch.tensor([sequence])).last_hidden_state[0]  # no padding at all
             every_token = hidden @ reward_model.model.score.weight[0]
-            batch = pad([sequence, [1] * 9], pad_id=0, side="right")
+            batch = PackedBatch.of([sequence, [1] * 9])
             assert close(reward_model.logits(batch)[0], every_token[-1], tolerance=1e-5)
         assert (every_token[:-1] - every_token[-1]).abs().min() > 1e-3, "another token would give another score"
 
@@ -159,27 +161,25 @@ def any_reward_model(request, reward_model, gpt2, tokenizer, tmp_path) -> Reward
 
 
 @torch.no_grad()
-def test_padding_order_and_neighbours_change_no_score(any_reward_model):
-    alone = [any_reward_model.scores(pad([sequence], 0, side="right"))[0].item() for sequence in SEQUENCES]
+def test_order_and_neighbours_change_no_score(any_reward_model):
+    alone = [any_reward_model.scores(PackedBatch.of([sequence]))[0].item() for sequence in SEQUENCES]
     assert max(alone) - min(alone) > 0.1
-    for side in ("left", "right"):
-        assert close(any_reward_model.scores(pad(SEQUENCES, 0, side)), alone, tolerance=1e-5)
-        assert close(any_reward_model.scores(pad(SEQUENCES[::-1], 0, side)), alone[::-1], tolerance=1e-5)
-        crowded = any_reward_model.scores(pad([*SEQUENCES, [1] + [99] * 30], 0, side))[:3]
-        assert close(crowded, alone, tolerance=1e-5)
-        assert close(any_reward_model.scores(pad(SEQUENCES, 123, side)), alone, tolerance=1e-5)  # another filler
+    assert close(any_reward_model.scores(PackedBatch.of(SEQUENCES)), alone, tolerance=1e-5)
+    assert close(any_reward_model.scores(PackedBatch.of(SEQUENCES[::-1])), alone[::-1], tolerance=1e-5)
+    crowded = any_reward_model.scores(PackedBatch.of([[1] + [99] * 30, *SEQUENCES, [1] + [99] * 30]))[1:4]
+    assert close(crowded, alone, tolerance=1e-5)
 
 
 @torch.no_grad()
 def test_a_pad_token_within_the_text_does_not_end_it(reward_model):
-    whole = reward_model.logits(pad([[1, 20, 0, 30, 2]], 0, side="right"))
-    cut = reward_model.logits(pad([[1, 20]], 0, side="right"))
+    whole = reward_model.logits(PackedBatch.of([[1, 20, 0, 30, 2]]))
+    cut = reward_model.logits(PackedBatch.of([[1, 20]]))
     assert abs(whole - cut) > 1e-3
 
 
 def test_a_new_reward_model_scores_everything_zero(base_folder_once, policy):
     fresh = RewardModel.start(base_folder_once, seed=0)
-    assert close(fresh.scores(pad(SEQUENCES, 0, side="right")), [0.0, 0.0, 0.0], tolerance=0)
+    assert close(fresh.scores(PackedBatch.of(SEQUENCES)), [0.0, 0.0, 0.0], tolerance=0)
     assert equal_weights(fresh.model.model, policy.model)
 
 
@@ -192,25 +192,27 @@ def test_a_value_is_read_at_the_position_before_its_token(reward_model):
     reward_model.set_normalisation(mean=0.5, std=4.0)
     value_model = ValueModel.from_reward(reward_model).eval()
     prompt, completion = [1, 20, 30], [40, 50, 60]
-    values = value_model(pad([prompt + completion], 0, side="left"), 3)
+    batch = PackedBatch.of([[99] * 4, prompt + completion])
+    values = value_model(batch, batch.last([0, 3]))
     states = [prompt, [*prompt, 40], [*prompt, 40, 50]]
-    expected = [reward_model.scores(pad([state], 0, side="right"))[0].item() for state in states]
-    assert close(values, [expected], tolerance=1e-5)
+    expected = [reward_model.scores(PackedBatch.of([state]))[0].item() for state in states]
+    assert close(values, expected, tolerance=1e-5)
 
 
 @torch.no_grad()
 def test_started_from_the_reward_model_the_value_at_the_end_token_is_the_score(reward_model):
     reward_model.set_normalisation(mean=-0.5, std=3.0)
     value_model = ValueModel.from_reward(reward_model).eval()
-    scores = reward_model.scores(pad(SEQUENCES, 0, side="right"))
-    one_more = [[*sequence, 99] for sequence in SEQUENCES]  # 99 is chosen in the state that the end token leaves behind
-    values = value_model(pad(one_more, 0, side="left"), 1)
-    assert close(values[:, 0], scores, tolerance=1e-5)
+    scores = reward_model.scores(PackedBatch.of(SEQUENCES))
+    # 99 is chosen in the state that the end token leaves behind
+    one_more = PackedBatch.of([[*sequence, 99] for sequence in SEQUENCES])
+    assert close(value_model(one_more, one_more.last([1, 1, 1])), scores, tolerance=1e-5)
 
 
 def test_started_from_the_policy_values_are_zero_everywhere(any_policy):
     value_model = ValueModel.from_policy(any_policy)
-    assert close(value_model(pad(SEQUENCES, 0, side="left"), 2), torch.zeros(3, 2), tolerance=0)
+    batch = PackedBatch.of(SEQUENCES)
+    assert close(value_model(batch, batch.last([2, 2, 2])), torch.zeros(6), tolerance=0)
 
 
 @pytest.mark.parametrize("start", ["reward", "policy"])
@@ -226,11 +228,16 @@ def test_training_the_value_model_touches_neither_reward_model_nor_policy(start,
 
 
 @torch.no_grad()
-def test_padding_order_and_neighbours_change_no_value(any_reward_model):
+def test_order_and_neighbours_change_no_value(any_reward_model):
     value_model = ValueModel.from_reward(any_reward_model).eval()
-    alone = [value_model(pad([sequence], 0, side="left"), 2)[0] for sequence in SEQUENCES]
-    together = value_model(pad(SEQUENCES, 0, side="left"), 2)
-    backwards = value_model(pad([*SEQUENCES[::-1], [1] + [99] * 30], 7, side="left"), 2)
+
+    def last_two(sequences: list[list[int]]) -> torch.Tensor:
+        batch = PackedBatch.of(sequences)
+        return value_model(batch, batch.last([2] * len(sequences))).view(-1, 2)
+
+    alone = [last_two([sequence])[0] for sequence in SEQUENCES]
+    together = last_two(SEQUENCES)
+    backwards = last_two([*SEQUENCES[::-1], [1] + [99] * 30])
     for row in range(3):
         assert close(together[row], alone[row], tolerance=1e-5)
         assert close(backwards[2 - row], alone[row], tolerance=1e-5)

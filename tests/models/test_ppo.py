@@ -10,14 +10,14 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from models import learning, ppo
 from models.config import AdaptiveKL, FixedKL
 from models.errors import ConfigError, TrainingError
+from models.logprobs import token_logprobs
 from models.networks import ValueModel, train_tokenizer
 from models.ppo import require_same_tokens, train_ppo
-from models.tokens import completion_logprobs
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.tolerances import close
 
-LEARNS = {"num_updates": 24, "batch_size": 32, "microbatch_size": 32, "num_epochs": 3, "learning_rate": 5e-3}
+LEARNS = {"num_updates": 24, "batch_size": 32, "num_epochs": 3, "learning_rate": 5e-3}
 
 
 def run(policy, tokenizer, compute, scorer=share_of_letters, seed=0, value_model=None, prompts=PROMPTS, **changes):
@@ -170,10 +170,10 @@ def test_a_reference_that_is_not_the_policy_is_refused(policy, other_policy, tok
 
 
 def test_learning_at_another_temperature_than_sampling_is_refused(policy, tokenizer, compute, monkeypatch):
-    def at_temperature_one(model, batch, num_completion_tokens, temperature):
-        return completion_logprobs(model, batch, num_completion_tokens, 1.0)
+    def at_temperature_one(model, batch, places, temperature):
+        return token_logprobs(model, batch, places, 1.0)
 
-    monkeypatch.setattr(learning, "completion_logprobs", at_temperature_one)
+    monkeypatch.setattr(learning, "token_logprobs", at_temperature_one)
     before = state_of(policy)
     with pytest.raises(TrainingError, match=r"probability ratio of the first minibatch is off 1 .*temperature"):
         list(run(policy, tokenizer, compute))

@@ -113,11 +113,11 @@ def test_the_reference_of_a_resumed_ppo_is_the_policy_that_the_run_began_with(po
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_reward_model(reward_model, compute, tmp_path, every):
-    config = RewardConfig(num_epochs=4, batch_size=2, microbatch_size=1, learning_rate=1e-2)
+    config = RewardConfig(num_epochs=4, batch_size=2, microbatch_tokens=1, learning_rate=1e-2)
 
     def run(checkpoints):
         own = copy.deepcopy(reward_model)
-        return train_reward(own, [FOUR, THREE, FOUR], 0, config, compute, 0, checkpoints), [own]
+        return train_reward(own, [FOUR, THREE, FOUR], config, compute, 0, checkpoints), [own]
 
     check_all_interruptions(run, tmp_path, num_steps=6, every=every)
 
@@ -125,11 +125,11 @@ def test_the_reward_model(reward_model, compute, tmp_path, every):
 def test_the_normalisation_of_a_resumed_reward_model(reward_model, compute, tmp_path):
     config = RewardConfig(num_epochs=2, batch_size=1, learning_rate=1e-2)
     models = [copy.deepcopy(reward_model) for _ in range(3)]
-    list(train_reward(models[0], [FOUR, THREE], 0, config, compute, 0))
-    steps = train_reward(models[1], [FOUR, THREE], 0, config, compute, 0, Checkpoints(tmp_path, 1))
+    list(train_reward(models[0], [FOUR, THREE], config, compute, 0))
+    steps = train_reward(models[1], [FOUR, THREE], config, compute, 0, Checkpoints(tmp_path, 1))
     next(steps)
     steps.close()
-    list(train_reward(models[2], [FOUR, THREE], 0, config, compute, 0, Checkpoints(tmp_path, 1)))
+    list(train_reward(models[2], [FOUR, THREE], config, compute, 0, Checkpoints(tmp_path, 1)))
     unbroken, _, resumed = (model.model.config for model in models)
     assert (resumed.score_mean, resumed.score_std) == (unbroken.score_mean, unbroken.score_std)
     assert not math.isclose(unbroken.score_std, 1.0)
@@ -138,11 +138,11 @@ def test_the_normalisation_of_a_resumed_reward_model(reward_model, compute, tmp_
 @pytest.mark.parametrize("every", [1, 2])
 def test_pretraining(policy, tokenizer, compute, tmp_path, every):
     sequences = pack_texts(tokenizer, CORPUS, length=16)[:10]
-    config = Training(num_epochs=2, batch_size=3, microbatch_size=2, learning_rate=3e-3)
+    config = Training(num_epochs=2, batch_size=3, microbatch_tokens=40, learning_rate=3e-3)
 
     def run(checkpoints):
         own = copy.deepcopy(policy)
-        return train_language(own, sequences, 0, config, compute, 0, checkpoints), [own]
+        return train_language(own, sequences, config, compute, 0, checkpoints), [own]
 
     check_all_interruptions(run, tmp_path, num_steps=7, every=every)
 
@@ -150,13 +150,13 @@ def test_pretraining(policy, tokenizer, compute, tmp_path, every):
 def test_fine_tuning_with_dropout(gpt2, tokenizer, compute, tmp_path):
     """Dropout draws from the global generator, which another process would have seeded otherwise."""
     sequences = encode_demonstrations(tokenizer, DEMONSTRATIONS, context_length=96)
-    config = Training(num_epochs=4, batch_size=2, microbatch_size=2, learning_rate=3e-3)
+    config = Training(num_epochs=4, batch_size=2, microbatch_tokens=40, learning_rate=3e-3)
     seeds = iter([7] + [7, 99] * 6)  # unbroken; then each broken run begins as that did, and goes on from anywhere
 
     def run(checkpoints):
         torch.manual_seed(next(seeds))
         own = copy.deepcopy(gpt2)
-        return train_language(own, sequences, 0, config, compute, 0, checkpoints), [own]
+        return train_language(own, sequences, config, compute, 0, checkpoints), [own]
 
     check_all_interruptions(run, tmp_path, num_steps=6)
 

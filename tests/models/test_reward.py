@@ -10,6 +10,7 @@ import torch
 from models.config import RewardConfig
 from models.errors import DataError
 from models.networks import RewardModel
+from models.packing import PackedBatch
 from models.records import Completion, Pair, Prompt
 from models.reward import (
     Comparison,
@@ -21,7 +22,6 @@ from models.reward import (
     score_texts,
     train_reward,
 )
-from models.tokens import pad
 from tests.tolerances import close
 
 FOUR = Comparison(
@@ -68,9 +68,9 @@ def loss_by_numpy(reward_model: RewardModel, comparison: Comparison, centering: 
 def test_the_loss_over_all_pairs_equals_numpy(reward_model, centering):
     expected = [loss_by_numpy(reward_model, one, centering) for one in (FOUR, THREE)]
     for comparison, value in zip((FOUR, THREE), expected, strict=True):
-        loss, _, _ = comparison_loss(reward_model, [comparison], 0, centering)
+        loss, _, _ = comparison_loss(reward_model, [comparison], centering)
         assert close(loss, value, tolerance=1e-5)
-    both, better, worse = comparison_loss(reward_model, [FOUR, THREE], 0, centering)
+    both, better, worse = comparison_loss(reward_model, [FOUR, THREE], centering)
     assert close(both, sum(expected), tolerance=1e-5)
     first, second = logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)
     assert close(better, np.concatenate([first[FOUR.chosen], second[THREE.chosen]]), tolerance=1e-5)
@@ -79,30 +79,33 @@ def test_the_loss_over_all_pairs_equals_numpy(reward_model, centering):
 
 def test_only_the_proportion_of_weights_counts(reward_model):
     heavier = Comparison(**vars(FOUR) | {"weight": [10 * weight for weight in FOUR.weight]})
-    assert close(comparison_loss(reward_model, [heavier], 0, 0.1)[0], comparison_loss(reward_model, [FOUR], 0, 0.1)[0])
+    assert close(comparison_loss(reward_model, [heavier], 0.1)[0], comparison_loss(reward_model, [FOUR], 0.1)[0])
 
 
 def count_encodings(reward_model: RewardModel) -> list[int]:
     counts: list[int] = []
-    reward_model.model.model.embed_tokens.register_forward_hook(lambda _, inputs, output: counts.append(len(inputs[0])))
+    reward_model.model.model.embed_tokens.register_forward_hook(
+        lambda _, inputs, output: counts.append(inputs[0].numel())
+    )
     return counts
 
 
 def test_every_completion_passes_through_the_network_once(reward_model):
     counts = count_encodings(reward_model)
-    comparison_loss(reward_model, [FOUR], 0, 0.1)
-    assert sum(counts) == 4  # K = 4 completions, not the 12 = K (K - 1) of their 6 pairs
+    comparison_loss(reward_model, [FOUR], 0.1)
+    assert sum(counts) == 4 + 6 + 3 + 5  # the tokens of K = 4 completions, not of the 12 = K (K - 1) in their 6 pairs
     counts.clear()
-    comparison_loss(reward_model, [FOUR, THREE], 0, 0.1)
-    assert sum(counts) == 7
+    comparison_loss(reward_model, [FOUR, THREE], 0.1)
+    assert sum(counts) == 18 + THREE.num_tokens
 
 
 def test_a_step_of_training_encodes_every_completion_once(reward_model, compute):
     counts = count_encodings(reward_model)
-    config = RewardConfig(num_epochs=1, batch_size=2, microbatch_size=1)
-    steps = train_reward(reward_model, [FOUR, THREE], 0, config, compute, seed=0)
+    config = RewardConfig(num_epochs=1, batch_size=2, microbatch_tokens=1)
+    steps = train_reward(reward_model, [FOUR, THREE], config, compute, seed=0)
     next(steps)
-    assert sum(counts) == 7
+    counts = counts[5:]  # the first five: four sequences packed and each alone, whether they give the same
+    assert len(counts) == 2 and sum(counts) == 18 + THREE.num_tokens
 
 
 # from records to comparisons
@@ -168,10 +171,10 @@ def test_scores_come_in_the_order_given_whatever_the_batches(reward_model):
     sequences = FOUR.sequences + THREE.sequences
     expected = np.concatenate([logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)])
     assert expected.std() > 0.1
-    for batch_size in (1, 2, 3, 100):
-        assert close(score_sequences(reward_model, sequences, 0, batch_size), expected, tolerance=1e-5)
+    for max_tokens in (1, 9, 12, 8192):
+        assert close(score_sequences(reward_model, sequences, max_tokens), expected, tolerance=1e-5)
     shuffled = [sequences[row] for row in (5, 2, 0)]
-    assert close(score_sequences(reward_model, shuffled, 0, 2), expected[[5, 2, 0]], tolerance=1e-5)
+    assert close(score_sequences(reward_model, shuffled, 7), expected[[5, 2, 0]], tolerance=1e-5)
 
 
 @torch.no_grad()
@@ -179,7 +182,7 @@ def test_texts_are_scored_in_the_template_of_training(reward_model, tokenizer):
     reward_model.set_normalisation(mean=1.0, std=0.5)
     prompts, completions = ["the lamp", "my sink"], ["the fuse", "turn the water off"]
     sequences = [encode_for_score(tokenizer, *texts) for texts in zip(prompts, completions, strict=True)]
-    expected = (reward_model.logits(pad(sequences, 0, side="right")) - 1.0) / 0.5
+    expected = (reward_model.logits(PackedBatch.of(sequences)) - 1.0) / 0.5
     assert close(score_texts(reward_model, tokenizer, prompts, completions), expected, tolerance=1e-5)
     assert score_texts(reward_model, tokenizer, [], []).tolist() == []
 
@@ -193,17 +196,17 @@ def test_normalisation_brings_the_scores_of_these_sequences_to_mean_0_and_std_1(
     reward_model.set_normalisation(mean=17.0, std=99.0)  # an earlier one must not enter
     sequences = FOUR.sequences + THREE.sequences
     logits = np.concatenate([logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)])
-    fix_normalisation(reward_model, sequences, 0, batch_size=2)
+    fix_normalisation(reward_model, sequences)
     assert close(reward_model.model.config.score_mean, logits.mean(), tolerance=1e-5)
     assert close(reward_model.model.config.score_std, logits.std(), tolerance=1e-5)
-    scores = score_sequences(reward_model, sequences, 0, batch_size=3)
+    scores = score_sequences(reward_model, sequences)
     assert close(scores.mean(), 0.0, tolerance=1e-5) and close(scores.std(unbiased=False), 1.0, tolerance=1e-5)
 
 
 def test_equal_logits_are_not_divided_by_zero(base_folder_once):
     fresh = RewardModel.start(base_folder_once, seed=0)
-    fix_normalisation(fresh, FOUR.sequences, 0, batch_size=8)
-    assert close(score_sequences(fresh, FOUR.sequences, 0, 8), [0.0] * 4)
+    fix_normalisation(fresh, FOUR.sequences)
+    assert close(score_sequences(fresh, FOUR.sequences), [0.0] * 4)
 
 
 # training
@@ -228,8 +231,8 @@ def toy(tokenizer, num_prompts: int = 24) -> list[Comparison]:
 
 
 def train(reward_model, comparisons, compute, seed=0, **settings) -> list[dict[str, float]]:
-    config = RewardConfig(**{"batch_size": 8, "microbatch_size": 8, "learning_rate": 3e-3} | settings)
-    return [step.values for step in train_reward(reward_model, comparisons, 0, config, compute, seed)]
+    config = RewardConfig(**{"batch_size": 8, "learning_rate": 3e-3} | settings)
+    return [step.values for step in train_reward(reward_model, comparisons, config, compute, seed)]
 
 
 def test_training_learns_the_preference_and_fixes_the_normalisation(base_folder_once, tokenizer, compute):
@@ -240,7 +243,7 @@ def test_training_learns_the_preference_and_fixes_the_normalisation(base_folder_
     assert close(steps[0]["loss"], math.log(2)) and steps[0]["accuracy"] == 0.0
     # what is left is the tie's ln 2 / 3 = 0.23
     assert steps[-1]["accuracy"] == 1.0 and steps[-1]["loss"] < 0.3
-    scores = score_sequences(reward_model, [s for one in comparisons for s in one.sequences], 0, 64)
+    scores = score_sequences(reward_model, [s for one in comparisons for s in one.sequences])
     assert close(scores.mean(), 0.0, tolerance=1e-5) and close(scores.std(unbiased=False), 1.0, tolerance=1e-5)
     triples = scores.view(-1, 3)
     assert (triples[:, 0] > triples[:, 1]).all() and (triples[:, 0] > triples[:, 2]).all()
@@ -249,10 +252,10 @@ def test_training_learns_the_preference_and_fixes_the_normalisation(base_folder_
 def test_eight_microbatches_of_one_equal_one_of_eight(reward_model, tokenizer, compute, plain_descent):
     comparisons = [*toy(tokenizer, 14), FOUR, THREE]
     trained, reported = [], []
-    for microbatch_size in (1, 8):
+    for microbatch_tokens in (1, 8192):
         model = copy.deepcopy(reward_model)
         settings = {"num_epochs": 2, "learning_rate": 0.01, "max_grad_norm": 1e9}  # a clipped norm hides its scale
-        reported.append(train(model, comparisons, compute, microbatch_size=microbatch_size, **settings))
+        reported.append(train(model, comparisons, compute, microbatch_tokens=microbatch_tokens, **settings))
         trained.append(model)
     for name, tensor in trained[0].state_dict().items():
         assert close(tensor, trained[1].state_dict()[name])
@@ -264,9 +267,9 @@ def test_eight_microbatches_of_one_equal_one_of_eight(reward_model, tokenizer, c
 
 def test_each_prompt_counts_once_in_the_reported_loss(reward_model, compute):
     expected = (loss_by_numpy(reward_model, FOUR, 0.2) + loss_by_numpy(reward_model, THREE, 0.2)) / 2
-    for microbatch_size in (1, 2):
+    for microbatch_tokens in (1, 8192):
         model = copy.deepcopy(reward_model)
-        settings = {"num_epochs": 1, "batch_size": 2, "microbatch_size": microbatch_size, "centering": 0.2}
+        settings = {"num_epochs": 1, "batch_size": 2, "microbatch_tokens": microbatch_tokens, "centering": 0.2}
         (values,) = train(model, [FOUR, THREE], compute, **settings)
         assert close(values["loss"], expected, tolerance=1e-5)
 

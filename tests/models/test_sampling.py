@@ -6,8 +6,10 @@ import torch
 from models import decoding, sampling
 from models.config import GenerationConfig
 from models.errors import DataError
+from models.logprobs import token_logprobs
+from models.packing import PackedBatch
 from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
-from models.tokens import completion_logprobs, encode_prompt, pad_prompts_and_completions
+from models.tokens import encode_prompt
 from tests.tolerances import close
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?"]
@@ -127,13 +129,14 @@ def test_every_step_draws_from_the_probabilities_that_learning_computes(
     seen = script(monkeypatch, steps)
     rows = sample(any_policy, tokenizer, max_new_tokens=4, temperature=temperature)
     assert [row.tokens for row in rows] == completions
-    batch, width = pad_prompts_and_completions(tokenizer, PROMPTS, completions)
+    batch = PackedBatch.of([encode_prompt(tokenizer, p) + c for p, c in zip(PROMPTS, completions, strict=True)])
     with torch.no_grad():
-        expected, _ = completion_logprobs(any_policy, batch, width, temperature)
+        expected = token_logprobs(any_policy, batch, batch.last([len(c) for c in completions]), temperature)
+    expected = iter(expected.tolist())
     for row, completion in enumerate(completions):
         for step, token in enumerate(completion):
             drawn_from = torch.log_softmax(seen[step, row], dim=-1)
-            assert close(drawn_from[token], expected[row, step], tolerance=1e-5)
+            assert close(drawn_from[token], next(expected), tolerance=1e-5)
 
 
 def test_sampling_keeps_no_gradient_and_leaves_the_weights(policy, tokenizer):

@@ -28,11 +28,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 
 from models.config import Compute, MissingEnd, PPOConfig
 from models.learning import Lessons, learn_from, learn_minibatch
+from models.logprobs import token_logprobs
 from models.losses import masked_mean, policy_loss, value_loss
 from models.networks import RewardModel, ValueModel
+from models.packing import PackedBatch
 from models.returns import whiten
 from models.rollouts import Rollout, apply_missing_end, describe_rollout
-from models.tokens import TokenBatch, completion_logprobs
 from tests.tolerances import close
 
 TOLERANCE = 1e-5
@@ -90,22 +91,25 @@ class Recording:
         """True at completions as long as the rectangle: these have no place for TRL's late score."""
         return self.is_completion.all(dim=1)
 
-    @property
-    def batch(self) -> TokenBatch:
-        input_ids = self["update.query_responses"]
-        return TokenBatch(input_ids, input_ids != self.shape["pad_token_id"])
+    def sequences(self, is_completion: Tensor) -> list[list[int]]:
+        """Prompt and completion of each row; where the mask counts a padding token, with that."""
+        pad_id, num_columns = self.shape["pad_token_id"], is_completion.shape[1]
+        return [
+            [token for token in row[:-num_columns].tolist() if token != pad_id] + row[-num_columns:][mask].tolist()
+            for row, mask in zip(self["update.query_responses"], is_completion, strict=True)
+        ]
 
     @property
     def config(self) -> PPOConfig:
         names = {"gamma": "gamma", "lam": "lam", "clip": "cliprange", "value_clip": "cliprange_value"}
         names |= {"value_coef": "vf_coef", "temperature": "temperature"}
         settings = {ours: self.settings[theirs] for ours, theirs in names.items()}
-        return PPOConfig(**settings, batch_size=8, num_minibatches=2, microbatch_size=3, whiten_advantages=False)
+        return PPOConfig(**settings, batch_size=8, num_minibatches=2, microbatch_tokens=30, whiten_advantages=False)
 
     def rollout(self, is_completion: Tensor) -> Rollout:
         """The recorded batch as ours, with this notion of which tokens are real."""
         return Rollout(
-            batch=self.batch,
+            sequences=self.sequences(is_completion),
             is_completion=is_completion,
             logprobs=self["update.logprobs"],
             reference_logprobs=self["update.ref_logprobs"],
@@ -129,22 +133,25 @@ def test_the_recording_is_worth_comparing_with(trl):
     assert trl.is_completion.sum(dim=1).tolist() == [7, 6, 6, 7, 7, 2, 7, 7]
     assert trl.is_completion_or_after.sum() == 52
     assert trl["update.contain_eos_token"].tolist() == [False, True, True, True, False, True, False, False]
-    assert torch.equal(trl.batch.is_token[:, -7:], trl.is_completion)
-    assert not trl.batch.is_token[:, 0].all(), "prompts of unequal length"
+    is_token = trl["update.query_responses"] != trl.shape["pad_token_id"]
+    assert torch.equal(is_token[:, -7:], trl.is_completion)
+    assert not is_token[:, 0].all(), "prompts of unequal length"
     assert trl["logged.objective/kl"] > 1
 
 
 @torch.no_grad()
 def test_log_probabilities_values_and_scores(trl):
     mask, temperature = trl.is_completion, trl.settings["temperature"]
-    logprobs, _ = completion_logprobs(trl.policy, trl.batch, 7, temperature)
-    assert close(logprobs[mask], trl["update.logprobs"][mask], TOLERANCE)
-    logprobs, _ = completion_logprobs(trl.reference, trl.batch, 7, temperature)
-    assert close(logprobs[mask], trl["update.ref_logprobs"][mask], TOLERANCE)
-    values = trl.value_model(trl.batch, 7)
-    assert close(values[mask], trl["update.values"][mask], TOLERANCE)
+    batch = PackedBatch.of(trl.sequences(mask))
+    places = batch.last(mask.sum(dim=1).tolist())
+    logprobs = token_logprobs(trl.policy, batch, places, temperature)
+    assert close(logprobs, trl["update.logprobs"][mask], TOLERANCE)
+    logprobs = token_logprobs(trl.reference, batch, places, temperature)
+    assert close(logprobs, trl["update.ref_logprobs"][mask], TOLERANCE)
+    values = trl.value_model(batch, places)
+    assert close(values, trl["update.values"][mask], TOLERANCE)
     penalty = MissingEnd(kind="penalty", score=-trl.settings["missing_eos_penalty"])
-    scores = trl.reward_model("reward").scores(trl.batch)
+    scores = trl.reward_model("reward").scores(batch)
     assert close(apply_missing_end(scores, trl["update.contain_eos_token"], penalty), trl["update.scores"], TOLERANCE)
 
 

@@ -82,10 +82,10 @@ def test_ppo_learns_from_the_score_of_the_text(
 
     assert len(rollouts) == len(steps) == 2
     for (prompts, rollout), step in zip(rollouts, steps, strict=True):
-        tokens = rollout.batch.input_ids[:, -rollout.num_completion_tokens :]
+        lengths = rollout.is_completion.sum(dim=1).tolist()
         texts = [
-            tokenizer.decode(row[real], skip_special_tokens=True).strip()
-            for row, real in zip(tokens, rollout.is_completion, strict=True)
+            tokenizer.decode(tokens[-length:], skip_special_tokens=True).strip()
+            for tokens, length in zip(rollout.sequences, lengths, strict=True)
         ]
         expected = [score_by_hand(byte_reward_model, *pair) for pair in zip(prompts, texts, strict=True)]
         assert max(expected) - min(expected) > 0.1

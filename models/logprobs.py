@@ -1,0 +1,129 @@
+"""Log-probabilities of tokens, straight from hidden states: the logits of a few hundred tokens at a time, never those of a batch."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from models.errors import ConfigError
+from models.packing import PackedBatch, hidden_states, require_packable
+from models.shapes import Float, Int
+
+MIN_CHUNK_TOKENS, CHUNK_LOGITS = 256, 2**22
+
+
+def token_logprobs(
+    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
+) -> Float[Tensor, " M"]:
+    """Log-probability (nats) of the token at each of these places, given the tokens before it in its sequence.
+
+    `log softmax(logits / temperature)`; the logits of a token come from the place before it, so that no place may be the
+    first of a sequence. The softmax is taken in float32 whatever the precision of the network.
+    """
+    return _Logprobs.apply(*_before_head(model, batch, places), batch.input_ids[places], temperature)
+
+
+@torch.no_grad()
+def token_logprobs_and_entropy(
+    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """`token_logprobs` without gradient, and the entropy (nats) of the distribution that each token stands for."""
+    hidden, weight, bias = _before_head(model, batch, places)
+    tokens = batch.input_ids[places]
+    logprobs, entropy = torch.empty(2, len(tokens), device=hidden.device)
+    for rows in _chunks(len(tokens), len(weight)):
+        log_p = _log_softmax(hidden[rows], weight, bias, temperature)
+        logprobs[rows] = _at(log_p, tokens[rows])
+        entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
+    return logprobs, entropy
+
+
+class _Logprobs(torch.autograd.Function):
+    """`l = log softmax(z)[token]` with `z = (W h + b) / temperature`; `dl / dz_j = [j = token] - softmax(z)_j`.
+
+    Forward keeps no logits; backward computes them again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx,
+        hidden: Float[Tensor, "M H"],
+        weight: Float[Tensor, "V H"],
+        bias: Float[Tensor, " V"] | None,
+        tokens: Int[Tensor, " M"],
+        temperature: float,
+    ) -> Float[Tensor, " M"]:
+        ctx.save_for_backward(hidden, weight, bias, tokens)
+        ctx.temperature = temperature
+        parts = [
+            _at(_log_softmax(hidden[rows], weight, bias, temperature), tokens[rows])
+            for rows in _chunks(len(tokens), len(weight))
+        ]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Float[Tensor, " M"]) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, tokens = ctx.saved_tensors
+        of_hidden = torch.empty_like(hidden)
+        of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
+        for rows in _chunks(len(tokens), len(weight)):
+            scale = (gradient[rows] / ctx.temperature).to(hidden.dtype).unsqueeze(-1)
+            logits = F.linear(hidden[rows], weight, bias)
+            of_logits = torch.softmax(logits if ctx.temperature == 1 else logits / ctx.temperature, dim=-1).mul_(-scale)
+            of_logits.scatter_add_(-1, tokens[rows].unsqueeze(-1), scale)
+            of_hidden[rows] = of_logits @ weight
+            if of_weight is not None:
+                of_weight += of_logits.T @ hidden[rows]
+            if of_bias is not None:
+                of_bias += of_logits.sum(dim=0)
+        return (
+            of_hidden,
+            None if of_weight is None else of_weight.to(weight.dtype),
+            None if of_bias is None else of_bias.to(bias.dtype),
+            None,
+            None,
+        )
+
+
+@torch.no_grad()
+def require_plain_head(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> None:
+    """Raises ConfigError when packing, or a linear layer on the last hidden state, does not give the network's own logits."""
+    require_packable(model.base_model, sequences)
+    batch = PackedBatch.of(sequences[:1], model.device)
+    places = batch.last([len(sequences[0]) - 1])
+    log_p = torch.log_softmax(model(input_ids=batch.input_ids.unsqueeze(0), use_cache=False).logits[0].float(), dim=-1)
+    own = _at(log_p[places - 1], batch.input_ids[places])
+    if not torch.allclose(token_logprobs(model, batch, places), own, atol=1e-3, equal_nan=True):
+        raise ConfigError(
+            f"{type(model).__name__} does more to its logits than one linear layer on the last hidden state; use a decoder "
+            "that does not cap or scale them (Llama, Qwen, GPT-2, ...)"
+        )
+
+
+def _before_head(
+    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]
+) -> tuple[Float[Tensor, "M H"], Float[Tensor, "V H"], Float[Tensor, " V"] | None]:
+    """The hidden states that the logits of these tokens come from, and the head's weight and bias, all in the head's precision."""
+    hidden = hidden_states(model.base_model, batch).index_select(0, places - 1)
+    head, device_type = model.get_output_embeddings(), hidden.device.type
+    dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
+    return hidden.to(dtype), head.weight.to(dtype), None if head.bias is None else head.bias.to(dtype)
+
+
+def _log_softmax(
+    hidden: Float[Tensor, "C H"], weight: Float[Tensor, "V H"], bias: Float[Tensor, " V"] | None, temperature: float
+) -> Float[Tensor, "C V"]:
+    logits = F.linear(hidden, weight, bias).float()
+    return torch.log_softmax(logits if temperature == 1 else logits / temperature, dim=-1)
+
+
+def _at(log_p: Float[Tensor, "C V"], tokens: Int[Tensor, " C"]) -> Float[Tensor, " C"]:
+    return log_p.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+
+def _chunks(num_tokens: int, vocab_size: int) -> Iterator[slice]:
+    size = max(MIN_CHUNK_TOKENS, CHUNK_LOGITS // vocab_size)
+    return (slice(start, start + size) for start in range(0, num_tokens, size))
