@@ -2,14 +2,16 @@
 # make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]
 # make test-label-studio   the round trip through a real Label Studio, in an environment of its own (1 GB)
+# make bench [ARGS="--only ppo_full reward_k9 --repetitions 2"]   speed against TRL and transformers, each TRL in an environment of its own (2 GB each)
 # The first of these sets up .venv; it is set up again when pyproject.toml or constraints.txt change.
 PYTHON ?= python3
 PRESET ?= deployments/tiny.yaml
 BIN := .venv/bin
 STAMP := .venv/.complete
 LABEL_STUDIO := .label-studio/.complete
+PEERS := .bench/trl-1.12.0/.complete .bench/trl-1.16.0/.complete
 
-.PHONY: run label test test-label-studio lint setup
+.PHONY: run label test test-label-studio bench lint setup
 
 run: $(STAMP)
 	$(BIN)/rein rlhf $(PRESET) $(if $(SEED),seed=$(SEED)) $(ARGS)
@@ -22,6 +24,9 @@ test: $(STAMP)
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)
+
+bench: $(STAMP) $(PEERS)
+	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,4 +44,9 @@ $(STAMP): pyproject.toml constraints.txt
 $(LABEL_STUDIO):
 	$(PYTHON) -m venv .label-studio
 	.label-studio/bin/python -m pip install label-studio==1.23.2
+	touch $@
+
+.bench/%/.complete: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .bench/$*
+	.bench/$*/bin/python -m pip install -c constraints.txt -r benchmarks/peers/$*.txt
 	touch $@

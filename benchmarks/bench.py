@@ -1,0 +1,174 @@
+"""Speed side by side with public peers: PPO and reward training against TRL, generation against `model.generate`.
+
+    make bench
+    make bench ARGS="--only ppo_full reward_k9 --repetitions 2"
+    make bench ARGS="--try-all"
+
+Each contender is a process of its own with the same threads, model and data; they take turns (A B A B ...), only one computes at a
+time, and the first round is a warm-up. A part's ratio is the median over the rounds of what the peer's unit of work (an update, a
+ranking, a token) costs in seconds over what ours costs. `--try-all` first measures every setting that parts.py lists, two rounds
+each, writes them to benchmarks/results/bench_tried.json, and goes on with the fastest of either side.
+
+Writes benchmarks/results/bench.json, where parts that were not run keep what an earlier run said of them, and prints a table.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+from benchmarks.parts import PARTS, Part
+from benchmarks.turns import PROJECT, Contender, medians, ratios, take_turns
+
+RESULTS = PROJECT / "benchmarks" / "results"
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets")
+NUM_TRIED_ROUNDS = 2
+
+
+def interpreter(environment: str | None) -> Path:
+    """The Python of a peer's environment. Raises SystemExit, saying what to do, when it is not installed."""
+    if environment is None:
+        return Path(sys.executable)
+    python = PROJECT / ".bench" / environment / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{python} is missing: run this as `make bench`, which installs the peers")
+    return python
+
+
+def versions(environment: str | None) -> dict[str, str]:
+    """Versions of what matters for speed in an environment."""
+    if environment is None:
+        return {name: version(name) for name in PACKAGES if name != "trl" and _is_installed(name)}
+    folder = next((PROJECT / ".bench" / environment / "lib").glob("python*/site-packages"))
+    found = {found.metadata["Name"].lower(): found.version for found in distributions(path=[str(folder)])}
+    return {name: found[name] for name in PACKAGES if name in found}
+
+
+def _is_installed(name: str) -> bool:
+    return any(True for _ in distributions(name=name))
+
+
+def own(part: Part, settings: dict, threads: int) -> Contender:
+    """Our process for a part."""
+    return Contender(interpreter(None), part.own, settings | {"threads": threads})
+
+
+def peer(part: Part, settings: dict, threads: int) -> Contender:
+    """The peer's process for a part."""
+    return Contender(interpreter(part.environment), part.peer, settings | {"threads": threads})
+
+
+def try_all(part: Part, threads: int) -> dict[str, list[dict]]:
+    """The cost of every setting of both sides, the cheapest first."""
+    tried = {}
+    for side, start, candidates in (("own", own, part.own_settings), ("peer", peer, part.peer_settings)):
+        rows = []
+        for settings in candidates:
+            with start(part, settings, threads) as contender:
+                (repetitions,) = take_turns([contender], NUM_TRIED_ROUNDS)
+            rows.append({"cost": medians(repetitions)["cost"], "settings": settings})
+            print(f"  {part.name}: {side} {settings}: {rows[-1]['cost']:.4g} s a {part.unit}", flush=True)
+        tried[side] = sorted(rows, key=lambda row: row["cost"])
+    return tried
+
+
+def measure(part: Part, own_settings: dict, peer_settings: dict, repetitions: int, threads: int) -> dict:
+    """What is written down of a part: the ratio, the turns, the medians of both sides, when and on what."""
+    load_before = os.getloadavg()[0]
+    with own(part, own_settings, threads) as ours, peer(part, peer_settings, threads) as theirs:
+        figures = dict(zip(("own", "peer"), take_turns([ours, theirs], repetitions), strict=True))
+    turns = ratios(figures["own"], figures["peer"])
+    return {
+        "ratio": round(medians([{"seconds": turn, "amount": 1} for turn in turns])["cost"], 3),
+        "wanted": part.wanted,
+        "unit": part.unit,
+        "ratios": [round(turn, 3) for turn in turns],
+        "own": {"settings": own_settings, **medians(figures["own"]), "turns": figures["own"]},
+        "peer": {"settings": peer_settings, **medians(figures["peer"]), "turns": figures["peer"]},
+        "peer_versions": versions(part.environment),
+        "own_versions": versions(None) | {"python": platform.python_version()},
+        "repetitions": repetitions,
+        "threads": threads,
+        "load_average": [round(load_before, 2), round(os.getloadavg()[0], 2)],
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
+def commit() -> str:
+    """The commit that ran, with a + when files differ from it."""
+    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(described, cwd=PROJECT, capture_output=True, text=True).stdout.strip()
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def summary(parts: dict[str, dict]) -> dict:
+    """What bench.json holds: `<part>_ratio` of every part measured, then all that is known of them."""
+    return {f"{name}_ratio": figures["ratio"] for name, figures in parts.items()} | {"parts": parts}
+
+
+def keep(file: Path, name: str, figures: dict) -> dict:
+    """Adds a part's figures to those in the file and gives back all of them, in the order of `PARTS`."""
+    earlier = json.loads(file.read_text(encoding="utf-8"))["parts"] if file.exists() else {}
+    parts = earlier | {name: figures}
+    ordered = {part.name: parts[part.name] for part in PARTS if part.name in parts}
+    file.write_text(json.dumps(summary(ordered), indent=1) + "\n", encoding="utf-8")
+    return ordered
+
+
+def keep_tried(file: Path, name: str, tried: dict) -> None:
+    """The same for the settings tried."""
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    about = {"date": datetime.date.today().isoformat(), "commit": commit(), "machine": machine()}
+    file.write_text(json.dumps(earlier | {name: about | tried}, indent=1) + "\n", encoding="utf-8")
+
+
+def row(name: str, figures: dict) -> str:
+    """A line of the table."""
+    lengths = [figures[side].get("mean_length") for side in ("own", "peer")]
+    return (
+        f"{name:26} {figures['ratio']:7.2f} {figures['wanted']:7.2f} "
+        f"{min(figures['ratios']):6.2f} to {max(figures['ratios']):5.2f} "
+        f"{figures['own']['cost']:12.4g} {figures['peer']['cost']:12.4g}  {figures['unit']:8}"
+        + (f"{lengths[0]:6.1f} {lengths[1]:6.1f}" if None not in lengths else "")
+    )
+
+
+def main() -> None:
+    """Reads the command line, runs the parts, writes and prints what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=[part.name for part in PARTS], help="parts to run (all)")
+    parser.add_argument("--repetitions", type=int, default=5, help="rounds that count, after the warm-up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--try-all", action="store_true", help="measure all settings first and take the fastest")
+    arguments = parser.parse_args()
+    chosen = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
+    lines = [f"{'':26} {'ratio':>7} {'wanted':>7} {'of turns':>15} {'own s':>12} {'peer s':>12}  {'a':8} mean lengths"]
+    for part in chosen:
+        own_settings, peer_settings = part.own_settings[0], part.peer_settings[0]
+        if arguments.try_all:
+            tried = try_all(part, arguments.threads)
+            keep_tried(RESULTS / "bench_tried.json", part.name, tried)
+            own_settings, peer_settings = (tried[side][0]["settings"] for side in ("own", "peer"))
+        figures = measure(part, own_settings, peer_settings, arguments.repetitions, arguments.threads)
+        keep(RESULTS / "bench.json", part.name, figures)
+        lines.append(row(part.name, figures))
+        print(lines[-1], flush=True)
+    print(f"\n{machine()}; load average {os.getloadavg()[0]:.2f}; commit {commit()}", *lines, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Completions of a set of prompts by our decode loop, per turn."""
+
+from itertools import count
+
+import torch
+
+from benchmarks.scenario import (
+    BATCH_SIZE,
+    END_PROBABILITY,
+    MAX_NEW_TOKENS,
+    build_policy,
+    build_prompts,
+    build_tokenizer,
+)
+from benchmarks.worker import Worker
+from models.sampling import sample_tokens
+
+
+def main() -> None:
+    """Completions of all prompts, once per turn, another seed each time."""
+    worker = Worker()
+    model = build_policy(END_PROBABILITY if worker.settings["ends"] else 0.0)
+    model.to(getattr(torch, worker.settings["precision"]))
+    prompts, tokenizer = build_prompts(worker.settings["num_prompts"]), build_tokenizer()
+    for seed in count():
+        worker.wait_for_turn()
+        completions = sample_tokens(
+            model,
+            prompts,
+            tokenizer,
+            max_new_tokens=MAX_NEW_TOKENS,
+            temperature=1.0,
+            top_p=1.0,
+            batch_size=BATCH_SIZE,
+            seed=seed,
+        )
+        num_tokens = sum(map(len, completions))
+        worker.report(amount=num_tokens, mean_length=num_tokens / len(completions))
+
+
+if __name__ == "__main__":
+    main()

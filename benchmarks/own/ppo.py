@@ -1,0 +1,65 @@
+"""One update of `models.ppo.train_ppo` per turn: from the start of its rollout to its last optimizer step, statistics included.
+
+What the generator does between two yields is one whole update; nothing of it falls outside the clock.
+"""
+
+import torch
+
+from benchmarks.scenario import (
+    BATCH_SIZE,
+    END_PROBABILITY,
+    MAX_NEW_TOKENS,
+    build_networks,
+    build_prompts,
+    build_tokenizer,
+    text_of,
+)
+from benchmarks.worker import Worker
+from models.config import Compute, PPOConfig
+from models.networks import RewardModel, ValueModel, freeze
+from models.optimization import autocast
+from models.ppo import train_ppo
+from models.reward import score_texts
+
+
+def main() -> None:
+    """Updates, one per turn, for ever."""
+    worker = Worker()
+    networks = build_networks(END_PROBABILITY if worker.settings["ends"] else 0.0)
+    tokenizer = build_tokenizer()
+    reward_model = RewardModel(networks["reward"])
+    reward_model.set_normalisation(mean=0.0, std=1.0)
+    value_model = ValueModel.from_reward(reward_model)
+    compute = Compute(device="cpu", precision=worker.settings["precision"])
+    freeze(reward_model)
+
+    def score(prompts: list[str], completions: list[str]) -> torch.Tensor:
+        with autocast(compute):
+            return score_texts(reward_model, tokenizer, prompts, completions)
+
+    steps = train_ppo(
+        networks["policy"],
+        value_model,
+        tokenizer,
+        score,
+        [text_of(prompt) for prompt in build_prompts(4 * BATCH_SIZE)],
+        PPOConfig(
+            num_updates=1000,
+            batch_size=BATCH_SIZE,
+            num_epochs=4,
+            num_minibatches=4,
+            learning_rate=1e-7,
+            value_learning_rate=1e-7,
+            max_new_tokens=MAX_NEW_TOKENS,
+        ),
+        compute,
+        seed=0,
+    )
+    while True:
+        worker.wait_for_turn()
+        step = next(steps)
+        worker.report(amount=1, mean_length=step.values["val/completion_length"])
+
+
+if __name__ == "__main__":
+    main()

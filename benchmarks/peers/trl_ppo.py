@@ -1,0 +1,110 @@
+"""One update of TRL 1.12.0's PPOTrainer per turn: from the start of its rollout to its last optimizer step, statistics included.
+
+TRL calls `on_step_end` once an update; there the trainer waits for its next turn. The time from one turn's start to the next
+`on_step_end` is one whole update (the freeing of the last one's tensors included). Checkpoints, reports and sample generations are off.
+
+`per_device_train_batch_size` is the whole batch: TRL then splits it into minibatches and makes an optimizer step of each, 16 in all.
+"""
+
+import os
+import tempfile
+
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+from benchmarks.scenario import (
+    BATCH_SIZE,
+    END,
+    END_PROBABILITY,
+    MAX_NEW_TOKENS,
+    PAD,
+    PROMPT_TOKENS,
+    build_networks,
+    build_prompts,
+    build_tokenizer,
+)
+from benchmarks.worker import Worker
+
+NUM_UPDATES = 1000
+
+
+class TakeTurns(TrainerCallback):
+    """Stops the clock after an update and waits for the next turn."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.num_scored = self.num_tokens = 0
+
+    def watch(self, reward_model: torch.nn.Module) -> None:
+        """Counts the tokens of the completions that the reward model is shown."""
+
+        def count(module: torch.nn.Module, inputs: tuple, keywords: dict) -> None:
+            self.num_scored += len(keywords["attention_mask"])
+            self.num_tokens += int(keywords["attention_mask"].sum())
+
+        reward_model.model.register_forward_pre_hook(count, with_kwargs=True)
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Called once an update."""
+        self.worker.report(amount=1, mean_length=self.num_tokens / self.num_scored - PROMPT_TOKENS)
+        self.num_scored = self.num_tokens = 0
+        self.worker.wait_for_turn()
+
+
+def main() -> None:
+    """Updates, one per turn, until there are no more turns."""
+    worker = Worker()
+    precision = worker.settings["precision"]
+    if precision == "autocast":
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"  # PPOTrainer makes its Accelerator without `args.bf16`
+    networks = build_networks(END_PROBABILITY if worker.settings["ends"] else 0.0)
+    if precision == "bfloat16":
+        networks = {name: network.bfloat16() for name, network in networks.items()}
+    callback = TakeTurns(worker)
+    callback.watch(networks["reward"])
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = PPOTrainer(
+            args=PPOConfig(
+                output_dir=folder,
+                use_cpu=True,
+                bf16=precision == "autocast",
+                gradient_checkpointing=False,
+                report_to="none",
+                disable_tqdm=True,
+                logging_strategy="no",
+                save_strategy="no",
+                num_sample_generations=0,
+                dataloader_num_workers=0,
+                seed=0,
+                total_episodes=NUM_UPDATES * BATCH_SIZE,
+                per_device_train_batch_size=BATCH_SIZE,
+                gradient_accumulation_steps=1,
+                local_rollout_forward_batch_size=worker.settings["rollout_batch_size"],
+                num_ppo_epochs=4,
+                num_mini_batches=4,
+                learning_rate=1e-7,
+                temperature=1.0,
+                response_length=MAX_NEW_TOKENS,
+                stop_token_id=END,
+            ),
+            processing_class=build_tokenizer(),
+            model=networks["policy"],
+            ref_model=networks["reference"],
+            reward_model=networks["reward"],
+            value_model=networks["value"],
+            train_dataset=Dataset.from_dict({"input_ids": build_prompts(4 * BATCH_SIZE)}),
+            callbacks=[callback],
+        )
+        expected = "bf16" if precision == "autocast" else "no"
+        assert trainer.accelerator.mixed_precision == expected, trainer.accelerator.mixed_precision
+        assert networks["policy"].generation_config.pad_token_id == PAD
+        worker.wait_for_turn()
+        trainer.train()
+
+
+if __name__ == "__main__":
+    main()

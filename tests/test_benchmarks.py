@@ -1,0 +1,135 @@
+"""The arithmetic of `make bench`, its results file, and the scenario that both sides run. The peers themselves do not run here."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bench, parts, scenario, turns
+from models.sampling import sample_tokens
+from tests.tolerances import close
+
+WANTED = {
+    "ppo_full_ratio": 3.0,
+    "ppo_natural_ratio": 5.0,
+    "reward_k2_ratio": 0.95,
+    "reward_k4_ratio": 3.0,
+    "reward_k9_ratio": 7.0,
+    "generate_natural_ratio": 1.5,
+}
+CONTENDER = """
+import sys
+turn = 0
+while sys.stdin.readline():
+    turn += 1
+    with open("order", "a") as order:
+        order.write(f"{sys.argv[0][-4]}{turn} ")
+    if turn == 3:
+        sys.exit("out of memory")
+    print('{"seconds": %d, "amount": 2}' % (10 * turn), flush=True)
+"""
+
+
+def test_a_ratio_is_what_the_peers_unit_costs_over_what_ours_costs():
+    ours = [{"seconds": 2.0, "amount": 4}, {"seconds": 1.0, "amount": 1}, {"seconds": 3.0, "amount": 2}]
+    theirs = [{"seconds": 6.0, "amount": 4}, {"seconds": 5.0, "amount": 2}, {"seconds": 9.0, "amount": 3}]
+    assert turns.ratios(ours, theirs) == [3.0, 2.5, 2.0]  # 1.5/.5, 2.5/1, 3/1.5
+    assert turns.medians(ours) == {"seconds": 2.0, "amount": 2, "cost": 1.0}  # costs .5, 1, 1.5
+
+
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str) -> list[turns.Contender]:
+    """Real processes that answer 10, 20, ... seconds and fail in their third turn."""
+    monkeypatch.setattr(turns, "PROJECT", tmp_path)
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(CONTENDER)
+    return [turns.Contender(Path(sys.executable), name, {"threads": 1}) for name in names]
+
+
+def test_contenders_alternate_and_the_first_round_is_dropped(tmp_path, monkeypatch):
+    a, b = started(tmp_path, monkeypatch, "ab")
+    with a, b:
+        figures = turns.take_turns([a, b], repetitions=1)
+    assert figures == [[{"seconds": 20, "amount": 2}], [{"seconds": 20, "amount": 2}]]
+    assert (tmp_path / "order").read_text() == "a1 b1 a2 b2 "
+
+
+def test_a_contender_that_fails_says_why(tmp_path, monkeypatch):
+    (a,) = started(tmp_path, monkeypatch, "a")
+    with pytest.raises(RuntimeError, match=r"a .* failed:\nout of memory"), a:
+        turns.take_turns([a], repetitions=2)
+
+
+def figures(ratio: float, **about) -> dict:
+    return {"ratio": ratio} | about
+
+
+def test_results_have_a_ratio_for_every_part_and_keep_those_that_were_not_run(tmp_path):
+    file = tmp_path / "bench.json"
+    for number, part in enumerate(reversed(parts.PARTS)):
+        bench.keep(file, part.name, figures(float(number), commit="first"))
+    bench.keep(file, "ppo_full", figures(3.5, commit="second"))
+    kept = json.loads(file.read_text())
+    assert {name: kept[name] for name in ("ppo_full_ratio", "generate_natural_ratio")} == {
+        "ppo_full_ratio": 3.5,
+        "generate_natural_ratio": 2.0,  # the third from the end
+    }
+    assert WANTED.keys() <= kept.keys()
+    assert kept["parts"]["ppo_full"]["commit"] == "second"
+    assert kept["parts"]["ppo_natural"]["commit"] == "first"
+
+
+def test_what_is_wanted_is_written_with_the_parts():
+    assert WANTED.items() <= {f"{part.name}_ratio": part.wanted for part in parts.PARTS}.items()
+
+
+def test_both_sides_of_a_reward_part_pass_over_the_same_rankings():
+    for part in parts.PARTS:
+        if part.name.startswith("reward"):
+            settings = [*part.own_settings, *part.peer_settings]
+            assert len({(one["num_rankings"], one["num_completions"]) for one in settings}) == 1
+            for one in part.own_settings:
+                assert one["num_rankings"] % one["batch_size"] == 0, "else a turn would be no whole pass"
+
+
+def test_the_model_ends_naturally_near_a_third_of_the_limit_or_never():
+    prompts = scenario.build_prompts(128)
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    lengths = {}
+    for end_probability in (scenario.END_PROBABILITY, 0.0):
+        completions = sample_tokens(
+            scenario.build_policy(end_probability, **small),
+            prompts,
+            scenario.build_tokenizer(),
+            max_new_tokens=scenario.MAX_NEW_TOKENS,
+            temperature=1.0,
+            top_p=1.0,
+            batch_size=128,
+            seed=0,
+        )
+        lengths[end_probability] = sum(map(len, completions)) / len(completions)
+        assert not any(scenario.PAD in completion for completion in completions)
+    assert lengths[0.0] == scenario.MAX_NEW_TOKENS
+    # a length's standard deviation is about 18, that of the mean of 128 about 1.6; a third of the limit is 21.3
+    assert close(lengths[scenario.END_PROBABILITY], scenario.MAX_NEW_TOKENS / 3, tolerance=5.0)
+
+
+def test_the_text_of_a_prompt_is_read_as_its_tokens():
+    tokenizer = scenario.build_tokenizer()
+    (prompt,) = scenario.build_prompts(1)
+    message = [{"role": "user", "content": scenario.text_of(prompt)}]
+    rendered = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    assert tokenizer(rendered, add_special_tokens=False).input_ids == prompt
+    assert tokenizer.decode(prompt) == scenario.text_of(prompt)
+
+
+def test_rankings_have_completions_of_natural_length_and_all_their_pairs():
+    rankings = scenario.build_rankings(200, 4)
+    lengths = [len(sequence) - scenario.PROMPT_TOKENS for ranking in rankings for sequence in ranking]
+    assert len(lengths) == 800 and min(lengths) >= 1 and max(lengths) == scenario.MAX_NEW_TOKENS
+    # mean of a geometric length cut at 64: 21 (1 - (20/21)^64) = 20.1; standard deviation of the mean of 800 about .6
+    assert close(sum(lengths) / 800, 21 * (1 - (20 / 21) ** 64), tolerance=2.0)
+    assert all(sequence[-1] == scenario.END for ranking in rankings for sequence in ranking)
+    assert scenario.ranked_pairs(3) == [(0, 1), (0, 2), (1, 2)]
+    assert len(scenario.ranked_pairs(9)) == math.comb(9, 2)
