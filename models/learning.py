@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.logprobs import token_logprobs
 from models.losses import policy_loss, value_loss
 from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
+from models.ppo_config import PPOConfig
 from models.returns import generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.shapes import Float

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.config import AdaptiveKL, FixedKL
+from models.ppo_config import AdaptiveKL, FixedKL
 
 
 class Leash:

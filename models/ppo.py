@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.checkpoints import Checkpoints, Progress
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.errors import ConfigError, TrainingError
 from models.learning import learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash
@@ -25,6 +25,7 @@ from models.losses import masked_mean
 from models.networks import ValueModel, freeze
 from models.optimization import EpochBatches, autocast, clip_gradients, pick_device, require_finite
 from models.packing import require_packable
+from models.ppo_config import PPOConfig
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute, MissingEnd, PPOConfig
+from models.config import Compute
 from models.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
+from models.ppo_config import MissingEnd, PPOConfig
 from models.returns import kl_k1, kl_k3
 from models.sampling import Sample
 from models.shapes import Bool, Float

@@ -1,7 +1,8 @@
 """Stage `ppo`: the policy, tuned on score - beta * KL."""
 
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.errors import TrainingError
+from models.ppo_config import PPOConfig
 from models.records import Artifact, Prompt, read_records
 from tasks.stage import Work, stage
 from tasks.storage import read_manifest

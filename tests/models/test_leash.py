@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.config import AdaptiveKL, FixedKL
 from models.leash import Leash
+from models.ppo_config import AdaptiveKL, FixedKL
 from tests.tolerances import close
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from models.checkpoints import Checkpoints
-from models.config import AdaptiveKL, FixedKL, RewardConfig, Training
+from models.config import RewardConfig, Training
 from models.language import encode_demonstrations, pack_texts, train_language
 from models.networks import ValueModel
 from models.ppo import train_ppo
+from models.ppo_config import AdaptiveKL, FixedKL
 from models.reward import train_reward
 from tests.models.conftest import CORPUS
 from tests.models.killed_ppo import run_killed, run_unbroken
