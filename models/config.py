@@ -263,8 +263,7 @@ class PipelineConfig(Settings):
         collects = isinstance(self.labels, SimulatedLabels)
         if collects and self.prompts is None:
             raise ValueError("labels.kind simulated needs `prompts` to rank completions of")
-        for name in ("pretraining", "sft"):
-            stage = getattr(self, name)
+        for name, stage in {"pretraining": self.pretraining, "sft": self.sft, "ppo.ptx": self.ppo.ptx}.items():
             if stage is not None and isinstance(stage.source, FromFeedback) and collects:
                 raise ValueError(f"{name}.source.kind feedback needs rankings that exist before training")
         if isinstance(self.base, ScratchBase):
@@ -276,4 +275,6 @@ class PipelineConfig(Settings):
                 )
             if self.pretraining and self.pretraining.sequence_length > self.base.context_length:
                 raise ValueError("pretraining.sequence_length must not exceed base.context_length")
+            if self.ppo.ptx and self.ppo.ptx.sequence_length > self.base.context_length:
+                raise ValueError("ppo.ptx.sequence_length must not exceed base.context_length")
         return self

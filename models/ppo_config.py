@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.sources import Count, Positive, Settings
+from models.sources import Count, Fraction, Positive, Settings, TextSource
 
 
 class FixedKL(Settings):
@@ -36,6 +36,19 @@ class MissingEnd(Settings):
     """In units of normalised score (standard deviations of the reward model on its training completions)."""
 
 
+class PTXConfig(Settings):
+    """Pretraining text that the policy goes on learning from (PPO-ptx: Ouyang et al. 2022, equation 2)."""
+
+    source: TextSource
+    """Where the text comes from. Best is text like that of the base model's own pretraining: it is what PPO makes it forget."""
+    coef: Positive = 27.8
+    """gamma: weight of the mean loss of the next token. Ouyang et al. 2022 (appendix C.4) used 27.8."""
+    batch_size: Count = 32
+    """Sequences of text per optimizer step. Ouyang et al. 2022 took 8 for each rollout of a minibatch."""
+    sequence_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens per sequence; texts are joined by end-of-sequence tokens and cut to this length."""
+
+
 class PPOConfig(Settings):
     """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
 
@@ -60,6 +73,8 @@ class PPOConfig(Settings):
     """The leash to the frozen starting model."""
     kl_budget_nats: Positive | None = None
     """Stop when the mean KL of an update's completions exceeds this."""
+    target_kl: Positive | None = None
+    """End an update early: no optimizer step on a minibatch whose policy/approxkl_avg (nats per token) is above 1.5 times this, nor on those after it."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Discount per token."""
     lam: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -70,6 +85,10 @@ class PPOConfig(Settings):
     """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
     value_coef: Positive = 0.1
     """Weight of the value loss."""
+    score_clip: Positive | None = None
+    """Scores (after `missing_end`) are clipped to within this distance of 0 before they become rewards; the curves show them unclipped."""
+    whiten_rewards: bool = False
+    """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
     whiten_advantages: bool = True
     """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
     temperature: Positive = 1.0
@@ -82,6 +101,12 @@ class PPOConfig(Settings):
     """PPO is not started when the reward model's held-out accuracy is below this."""
     value_start: Literal["reward", "policy"] = "reward"
     """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
+    value_warmup_updates: Annotated[int, Field(ge=0)] = 0
+    """Updates at the start in which the value model alone learns, so that the policy never follows a value model that knows nothing."""
+    policy_ema: Fraction | None = None
+    """Decay per optimizer step of a moving average of the policy's weights, which is what is saved. Ouyang et al. 2022 (appendix C.4): .992."""
+    ptx: PTXConfig | None = None
+    """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
     checkpoint_every: Count = 5
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
 
@@ -89,4 +114,12 @@ class PPOConfig(Settings):
     def _minibatches_divide_batch(self) -> "PPOConfig":
         if self.batch_size % self.num_minibatches:
             raise ValueError("num_minibatches must divide batch_size")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> "PPOConfig":
+        if self.value_warmup_updates >= self.num_updates:
+            raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
+        if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
+            raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
         return self

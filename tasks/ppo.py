@@ -1,9 +1,9 @@
 """Stage `ppo`: the policy, tuned on score - beta * KL."""
 
 from models.config import Compute
-from models.errors import TrainingError
+from models.errors import ConfigError, TrainingError
 from models.ppo_config import PPOConfig
-from models.records import Artifact, Prompt, read_records
+from models.records import Artifact, Prompt, Text, read_records
 from tasks.stage import Work, stage
 from tasks.storage import read_manifest
 
@@ -15,12 +15,14 @@ def tune_policy(
     base: Artifact,
     reward: Artifact,
     feedback: Artifact,
+    ptx_texts: Artifact | None,
     compute: Compute,
     seed: int,
 ) -> int:
     """A folder `model/` with the tuned policy; gives back the number of updates.
 
-    Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
+    Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`, ConfigError when the base
+    cannot read sequences as long as `ptx.sequence_length`.
     """
     from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
     from models.optimization import autocast, pick_device
@@ -34,6 +36,9 @@ def tune_policy(
             f"{config.min_reward_accuracy}: a policy tuned on it would learn noise"
         )
     policy, tokenizer = load_policy(base.folder / "model")
+    context_length = policy.config.max_position_embeddings
+    if config.ptx and config.ptx.sequence_length > context_length:
+        raise ConfigError(f"ppo.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
     reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")
     if config.value_start == "reward":
         require_same_tokens(tokenizer, reward_tokenizer)
@@ -47,8 +52,11 @@ def tune_policy(
             return score_texts(reward_model, reward_tokenizer, prompts, completions)
 
     prompts = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "train"]
+    texts = ptx_texts and [row.text for row in read_records(ptx_texts.folder / "texts.jsonl", Text)]
     checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints))
+    steps = work.follow(
+        train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
+    )
     save_policy(work.folder / "model", policy, tokenizer)
     first, last = steps[0].values, steps[-1].values
     work.metrics["ppo_score_first"] = first["objective/scores"]
