@@ -41,8 +41,8 @@ class PTXConfig(Settings):
 
     source: TextSource
     """Where the text comes from. Best is text like that of the base model's own pretraining: it is what PPO makes it forget."""
-    coef: Positive = 27.8
-    """gamma: weight of the mean loss of the next token. Ouyang et al. 2022 (appendix C.4) used 27.8."""
+    coef: Positive
+    """gamma: weight of the mean loss of the next token, beside PPO's mean over tokens. Begin near 1; Ouyang et al. 2022 (appendix C.4) used 27.8."""
     batch_size: Count = 32
     """Sequences of text per optimizer step. Ouyang et al. 2022 took 8 for each rollout of a minibatch."""
     sequence_length: Annotated[int, Field(ge=8)] = 64

@@ -116,6 +116,7 @@ def test_an_override_that_cannot_be_read_is_named(preset, override, named):
         ("generation: {num_completions: 1}", "generation.num_completions", "greater than or equal to 2"),
         ("ppo: {batch_size: 10, num_minibatches: 4}", "ppo", "num_minibatches must divide batch_size"),
         ("ppo: {ptx: {coef: 1}}", "ppo.ptx.source", "required"),
+        ("ppo: {ptx: {source: {kind: household}}}", "ppo.ptx.coef", "required"),
         ("ppo: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "ppo.ptx.coef", "greater than 0"),
         ("ppo: {policy_ema: 1}", "ppo.policy_ema", "less than 1"),
         ("ppo: {num_updates: 4, value_warmup_updates: 4}", "ppo", "the policy never learns"),
@@ -138,8 +139,11 @@ def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
 @pytest.mark.parametrize(
     ("ptx", "reason"),
     [
-        ("{source: {kind: feedback}}", "ppo.ptx.source.kind feedback needs rankings that exist before training"),
-        ("{source: {kind: household}, sequence_length: 97}", "ppo.ptx.sequence_length must not exceed"),
+        (
+            "{source: {kind: feedback}, coef: 1}",
+            "ppo.ptx.source.kind feedback needs rankings that exist before training",
+        ),
+        ("{source: {kind: household}, coef: 1, sequence_length: 97}", "ppo.ptx.sequence_length must not exceed"),
     ],
 )
 def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):

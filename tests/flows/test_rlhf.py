@@ -112,7 +112,7 @@ def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_rep
     report = workplace.report(
         "rlhf",
         SMOKE,
-        "ppo.ptx={source: {kind: household, num_rows: 50}, batch_size: 4}",
+        "ppo.ptx={source: {kind: household, num_rows: 50}, coef: 1, batch_size: 4}",
         *("ppo.value_warmup_updates=1", "ppo.score_clip=3", "ppo.whiten_rewards=true"),
         *("ppo.policy_ema=0.9", "ppo.target_kl=0.1"),
     )
