@@ -59,8 +59,8 @@ def train_ppo(
     on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
-    log-probabilities in two different ways), or when a number is not finite; ConfigError for `ptx` without texts, or the other
-    way round.
+    log-probabilities in two different ways), or when a number is not finite; ConfigError for `ptx` without texts, texts without
+    `ptx`, or sequences of text longer than the policy reads.
     """
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
@@ -71,7 +71,7 @@ def train_ppo(
     prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
     leash, budget = Leash(config.kl), Budget(config.kl_budget_nats)
     average = None if config.policy_ema is None else WeightAverage(policy, config.policy_ema)
-    mix = _pretraining_mix(tokenizer, ptx_texts, config, compute, seed)
+    mix = _pretraining_mix(policy, tokenizer, ptx_texts, config, compute, seed)
 
     def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
@@ -145,6 +145,7 @@ def train_ppo(
 
 
 def _pretraining_mix(
+    policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str] | None,
     config: PPOConfig,
@@ -155,6 +156,9 @@ def _pretraining_mix(
         raise ConfigError("ppo.ptx and the text that it mixes in go together: one is given without the other")
     if config.ptx is None or texts is None:
         return None
+    context_length = policy.config.max_position_embeddings
+    if config.ptx.sequence_length > context_length:
+        raise ConfigError(f"ppo.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
     return PretrainingMix(tokenizer, texts, config.ptx, config.microbatch_tokens, compute, seed)
 
 

@@ -1,7 +1,7 @@
 """Stage `ppo`: the policy, tuned on score - beta * KL."""
 
 from models.config import Compute
-from models.errors import ConfigError, TrainingError
+from models.errors import TrainingError
 from models.ppo_config import PPOConfig
 from models.records import Artifact, Prompt, Text, read_records
 from tasks.stage import Work, stage
@@ -21,8 +21,7 @@ def tune_policy(
 ) -> int:
     """A folder `model/` with the tuned policy; gives back the number of updates.
 
-    Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`, ConfigError when the base
-    cannot read sequences as long as `ptx.sequence_length`.
+    Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """
     from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
     from models.optimization import autocast, pick_device
@@ -36,9 +35,6 @@ def tune_policy(
             f"{config.min_reward_accuracy}: a policy tuned on it would learn noise"
         )
     policy, tokenizer = load_policy(base.folder / "model")
-    context_length = policy.config.max_position_embeddings
-    if config.ptx and config.ptx.sequence_length > context_length:
-        raise ConfigError(f"ppo.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
     reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")
     if config.value_start == "reward":
         require_same_tokens(tokenizer, reward_tokenizer)

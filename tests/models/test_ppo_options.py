@@ -152,6 +152,8 @@ def test_settings_and_text_go_together(run):
         run(texts=CORPUS)
     with pytest.raises(DataError, match="fewer than one sequence of 16"):
         run(ptx=ptx(), texts=["the lamp"])
+    with pytest.raises(ConfigError, match=r"ppo\.ptx\.sequence_length exceeds the 96 tokens"):
+        run(ptx=ptx(sequence_length=97), texts=CORPUS)
 
 
 # the value model alone
@@ -273,6 +275,12 @@ def test_the_kl_budget_keeps_the_average_of_that_moment(run):
     beyond = plain.averaged(0.5, num_steps=4 * exceeded)
     assert all(close(given[name], weights) for name, weights in within.items())
     assert not all(close(given[name], weights, tolerance=1e-4) for name, weights in beyond.items())
+
+
+def test_the_last_update_is_held_against_the_budget_too(run):
+    bounded = run(num_updates=1, learning_rate=3e-3, kl_budget_nats=1e-6, policy_ema=0.5)
+    assert len(bounded.values) == 1 and not equal(bounded.after_step[-1], bounded.after_step[0])
+    assert equal(state_of(bounded.policy), bounded.after_step[0])
 
 
 # the end of an update
