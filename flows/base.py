@@ -1,4 +1,7 @@
-"""From the configured base model to the one that PPO starts from: domain pretraining and fine-tuning, where asked for."""
+"""From the configured base model to the one that PPO starts from: domain pretraining and fine-tuning, where asked for.
+
+And the text that PPO mixes in: it is read here, since all data is read before anything is trained.
+"""
 
 from models.config import ScratchBase
 from models.records import Artifact
@@ -7,6 +10,7 @@ from tasks.base_model import start_base
 from tasks.demonstrations import prepare_demonstrations
 from tasks.pipeline_run import PipelineRun
 from tasks.pretraining import pretrain
+from tasks.ptx_texts import prepare_ptx_texts
 from tasks.sft import fine_tune
 from tasks.texts import prepare_texts
 
@@ -53,3 +57,16 @@ def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedbac
             seed=config.seed,
         )
     return base
+
+
+def read_ptx_texts(run: PipelineRun, feedback: Artifact | None = None) -> Artifact | None:
+    """The pretraining text that PPO mixes in, where `ppo.ptx` asks for it."""
+    config = run.config
+    if config.ppo.ptx is None:
+        return None
+    return prepare_ptx_texts(
+        run,
+        source=config.ppo.ptx.source,
+        feedback=feedback if isinstance(config.ppo.ptx.source, FromFeedback) else None,
+        seed=config.seed,
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import adapt_base, open_base
+from flows.base import adapt_base, open_base, read_ptx_texts
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.label_sources import SimulatedLabels, StoredFeedback
@@ -36,11 +36,14 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
             max_new_tokens=config.longest_completion,
             seed=config.seed,
         )
+        ptx_texts = read_ptx_texts(run, feedback)
         base = adapt_base(run, start, texts, feedback)
-        return learn_from_feedback(run, base, feedback)
+        return learn_from_feedback(run, base, feedback, ptx_texts)
 
 
-def learn_from_feedback(run: PipelineRun, base: Artifact, feedback: Artifact) -> dict[str, Any]:
+def learn_from_feedback(
+    run: PipelineRun, base: Artifact, feedback: Artifact, ptx_texts: Artifact | None
+) -> dict[str, Any]:
     """Everything from a feedback snapshot to the report, shared with flow `rlhf`."""
     config = run.config
     compute, seed = config.compute, config.seed
@@ -50,7 +53,14 @@ def learn_from_feedback(run: PipelineRun, base: Artifact, feedback: Artifact) ->
         run, config=config.reward, base=base, feedback=feedback, pairs=pairs, compute=compute, seed=seed
     )
     policy = tune_policy(
-        run, config=config.ppo, base=base, reward=reward, feedback=feedback, compute=compute, seed=seed
+        run,
+        config=config.ppo,
+        base=base,
+        reward=reward,
+        feedback=feedback,
+        ptx_texts=ptx_texts,
+        compute=compute,
+        seed=seed,
     )
     evaluation = evaluate_policy(
         run,

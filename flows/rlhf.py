@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.base import read_ptx_texts
 from flows.collect import collect_completions
 from flows.learn import learn_from_feedback
 from models.config import PipelineConfig
@@ -19,8 +20,9 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
     with open_run(config, "rlhf") as run:
         if not isinstance(config.labels, SimulatedLabels):
             raise ConfigError(f"labels.kind {config.labels.kind} cannot answer at once; use flows collect and learn")
+        ptx_texts = read_ptx_texts(run)
         base, prompts, completions = collect_completions(run)
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        return learn_from_feedback(run, base, feedback)
+        return learn_from_feedback(run, base, feedback, ptx_texts)

@@ -96,12 +96,14 @@ class Checkpoints:
 class Progress:
     """The steps that a loop has taken, those before a kill among them; the loop goes on with number `len(steps)`.
 
-    Made once the parts are ready: with `checkpoints` it puts the newest good one's state into them.
+    Made once the parts are ready: with `checkpoints` it puts the newest good one's state into them. None is a part that this
+    run goes without.
     """
 
-    def __init__(self, checkpoints: Checkpoints | None, **parts: Part) -> None:
-        self.checkpoints, self.parts = checkpoints, parts
-        self.steps: list[StepMetrics] = checkpoints.restore(parts) if checkpoints else []
+    def __init__(self, checkpoints: Checkpoints | None, **parts: Part | None) -> None:
+        self.checkpoints = checkpoints
+        self.parts = {name: part for name, part in parts.items() if part is not None}
+        self.steps: list[StepMetrics] = checkpoints.restore(self.parts) if checkpoints else []
 
     def add(self, step: StepMetrics) -> StepMetrics:
         """The step again, after keeping the state that it left when a checkpoint is due."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from models.batch_config import BatchConfig, FeedbackConfig
 from models.label_sources import LabelSource, SimulatedLabels
+from models.ppo_config import PPOConfig
 from models.sources import (
     Count,
     DemonstrationSource,
@@ -179,91 +180,6 @@ class RewardConfig(Training):
     """Weight of mean (s_chosen + s_rejected)^2, which keeps scores near zero (Eisenstein et al. 2023); 0 = off."""
 
 
-class FixedKL(Settings):
-    """A KL penalty with one coefficient throughout."""
-
-    kind: Literal["fixed"] = "fixed"
-    coef: Annotated[float, Field(ge=0)] = 0.05
-    """beta: score units per nat. Stiennon et al. 2020 used .05."""
-
-
-class AdaptiveKL(Settings):
-    """A KL penalty steered towards a target (Ziegler et al. 2019, section 2.2)."""
-
-    kind: Literal["adaptive"] = "adaptive"
-    coef: Annotated[float, Field(gt=0)] = 0.05
-    """beta at the start."""
-    target_nats: Positive = 6.0
-    """Mean KL per completion to steer to."""
-    horizon: Positive = 10000.0
-    """Completions over which beta adapts: beta *= 1 + clip(KL/target - 1, -.2, .2) * batch_size / horizon."""
-
-
-class MissingEnd(Settings):
-    """What a completion gets that did not end by itself."""
-
-    kind: Literal["fixed", "penalty"] = "fixed"
-    """fixed: its score is replaced by `score`; penalty: `score` is added to it."""
-    score: float = -3.0
-    """In units of normalised score (standard deviations of the reward model on its training completions)."""
-
-
-class PPOConfig(Settings):
-    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
-
-    uncounted_fields = ("checkpoint_every",)
-    num_updates: Count = 40
-    """How many times a batch is sampled and learned from."""
-    batch_size: Count = 64
-    """Rollouts per update."""
-    microbatch_tokens: Count = 8192
-    """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
-    num_epochs: Count = 4
-    """Passes over each batch (Stiennon et al. 2020: 4)."""
-    num_minibatches: Count = 4
-    """Optimizer steps per pass; must divide batch_size."""
-    learning_rate: Positive = 3e-6
-    """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
-    value_learning_rate: Positive = 1e-5
-    """Peak learning rate of the value model, same schedule."""
-    max_grad_norm: Positive = 1.0
-    """Gradient norm is clipped to this, for each network by itself."""
-    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
-    """The leash to the frozen starting model."""
-    kl_budget_nats: Positive | None = None
-    """Stop when the mean KL of an update's completions exceeds this."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Discount per token."""
-    lam: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """lambda of generalized advantage estimation (Schulman et al. 2016)."""
-    clip: Positive = 0.2
-    """eps of the policy loss."""
-    value_clip: Positive = 0.2
-    """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
-    value_coef: Positive = 0.1
-    """Weight of the value loss."""
-    whiten_advantages: bool = True
-    """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
-    temperature: Positive = 1.0
-    """Sampling temperature; log-probabilities are taken at the same temperature."""
-    max_new_tokens: Count = 32
-    """Length limit of a completion, in tokens."""
-    missing_end: MissingEnd = MissingEnd()
-    """For completions cut off at the length limit."""
-    min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """PPO is not started when the reward model's held-out accuracy is below this."""
-    value_start: Literal["reward", "policy"] = "reward"
-    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
-    checkpoint_every: Count = 5
-    """Updates after which the state is kept, to go on from after a kill; changes no number."""
-
-    @model_validator(mode="after")
-    def _minibatches_divide_batch(self) -> "PPOConfig":
-        if self.batch_size % self.num_minibatches:
-            raise ValueError("num_minibatches must divide batch_size")
-        return self
-
-
 class EvaluationConfig(Settings):
     """Base and policy complete the same held-out prompts, and a judge compares."""
 
@@ -347,8 +263,7 @@ class PipelineConfig(Settings):
         collects = isinstance(self.labels, SimulatedLabels)
         if collects and self.prompts is None:
             raise ValueError("labels.kind simulated needs `prompts` to rank completions of")
-        for name in ("pretraining", "sft"):
-            stage = getattr(self, name)
+        for name, stage in {"pretraining": self.pretraining, "sft": self.sft, "ppo.ptx": self.ppo.ptx}.items():
             if stage is not None and isinstance(stage.source, FromFeedback) and collects:
                 raise ValueError(f"{name}.source.kind feedback needs rankings that exist before training")
         if isinstance(self.base, ScratchBase):
@@ -360,4 +275,6 @@ class PipelineConfig(Settings):
                 )
             if self.pretraining and self.pretraining.sequence_length > self.base.context_length:
                 raise ValueError("pretraining.sequence_length must not exceed base.context_length")
+            if self.ppo.ptx and self.ppo.ptx.sequence_length > self.base.context_length:
+                raise ValueError("ppo.ptx.sequence_length must not exceed base.context_length")
         return self

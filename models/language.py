@@ -80,23 +80,36 @@ def train_language(
 ) -> Iterator[StepMetrics]:
     """Trains the model in place and yields each step's `loss` (nats per learned token).
 
-    A step's gradient is the mean over all learned tokens of its batch, whatever the microbatch size.
     With `checkpoints`, training goes on from the newest one.
     """
 
     def accumulate(numbers: list[int]) -> dict[str, float]:
         rows = [sequences[number] for number in numbers]
-        num_learned = sum(row.num_learned for row in rows)
-        loss = 0.0
-        for rows_of_part in cut_by_tokens([len(row.tokens) for row in rows], config.microbatch_tokens):
-            with autocast(compute):
-                part = language_loss(model, rows[rows_of_part]) / num_learned
-            part.backward()
-            loss += part.item()
-        return {"loss": loss}
+        return {"loss": add_gradient(model, rows, config.microbatch_tokens, compute)}
 
     model.to(pick_device(compute)).eval()
     require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
     model.train()
     yield from descend(model, len(sequences), accumulate, config, seed, checkpoints)
     model.eval()
+
+
+def add_gradient(
+    model: PreTrainedModel,
+    sequences: Sequence[LearnedSequence],
+    microbatch_tokens: int,
+    compute: Compute,
+    weight: float = 1.0,
+) -> float:
+    """The mean loss over all learned tokens of a batch (nats), after adding the gradient of `weight` times it to the model.
+
+    How the batch is cut into microbatches changes nothing.
+    """
+    num_learned = sum(sequence.num_learned for sequence in sequences)
+    loss = 0.0
+    for part in cut_by_tokens([len(sequence.tokens) for sequence in sequences], microbatch_tokens):
+        with autocast(compute):
+            part_loss = language_loss(model, sequences[part]) / num_learned
+        (weight * part_loss).backward()
+        loss += part_loss.item()
+    return loss

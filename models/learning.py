@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.logprobs import token_logprobs
 from models.losses import policy_loss, value_loss
 from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
-from models.returns import generalized_advantages, kl_k1, shaped_rewards, whiten
+from models.ppo_config import PPOConfig
+from models.returns import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.shapes import Float
 
@@ -29,9 +30,12 @@ class Lessons:
 
 
 def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:
-    """Shaped rewards, advantages (whitened, when asked for) and returns of a rollout."""
+    """Shaped rewards, advantages (both whitened, when asked for) and returns of a rollout."""
     kl = kl_k1(rollout.logprobs, rollout.reference_logprobs)
-    rewards = shaped_rewards(kl, rollout.scores, rollout.is_completion, kl_coef)
+    scores = clip_scores(rollout.scores, config.score_clip)
+    rewards = shaped_rewards(kl, scores, rollout.is_completion, kl_coef)
+    if config.whiten_rewards:
+        rewards = whiten(rewards, rollout.is_completion, shift_mean=False)
     advantages, returns = generalized_advantages(
         rewards, rollout.values, rollout.is_completion, config.gamma, config.lam
     )

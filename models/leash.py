@@ -1,8 +1,9 @@
-"""What keeps the policy near the reference: the coefficient of the KL penalty, and the KL budget."""
+"""What keeps the policy near: to the reference the KL penalty and the KL budget, within an update a stop by KL."""
 
 from torch import Tensor, nn
 
-from models.config import AdaptiveKL, FixedKL
+from models.averaging import WeightAverage
+from models.ppo_config import AdaptiveKL, FixedKL
 
 
 class Leash:
@@ -31,13 +32,16 @@ class Leash:
 
 
 class Budget:
-    """The KL (nats per completion) at which PPO ends, and the last weights whose completions were within it; None: no end."""
+    """The KL (nats per completion) at which PPO ends, and the last weights whose completions were within it; None: no end.
+
+    What it keeps is what PPO will give: the policy's weights, or their average as it was when these completions were sampled.
+    """
 
     def __init__(self, limit_nats: float | None) -> None:
         self.limit_nats = limit_nats
         self._within: dict[str, Tensor] = {}
 
-    def keep_within(self, policy: nn.Module, kl_nats: float) -> bool:
+    def keep_within(self, policy: nn.Module | WeightAverage, kl_nats: float) -> bool:
         """Whether the policy's batch was within; its weights are then remembered, and else replaced by those remembered."""
         if self.limit_nats is not None and kl_nats > self.limit_nats:
             policy.load_state_dict(self._within)
@@ -53,3 +57,12 @@ class Budget:
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Goes on from what a checkpoint kept."""
         self._within = state_dict
+
+
+def moved_too_far(approx_kl_nats: float, target_kl_nats: float | None) -> bool:
+    """Whether an update is to end here: its policy is more than 1.5 times the target (nats per token) from the sampling policy.
+
+    Sources: `target_kl` of Spinning Up and Stable-Baselines3 (PPO), which end the update before the step that this would be;
+    TRL 0.11. The estimate is `1/2 (log pi - log pi_old)^2`, as in OpenAI baselines and TRL. None: never.
+    """
+    return target_kl_nats is not None and approx_kl_nats > 1.5 * target_kl_nats

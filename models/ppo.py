@@ -6,25 +6,33 @@ An update:
 3. shaped rewards, advantages and returns, once (`Lessons`);
 4. for some epochs, in random minibatches: clipped policy loss and clipped value loss, one optimizer step each;
 5. move the KL coefficient, keep a checkpoint when one is due, yield the update's numbers.
+
+Where the settings ask for it: in the first updates the value model learns alone; pretraining text adds to the policy's gradient
+(PPO-ptx); an update ends when the policy has moved too far; a moving average of the policy's weights is the result.
 """
 
 import copy
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.averaging import WeightAverage
 from models.checkpoints import Checkpoints, Progress
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.errors import ConfigError, TrainingError
-from models.learning import learn_from, learn_minibatch, shuffled_minibatches
-from models.leash import Budget, Leash
+from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
+from models.leash import Budget, Leash, moved_too_far
 from models.logprobs import require_plain_head
 from models.losses import masked_mean
 from models.networks import ValueModel, freeze
-from models.optimization import EpochBatches, autocast, clip_gradients, pick_device, require_finite
+from models.optimization import EpochBatches, autocast, pick_device
 from models.packing import require_packable
+from models.ppo_config import PPOConfig
+from models.ppo_optimizer import PPOOptimizer
+from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
@@ -41,33 +49,29 @@ def train_ppo(
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
+    ptx_texts: Sequence[str] | None = None,
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
     The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends when a batch's
-    completions exceed it, and the policy that is left is the last one whose completions did not. With `checkpoints`, training
-    goes on from the newest one; all else that is handed in must be as it was when the run began.
+    completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema` set, the
+    policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`, training goes
+    on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
-    log-probabilities in two different ways), or when a number is not finite.
+    log-probabilities in two different ways), or when a number is not finite; ConfigError for `ptx` without texts, texts without
+    `ptx`, or sequences of text longer than the policy reads.
     """
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
     value_model.to(device).eval()
     reference = freeze(copy.deepcopy(policy))
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(policy.parameters()), "lr": config.learning_rate},
-            {"params": list(value_model.parameters()), "lr": config.value_learning_rate},
-        ],
-        eps=1e-5,
-        weight_decay=0.0,
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - 0.9 * update / config.num_updates)
+    optimizer = PPOOptimizer(policy, value_model, config)
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
     leash, budget = Leash(config.kl), Budget(config.kl_budget_nats)
+    average = None if config.policy_ema is None else WeightAverage(policy, config.policy_ema)
+    mix = _pretraining_mix(policy, tokenizer, ptx_texts, config, compute, seed)
 
     def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
@@ -87,49 +91,92 @@ def train_ppo(
         policy=policy,
         value_model=value_model,
         optimizer=optimizer,
-        schedule=schedule,
         prompts=prompt_batches,
         leash=leash,
         budget=budget,
+        average=average,
+        mix=mix,
     )
     yield from progress.steps
     for update in range(len(progress.steps), config.num_updates):
         started = time.perf_counter()
         rollout = roll_out()
-        numbers = describe_rollout(rollout, leash.coef)
+        numbers = describe_rollout(rollout, leash.coef, config.score_clip)
         _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
             require_plain_head(policy, rollout.sequences[:3])
             require_packable(value_model.body, rollout.sequences[:3])
-        if not budget.keep_within(policy, numbers["objective/kl"]):
-            return
+        if not budget.keep_within(average or policy, numbers["objective/kl"]):
+            break
 
         lessons = learn_from(rollout, leash.coef, config)
-        steps = []
+        policy_learns = update >= config.value_warmup_updates
+        steps, num_steps = [], 0
         for rows in shuffled_minibatches(config, generator):
             step, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
             if update == 0 and not steps:
                 _require_ratio_one(ratio_error, compute)
-            norms = [clip_gradients(model.parameters(), config.max_grad_norm) for model in (policy, value_model)]
-            require_finite(update, policy_gradient=norms[0], value_gradient=norms[1])
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
             steps.append(step)
+            if moved_too_far(step["policy/approxkl_avg"], config.target_kl):
+                optimizer.drop_gradients()
+                break
+            if mix and policy_learns:
+                step["loss/ptx"] = mix.add_gradient(policy)
+            optimizer.step(update)
+            num_steps += 1
+            if average:
+                average.update()
 
-        mask = rollout.is_completion
-        numbers |= {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
-        numbers["val/explained_variance"] = explained_variance(rollout.values, lessons.returns, mask).item()
-        numbers["val/mean_return"] = masked_mean(lessons.returns, mask).item()
-        numbers["lr"] = schedule.get_last_lr()[0]
+        numbers |= _means(steps) | _describe_returns(rollout, lessons)
+        numbers["policy/num_optimizer_steps"] = num_steps
+        numbers["lr"] = optimizer.learning_rate
         numbers["episode"] = (update + 1) * config.batch_size
-        numbers["tokens_per_second"] = int(mask.sum()) / (time.perf_counter() - started)
-        schedule.step()
-        leash.update(numbers["objective/kl"], config.batch_size)
+        numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / (time.perf_counter() - started)
+        optimizer.end_update()
+        if policy_learns:
+            leash.update(numbers["objective/kl"], config.batch_size)
         yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
+    else:
+        if config.kl_budget_nats is not None:
+            budget.keep_within(average or policy, describe_rollout(roll_out(), leash.coef)["objective/kl"])
+    if average:
+        average.hand_over()
 
-    if config.kl_budget_nats is not None:
-        budget.keep_within(policy, describe_rollout(roll_out(), leash.coef)["objective/kl"])
+
+def _pretraining_mix(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str] | None,
+    config: PPOConfig,
+    compute: Compute,
+    seed: int,
+) -> PretrainingMix | None:
+    if (config.ptx is None) != (texts is None):
+        raise ConfigError("ppo.ptx and the text that it mixes in go together: one is given without the other")
+    if config.ptx is None or texts is None:
+        return None
+    context_length = policy.config.max_position_embeddings
+    if config.ptx.sequence_length > context_length:
+        raise ConfigError(f"ppo.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
+    return PretrainingMix(tokenizer, texts, config.ptx, config.microbatch_tokens, compute, seed)
+
+
+def _means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each number over the minibatches that have it."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for step in steps:
+        for name, value in step.items():
+            values[name].append(value)
+    return {name: sum(of_steps) / len(of_steps) for name, of_steps in values.items()}
+
+
+def _describe_returns(rollout: Rollout, lessons: Lessons) -> dict[str, float]:
+    mask = rollout.is_completion
+    return {
+        "val/explained_variance": explained_variance(rollout.values, lessons.returns, mask).item(),
+        "val/mean_return": masked_mean(lessons.returns, mask).item(),
+    }
 
 
 def _tolerance(compute: Compute) -> float:

@@ -25,6 +25,14 @@ def kl_k3(logprobs: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"])
     return torch.expm1(log_ratio) - log_ratio
 
 
+def clip_scores(scores: Float[Tensor, " B"], limit: float | None) -> Float[Tensor, " B"]:
+    """Scores brought to within `limit` of 0, where one is set: a reward model is least reliable where its score is extreme.
+
+    Source: `score_clip` of TRL 0.11's PPOTrainer.
+    """
+    return scores if limit is None else scores.clamp(-limit, limit)
+
+
 def shaped_rewards(
     kl: Float[Tensor, "B T"],
     scores: Float[Tensor, " B"],
@@ -66,11 +74,16 @@ def generalized_advantages(
     return advantages, advantages + values
 
 
-def whiten(values: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Values shifted and scaled to mean 0 and variance 1 over the places where `mask` is True; zero elsewhere."""
+def whiten(values: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"], shift_mean: bool = True) -> Float[Tensor, "B T"]:
+    """Values shifted and scaled to mean 0 and variance 1 over the places where `mask` is True; zero elsewhere.
+
+    `(v - mean) / sqrt(variance + 1e-8)`; without `shift_mean` the mean is added again, as rewards are whitened: what every token
+    gains or loses on average is not taken from it. Source: `whiten` in utils/core.py of the code of Ziegler et al. 2019.
+    """
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean) ** 2, mask)
-    return ((values - mean) * torch.rsqrt(variance + 1e-8)).masked_fill(~mask, 0.0)
+    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
+    return (whitened if shift_mean else whitened + mean).masked_fill(~mask, 0.0)
 
 
 def explained_variance(

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute, MissingEnd, PPOConfig
+from models.config import Compute
 from models.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
-from models.returns import kl_k1, kl_k3
+from models.ppo_config import MissingEnd, PPOConfig
+from models.returns import clip_scores, kl_k1, kl_k3
 from models.sampling import Sample
 from models.shapes import Bool, Float
 from models.tokens import encode_prompt
@@ -95,12 +96,15 @@ def apply_missing_end(
     return torch.where(ended, scores, low if config.kind == "fixed" else scores + low)
 
 
-def describe_rollout(rollout: Rollout, kl_coef: float) -> dict[str, float]:
-    """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats."""
+def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None = None) -> dict[str, float]:
+    """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats.
+
+    Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
+    """
     mask = rollout.is_completion
     k1 = kl_k1(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
     k3 = kl_k3(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
-    return {
+    numbers = {
         "objective/kl": k1.mean().item(),
         "objective/kl_k3": k3.mean().item(),
         "objective/kl_coef": kl_coef,
@@ -108,8 +112,11 @@ def describe_rollout(rollout: Rollout, kl_coef: float) -> dict[str, float]:
         "objective/scores": rollout.scores.mean().item(),
         "objective/scores_std": rollout.scores.std(unbiased=False).item(),
         "objective/non_score_reward": -kl_coef * k1.mean().item(),
-        "objective/rlhf_reward": (rollout.scores - kl_coef * k1).mean().item(),
+        "objective/rlhf_reward": (clip_scores(rollout.scores, score_clip) - kl_coef * k1).mean().item(),
         "val/completion_length": mask.sum(dim=1).float().mean().item(),
         "val/end_rate": rollout.ended.float().mean().item(),
         "val/num_eos_tokens": rollout.ended.sum().item(),
     }
+    if score_clip is not None:
+        numbers["objective/score_clipfrac"] = (rollout.scores.abs() > score_clip).float().mean().item()
+    return numbers

@@ -15,6 +15,7 @@ NOT_COMPUTING = frozenset(
     {
         # Their values stand in the cache key themselves:
         "models.config",
+        "models.ppo_config",
         "models.sources",
         # How a stage is run, kept and recorded changes nothing in what it computes:
         "tasks.code_digest",

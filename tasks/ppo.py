@@ -1,8 +1,9 @@
 """Stage `ppo`: the policy, tuned on score - beta * KL."""
 
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.errors import TrainingError
-from models.records import Artifact, Prompt, read_records
+from models.ppo_config import PPOConfig
+from models.records import Artifact, Prompt, Text, read_records
 from tasks.stage import Work, stage
 from tasks.storage import read_manifest
 
@@ -14,6 +15,7 @@ def tune_policy(
     base: Artifact,
     reward: Artifact,
     feedback: Artifact,
+    ptx_texts: Artifact | None,
     compute: Compute,
     seed: int,
 ) -> int:
@@ -46,8 +48,11 @@ def tune_policy(
             return score_texts(reward_model, reward_tokenizer, prompts, completions)
 
     prompts = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "train"]
+    texts = ptx_texts and [row.text for row in read_records(ptx_texts.folder / "texts.jsonl", Text)]
     checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints))
+    steps = work.follow(
+        train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
+    )
     save_policy(work.folder / "model", policy, tokenizer)
     first, last = steps[0].values, steps[-1].values
     work.metrics["ppo_score_first"] = first["objective/scores"]

@@ -24,7 +24,6 @@ LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydanti
 
 MAX_LINES = 320
 LONGER = {
-    "models/config.py": "one tree: every setting with the text that people read beside it",
     "labeling/household.py": "half of it is the phrases of the tiny world",
 }
 

@@ -115,6 +115,12 @@ def test_an_override_that_cannot_be_read_is_named(preset, override, named):
         ("consensus: {method: vote}", "consensus.method", "'borda' or 'bradley_terry'"),
         ("generation: {num_completions: 1}", "generation.num_completions", "greater than or equal to 2"),
         ("ppo: {batch_size: 10, num_minibatches: 4}", "ppo", "num_minibatches must divide batch_size"),
+        ("ppo: {ptx: {coef: 1}}", "ppo.ptx.source", "required"),
+        ("ppo: {ptx: {source: {kind: household}}}", "ppo.ptx.coef", "required"),
+        ("ppo: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "ppo.ptx.coef", "greater than 0"),
+        ("ppo: {policy_ema: 1}", "ppo.policy_ema", "less than 1"),
+        ("ppo: {num_updates: 4, value_warmup_updates: 4}", "ppo", "the policy never learns"),
+        ("ppo: {score_clip: 2.9}", "ppo", "would clip the fixed missing_end.score"),
         ("split: {validation: 0.5, test: 0.5}", "split", "below 1"),
         ("prompts: {source: {num_rows: 5}}", "prompts.source", "kind"),
         ("sft: {num_epochs: 1}", "sft.source", "required"),
@@ -128,6 +134,21 @@ def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
     assert len(complaints) == 1
     assert complaints[0].startswith(f"  {key}: ")
     assert reason in complaints[0]
+
+
+@pytest.mark.parametrize(
+    ("ptx", "reason"),
+    [
+        (
+            "{source: {kind: feedback}, coef: 1}",
+            "ppo.ptx.source.kind feedback needs rankings that exist before training",
+        ),
+        ("{source: {kind: household}, coef: 1, sequence_length: 97}", "ppo.ptx.sequence_length must not exceed"),
+    ],
+)
+def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):
+    with pytest.raises(ConfigError, match=reason):
+        load_config(SMOKE, [f"ppo.ptx={ptx}"])
 
 
 def test_all_wrong_settings_are_named_at_once(preset):

@@ -15,10 +15,11 @@ from benchmarks.scenario import (
     text_of,
 )
 from benchmarks.worker import Worker
-from models.config import Compute, PPOConfig
+from models.config import Compute
 from models.networks import RewardModel, ValueModel, freeze
 from models.optimization import autocast
 from models.ppo import train_ppo
+from models.ppo_config import PPOConfig
 from models.reward import score_texts
 
 

@@ -108,11 +108,29 @@ def test_one_changed_number_runs_ppo_and_what_follows(workplace, first_report):
     assert workplace.report("rlhf", SMOKE, "ppo.kl.coef=0.2")["stages_run"] == ["ppo", "evaluation"]
 
 
+def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_report, client):
+    report = workplace.report(
+        "rlhf",
+        SMOKE,
+        "ppo.ptx={source: {kind: household, num_rows: 50}, coef: 1, batch_size: 4}",
+        *("ppo.value_warmup_updates=1", "ppo.score_clip=3", "ppo.whiten_rewards=true"),
+        *("ppo.policy_ema=0.9", "ppo.target_kl=0.1"),
+    )
+    assert report["stages_run"] == ["ptx-texts", "ppo", "evaluation"]
+    assert next(iter(report["artifacts"])) == "ptx-texts"
+    manifest = json.loads(Path(report["artifacts"]["ppo"], "manifest.json").read_text())
+    run_id = manifest["artifact"]["run_id"]
+    assert [point.step for point in client.get_metric_history(run_id, "loss/ptx")] == [1]
+    assert [point.step for point in client.get_metric_history(run_id, "objective/score_clipfrac")] == [0, 1]
+    read = {given.dataset.name for given in client.get_run(run_id).inputs.dataset_inputs}
+    assert read == {"language-model", "reward-model", "feedback", "texts"}
+
+
 def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, tmp_path):
     copy = tmp_path / "project"
     for package in ("flows", "tasks", "models", "labeling", "deployments"):
         shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    loop = copy / "models" / "ppo.py"
+    loop = copy / "models" / "ppo_optimizer.py"
     before = loop.read_text(encoding="utf-8")
     loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
     assert loop.read_text(encoding="utf-8") != before

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.checkpoints import Checkpoints
-from models.config import AdaptiveKL, Compute, ScratchBase
+from models.config import Compute, ScratchBase
 from models.networks import ValueModel, build_policy, train_tokenizer
 from models.ppo import train_ppo
+from models.ppo_config import AdaptiveKL
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
 
 NUM_UPDATES = 40

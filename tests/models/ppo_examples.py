@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from models.config import MissingEnd, PPOConfig
+from models.ppo_config import MissingEnd, PPOConfig
 from models.rollouts import Rollout, evaluate_samples
 from models.sampling import Sample, sample_completions
 

@@ -1,9 +1,9 @@
-"""The KL coefficient: fixed, and steered towards a target."""
+"""The KL coefficient, fixed and steered towards a target; where an update ends."""
 
 import pytest
 
-from models.config import AdaptiveKL, FixedKL
-from models.leash import Leash
+from models.leash import Leash, moved_too_far
+from models.ppo_config import AdaptiveKL, FixedKL
 from tests.tolerances import close
 
 
@@ -38,3 +38,11 @@ def test_updates_multiply():
     leash.update(9.0, num_rollouts=20)  # * 1.1
     leash.update(0.0, num_rollouts=40)  # * 0.8
     assert close(leash.coef, 0.484, tolerance=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("approx_kl", "target", "expected"),
+    [(0.03, 0.02, False), (0.0301, 0.02, True), (0.0, 0.02, False), (1e9, None, False)],  # 1.5 * 0.02 = 0.03
+)
+def test_an_update_ends_beyond_one_and_a_half_times_the_target(approx_kl, target, expected):
+    assert moved_too_far(approx_kl, target) is expected

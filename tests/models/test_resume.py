@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from models.checkpoints import Checkpoints
-from models.config import AdaptiveKL, FixedKL, RewardConfig, Training
+from models.config import RewardConfig, Training
 from models.language import encode_demonstrations, pack_texts, train_language
 from models.networks import ValueModel
 from models.ppo import train_ppo
+from models.ppo_config import AdaptiveKL, FixedKL, PTXConfig
 from models.reward import train_reward
+from models.sources import TextFile
 from tests.models.conftest import CORPUS
 from tests.models.killed_ppo import run_killed, run_unbroken
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
@@ -50,15 +52,13 @@ def check_all_interruptions(run, folder, num_steps: int, every: int = 1) -> None
             assert equal(state_of(network), wanted), f"stopped after {stop}"
 
 
-def ppo_run(policy, tokenizer, compute, scorer=share_of_letters, **changes):
+def ppo_run(policy, tokenizer, compute, scorer=share_of_letters, texts=None, **changes):
     def run(checkpoints):
         own = copy.deepcopy(policy)
         value_model = ValueModel.from_policy(own)
         config = config_of(**changes)
-        return train_ppo(own, value_model, tokenizer, scorer, PROMPTS, config, compute, 0, checkpoints), [
-            own,
-            value_model,
-        ]
+        steps = train_ppo(own, value_model, tokenizer, scorer, PROMPTS, config, compute, 0, checkpoints, texts)
+        return steps, [own, value_model]
 
     return run
 
@@ -72,8 +72,30 @@ def test_ppo(policy, tokenizer, compute, tmp_path, every):
     check_all_interruptions(ppo_run(policy, tokenizer, compute, **ADAPTIVE), tmp_path, num_steps=5, every=every)
 
 
-def test_ppo_that_a_kl_budget_ends(policy, tokenizer, compute, tmp_path):
-    settings = {"num_updates": 8, "learning_rate": 3e-3, "kl": FixedKL(coef=0.0)}
+OPTIONS = {
+    "ptx": PTXConfig(source=TextFile(path="unread.txt"), coef=0.5, batch_size=4, sequence_length=16),
+    "value_warmup_updates": 1,
+    "score_clip": 0.5,
+    "whiten_rewards": True,
+    "policy_ema": 0.9,
+    "target_kl": 8e-3,
+}
+
+
+def test_ppo_with_all_options(policy, tokenizer, compute, tmp_path):
+    """Four sequences of text a step from 21: these reach over the end of an epoch too. Some updates end early."""
+    run = ppo_run(policy, tokenizer, compute, texts=CORPUS, **ADAPTIVE | OPTIONS)
+    check_all_interruptions(run, tmp_path, num_steps=5)
+    steps = [step.values for step in run(None)[0]]
+    num_optimizer_steps = [values["policy/num_optimizer_steps"] for values in steps]
+    assert num_optimizer_steps[0] == 4 and 0 < min(num_optimizer_steps) < 4
+    assert any(values["objective/score_clipfrac"] for values in steps)
+    assert "loss/ptx" in steps[-1] and steps[-1]["objective/kl"] != 0
+
+
+@pytest.mark.parametrize("policy_ema", [None, 0.5])
+def test_ppo_that_a_kl_budget_ends(policy, tokenizer, compute, tmp_path, policy_ema):
+    settings = {"num_updates": 8, "learning_rate": 3e-3, "kl": FixedKL(coef=0.0), "policy_ema": policy_ema}
     steps, _ = ppo_run(policy, tokenizer, compute, **settings)(None)
     free = [step.values["objective/kl"] for step in steps]
     exceeded = next(update for update in range(2, 8) if free[update] > max(free[:update]))

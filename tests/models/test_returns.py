@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from models.returns import explained_variance, generalized_advantages, kl_k1, kl_k3, shaped_rewards, whiten
+from models.returns import (
+    clip_scores,
+    explained_variance,
+    generalized_advantages,
+    kl_k1,
+    kl_k3,
+    shaped_rewards,
+    whiten,
+)
 from tests.tolerances import close
 
 GARBAGE = [math.nan, math.inf, -1e9]
@@ -98,8 +106,24 @@ def test_whiten(garbage):
     assert close(white[mask].var(unbiased=False), 1.0)
 
 
-def test_whitening_equal_values_gives_zeros():
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_whiten_and_keep_the_mean(garbage):
+    mask = mask_of(3, 1)
+    values = spoil(torch.tensor([[1.0, 2.0, 3.0], [6.0, 0.0, 0.0]]), mask, garbage)
+    white = whiten(values, mask, shift_mean=False)
+    spread = math.sqrt(3.5)  # mean 3 and variance 3.5, as above
+    assert close(white, [[3 - 2 / spread, 3 - 1 / spread, 3.0], [3 + 3 / spread, 0.0, 0.0]])
+
+
+def test_whitening_equal_values_gives_zeros_or_their_mean():
     assert close(whiten(torch.full((1, 3), 7.0), mask_of(3)), [[0.0, 0.0, 0.0]])
+    assert close(whiten(torch.full((1, 3), 7.0), mask_of(3), shift_mean=False), [[7.0, 7.0, 7.0]])
+
+
+def test_scores_are_clipped_on_both_sides():
+    scores = torch.tensor([-9.0, -2.0, -1.5, 0.0, 1.5, 2.0, 2.5])
+    assert close(clip_scores(scores, 2.0), [-2.0, -2.0, -1.5, 0.0, 1.5, 2.0, 2.0], tolerance=0)
+    assert close(clip_scores(scores, None), scores, tolerance=0)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

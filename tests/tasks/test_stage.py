@@ -2,8 +2,9 @@
 
 import pytest
 
-from models.config import PPOConfig, PretrainedBase, PretrainingConfig, RewardConfig, SFTConfig
+from models.config import PretrainedBase, PretrainingConfig, RewardConfig, SFTConfig
 from models.label_sources import FeedbackFolder
+from models.ppo_config import PPOConfig
 from models.records import Artifact
 from models.sources import FromFeedback, TextFile, TextHub
 from tasks.stage import cache_key, input_identity

@@ -1,0 +1,125 @@
+"""The settings of PPO."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.sources import Count, Fraction, Positive, Settings, TextSource
+
+
+class FixedKL(Settings):
+    """A KL penalty with one coefficient throughout."""
+
+    kind: Literal["fixed"] = "fixed"
+    coef: Annotated[float, Field(ge=0)] = 0.05
+    """beta: score units per nat. Stiennon et al. 2020 used .05."""
+
+
+class AdaptiveKL(Settings):
+    """A KL penalty steered towards a target (Ziegler et al. 2019, section 2.2)."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    coef: Annotated[float, Field(gt=0)] = 0.05
+    """beta at the start."""
+    target_nats: Positive = 6.0
+    """Mean KL per completion to steer to."""
+    horizon: Positive = 10000.0
+    """Completions over which beta adapts: beta *= 1 + clip(KL/target - 1, -.2, .2) * batch_size / horizon."""
+
+
+class MissingEnd(Settings):
+    """What a completion gets that did not end by itself."""
+
+    kind: Literal["fixed", "penalty"] = "fixed"
+    """fixed: its score is replaced by `score`; penalty: `score` is added to it."""
+    score: float = -3.0
+    """In units of normalised score (standard deviations of the reward model on its training completions)."""
+
+
+class PTXConfig(Settings):
+    """Pretraining text that the policy goes on learning from (PPO-ptx: Ouyang et al. 2022, equation 2)."""
+
+    source: TextSource
+    """Where the text comes from. Best is text like that of the base model's own pretraining: it is what PPO makes it forget."""
+    coef: Positive
+    """gamma: weight of the mean loss of the next token, beside PPO's mean over tokens. Begin near 1; Ouyang et al. 2022 (appendix C.4) used 27.8."""
+    batch_size: Count = 32
+    """Sequences of text per optimizer step. Ouyang et al. 2022 took 8 for each rollout of a minibatch."""
+    sequence_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens per sequence; texts are joined by end-of-sequence tokens and cut to this length."""
+
+
+class PPOConfig(Settings):
+    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+
+    uncounted_fields = ("checkpoint_every",)
+    num_updates: Count = 40
+    """How many times a batch is sampled and learned from."""
+    batch_size: Count = 64
+    """Rollouts per update."""
+    microbatch_tokens: Count = 8192
+    """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
+    num_epochs: Count = 4
+    """Passes over each batch (Stiennon et al. 2020: 4)."""
+    num_minibatches: Count = 4
+    """Optimizer steps per pass; must divide batch_size."""
+    learning_rate: Positive = 3e-6
+    """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
+    value_learning_rate: Positive = 1e-5
+    """Peak learning rate of the value model, same schedule."""
+    max_grad_norm: Positive = 1.0
+    """Gradient norm is clipped to this, for each network by itself."""
+    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
+    """The leash to the frozen starting model."""
+    kl_budget_nats: Positive | None = None
+    """Stop when the mean KL of an update's completions exceeds this."""
+    target_kl: Positive | None = None
+    """End an update early: no optimizer step on a minibatch whose policy/approxkl_avg (nats per token) is above 1.5 times this, nor on those after it."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Discount per token."""
+    lam: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """lambda of generalized advantage estimation (Schulman et al. 2016)."""
+    clip: Positive = 0.2
+    """eps of the policy loss."""
+    value_clip: Positive = 0.2
+    """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
+    value_coef: Positive = 0.1
+    """Weight of the value loss."""
+    score_clip: Positive | None = None
+    """Scores (after `missing_end`) are clipped to within this distance of 0 before they become rewards; the curves show them unclipped."""
+    whiten_rewards: bool = False
+    """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
+    whiten_advantages: bool = True
+    """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
+    temperature: Positive = 1.0
+    """Sampling temperature; log-probabilities are taken at the same temperature."""
+    max_new_tokens: Count = 32
+    """Length limit of a completion, in tokens."""
+    missing_end: MissingEnd = MissingEnd()
+    """For completions cut off at the length limit."""
+    min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """PPO is not started when the reward model's held-out accuracy is below this."""
+    value_start: Literal["reward", "policy"] = "reward"
+    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
+    value_warmup_updates: Annotated[int, Field(ge=0)] = 0
+    """Updates at the start in which the value model alone learns, so that the policy never follows a value model that knows nothing."""
+    policy_ema: Fraction | None = None
+    """Decay per optimizer step of a moving average of the policy's weights, which is what is saved. Ouyang et al. 2022 (appendix C.4): .992."""
+    ptx: PTXConfig | None = None
+    """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
+    checkpoint_every: Count = 5
+    """Updates after which the state is kept, to go on from after a kill; changes no number."""
+
+    @model_validator(mode="after")
+    def _minibatches_divide_batch(self) -> "PPOConfig":
+        if self.batch_size % self.num_minibatches:
+            raise ValueError("num_minibatches must divide batch_size")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_set_in_vain(self) -> "PPOConfig":
+        if self.value_warmup_updates >= self.num_updates:
+            raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
+        if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
+            raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
+        return self

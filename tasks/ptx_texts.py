@@ -1,0 +1,12 @@
+"""Stage `ptx-texts`: the pretraining text that PPO mixes in."""
+
+from models.records import Artifact, Text, write_records
+from models.sources import TextSource
+from tasks.sources import read_texts
+from tasks.stage import Work, stage
+
+
+@stage("ptx-texts", kind="texts")
+def prepare_ptx_texts(work: Work, source: TextSource, feedback: Artifact | None, seed: int) -> int:
+    """texts.jsonl, as the source gives them. Of feedback only what belongs to training prompts."""
+    return write_records(work.folder / "texts.jsonl", (Text(text=text) for text in read_texts(source, seed, feedback)))
