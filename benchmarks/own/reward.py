@@ -4,7 +4,7 @@ The clock runs over the optimizer steps. The normalisation that `train_reward` f
 peer has nothing of the kind.
 """
 
-from benchmarks.scenario import PAD, build_rankings, build_scorer, ranked_pairs
+from benchmarks.scenario import build_rankings, build_scorer, ranked_pairs
 from benchmarks.worker import Worker
 from models.config import Compute, RewardConfig
 from models.networks import RewardModel
@@ -34,7 +34,6 @@ def main() -> None:
     steps = train_reward(
         reward_model,
         [comparison(sequences) for sequences in rankings],
-        PAD,
         RewardConfig(num_epochs=1000, batch_size=batch_size, learning_rate=1e-7),
         Compute(device="cpu", precision=worker.settings["precision"]),
         seed=0,
