@@ -9,6 +9,7 @@ Precisions of a peer: `float32`; `autocast` (TRL's `bf16=True`: float32 weights,
 
 from dataclasses import dataclass
 
+BATCH_SIZE = 64
 TRL_PPO, TRL_REWARD = "trl-1.12.0", "trl-1.16.0"
 
 
@@ -29,15 +30,16 @@ class Part:
 
 def ppo(name: str, wanted: float, ends: bool) -> Part:
     """One PPO update: batch 64, prompt 32, completion 64 tokens, 4 epochs of 4 minibatches, four networks."""
+    task = {"ends": ends, "batch_size": BATCH_SIZE}
     return Part(
         name=name,
         wanted=wanted,
         unit="update",
         own="benchmarks.own.ppo",
-        own_settings=tuple({"ends": ends, "precision": precision} for precision in ("float32", "bfloat16")),
+        own_settings=tuple(task | {"precision": precision} for precision in ("float32", "bfloat16")),
         peer="benchmarks.peers.trl_ppo",
         peer_settings=tuple(
-            {"ends": ends, "precision": precision, "rollout_batch_size": rollout_batch_size}
+            task | {"precision": precision, "rollout_batch_size": rollout_batch_size}
             for precision, rollout_batch_size in (
                 ("float32", 64),
                 ("bfloat16", 64),

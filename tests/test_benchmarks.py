@@ -61,6 +61,20 @@ def test_a_contender_that_fails_says_why(tmp_path, monkeypatch):
         turns.take_turns([a], repetitions=2)
 
 
+@pytest.mark.parametrize(
+    ("module", "settings", "amount"),
+    [
+        ("benchmarks.own.ppo", {"ends": True, "batch_size": 4}, 1),
+        ("benchmarks.own.reward", {"num_completions": 3, "num_rankings": 4, "batch_size": 2}, 4),
+        ("benchmarks.own.generation", {"ends": False, "num_prompts": 2}, 2 * scenario.MAX_NEW_TOKENS),
+    ],
+)
+def test_our_contenders_run(module, settings, amount):
+    with turns.Contender(Path(sys.executable), module, settings | {"precision": "float32", "threads": 1}) as contender:
+        answer = contender.repeat()
+    assert answer["amount"] == amount and answer["seconds"] > 0
+
+
 def figures(ratio: float, **about) -> dict:
     return {"ratio": ratio} | about
 

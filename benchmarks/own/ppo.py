@@ -6,7 +6,6 @@ What the generator does between two yields is one whole update; nothing of it fa
 import torch
 
 from benchmarks.scenario import (
-    BATCH_SIZE,
     END_PROBABILITY,
     MAX_NEW_TOKENS,
     build_networks,
@@ -43,10 +42,10 @@ def main() -> None:
         value_model,
         tokenizer,
         score,
-        [text_of(prompt) for prompt in build_prompts(4 * BATCH_SIZE)],
+        [text_of(prompt) for prompt in build_prompts(4 * worker.settings["batch_size"])],
         PPOConfig(
             num_updates=1000,
-            batch_size=BATCH_SIZE,
+            batch_size=worker.settings["batch_size"],
             num_epochs=4,
             num_minibatches=4,
             learning_rate=1e-7,

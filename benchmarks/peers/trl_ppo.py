@@ -17,7 +17,6 @@ from transformers import TrainerCallback
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 from benchmarks.scenario import (
-    BATCH_SIZE,
     END,
     END_PROBABILITY,
     MAX_NEW_TOKENS,
@@ -58,7 +57,7 @@ class TakeTurns(TrainerCallback):
 def main() -> None:
     """Updates, one per turn, until there are no more turns."""
     worker = Worker()
-    precision = worker.settings["precision"]
+    precision, batch_size = worker.settings["precision"], worker.settings["batch_size"]
     if precision == "autocast":
         os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"  # PPOTrainer makes its Accelerator without `args.bf16`
     networks = build_networks(END_PROBABILITY if worker.settings["ends"] else 0.0)
@@ -80,8 +79,8 @@ def main() -> None:
                 num_sample_generations=0,
                 dataloader_num_workers=0,
                 seed=0,
-                total_episodes=NUM_UPDATES * BATCH_SIZE,
-                per_device_train_batch_size=BATCH_SIZE,
+                total_episodes=NUM_UPDATES * batch_size,
+                per_device_train_batch_size=batch_size,
                 gradient_accumulation_steps=1,
                 local_rollout_forward_batch_size=worker.settings["rollout_batch_size"],
                 num_ppo_epochs=4,
@@ -96,7 +95,7 @@ def main() -> None:
             ref_model=networks["reference"],
             reward_model=networks["reward"],
             value_model=networks["value"],
-            train_dataset=Dataset.from_dict({"input_ids": build_prompts(4 * BATCH_SIZE)}),
+            train_dataset=Dataset.from_dict({"input_ids": build_prompts(4 * batch_size)}),
             callbacks=[callback],
         )
         expected = "bf16" if precision == "autocast" else "no"
