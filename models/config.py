@@ -28,7 +28,9 @@ class Compute(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU when there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of forward and backward passes (weights stay float32). `auto`: bfloat16 on a GPU that has it, else float32."""
+    """Arithmetic of forward and backward passes (weights stay float32). `auto`: bfloat16 on a GPU or CPU that has it, else float32."""
+    activation_checkpointing: bool = False
+    """Keep only what enters each block and compute the rest again in the backward pass: less memory, a third more time."""
 
 
 class SplitConfig(Settings):

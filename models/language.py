@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
 from models.config import Compute, Training
 from models.errors import DataError
@@ -108,7 +109,7 @@ def add_gradient(
     num_learned = sum(sequence.num_learned for sequence in sequences)
     loss = 0.0
     for part in cut_by_tokens([len(sequence.tokens) for sequence in sequences], microbatch_tokens):
-        with autocast(compute):
+        with autocast(compute), recomputed_activations(compute, model):
             part_loss = language_loss(model, sequences[part]) / num_learned
         (weight * part_loss).backward()
         loss += part_loss.item()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from models.activation_checkpointing import recomputed_activations
 from models.config import Compute
 from models.logprobs import token_logprobs
 from models.losses import policy_loss, value_loss
@@ -71,7 +72,7 @@ def learn_minibatch(
         )
         batch = PackedBatch.of([rollout.sequences[row] for row in own], device)
         places = batch.last(mask.sum(dim=1).tolist())
-        with autocast(compute):
+        with autocast(compute), recomputed_activations(compute, policy, value_model.body):
             logprobs = token_logprobs(policy, batch, places, config.temperature)
             values = value_model(batch, places)
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)

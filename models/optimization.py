@@ -25,11 +25,18 @@ def pick_device(compute: Compute) -> torch.device:
 def autocast(compute: Compute) -> contextlib.AbstractContextManager:
     """A context in which forward passes run in the precision that the config asks for; weights stay float32."""
     device = pick_device(compute)
-    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and has_bfloat16)
+    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and _has_bfloat16(device))
     if not wants_bfloat16:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether there is arithmetic for it; without, it would be imitated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
 
 
 def decayed_adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
 from models.config import Compute, RewardConfig
 from models.errors import DataError
@@ -131,7 +132,7 @@ def train_reward(
         rows = [comparisons[number] for number in numbers]
         loss, num_right, num_strict = 0.0, 0.0, 0
         for part in cut_by_tokens([row.num_tokens for row in rows], config.microbatch_tokens):
-            with autocast(compute):
+            with autocast(compute), recomputed_activations(compute, reward_model):
                 part_loss, better, worse = comparison_loss(reward_model, rows[part], config.centering)
             (part_loss / len(rows)).backward()
             loss += part_loss.item() / len(rows)
