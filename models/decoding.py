@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
+from models.attention import use_attention
 from models.shapes import Float
 from models.tokens import pad, positions
 
@@ -56,8 +57,9 @@ class _Layer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         shape = (self.window.num_rows, key_states.shape[1], self.window.num_columns)
-        self.keys = key_states.new_zeros((*shape, key_states.shape[3]))
-        self.values = value_states.new_zeros((*shape, value_states.shape[3]))
+        dtype = torch.float32 if key_states.device.type == "cpu" else None  # a single query is slow in bfloat16 there
+        self.keys = key_states.new_zeros((*shape, key_states.shape[3]), dtype=dtype)
+        self.values = value_states.new_zeros((*shape, value_states.shape[3]), dtype=dtype)
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
@@ -92,6 +94,7 @@ class Decoder:
     ) -> None:
         """Room for `num_rows` rows at a time. Columns: for the longest prompt and its completion; when rows join later, for
         as many tokens again at least, since the columns in use then wander to the right and must be moved back."""
+        use_attention(model)
         self.model, self.pad_id, self.longest_prompt = model, pad_id, longest_prompt
         self.rows: list[Row] = []
         self.end = longest_prompt

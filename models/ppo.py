@@ -36,7 +36,7 @@ from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
-from models.sampling import sample_completions
+from models.sampling import sample_completions, sampling_copy
 
 
 def train_ppo(
@@ -76,7 +76,7 @@ def train_ppo(
     def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
         samples = sample_completions(
-            policy,
+            sampling_copy(policy, compute),
             tokenizer,
             asked,
             max_new_tokens=config.max_new_tokens,

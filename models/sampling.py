@@ -1,5 +1,6 @@
 """Prompts to sampled completions, with our own decode loop: one place decides how tokens are drawn."""
 
+import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import GenerationConfig
+from models.config import Compute, GenerationConfig
 from models.decoding import Decoder, Row
+from models.optimization import autocast
 from models.shapes import Float, Int
 from models.tokens import check_lengths, decode_completion, encode_prompt
 
@@ -121,6 +123,18 @@ def sample_completions(
         Sample(tokens, decode_completion(tokenizer, tokens), ended=tokens[-1] == tokenizer.eos_token_id)
         for tokens in rows
     ]
+
+
+def sampling_copy(policy: PreTrainedModel, compute: Compute) -> PreTrainedModel:
+    """The network to sample from while the policy learns: itself or, where it learns in bfloat16, a copy with bfloat16 weights.
+
+    A step of decoding takes as long as reading the weights, and they are half as large. What the copy draws is a little off the
+    policy by rounding; PPO's ratio is not, since it comes from the learning forward pass alone (docs/results.md has figures).
+    """
+    with autocast(compute):
+        rounds = torch.is_autocast_enabled(policy.device.type)
+        dtype = torch.get_autocast_dtype(policy.device.type)
+    return copy.deepcopy(policy).to(dtype) if rounds else policy
 
 
 def sample_distinct(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel, MambaConfig, MambaModel, MistralConfig, MistralModel
 
-from models import packing
+from models import attention
 from models.errors import ConfigError
 from models.packing import PackedBatch, cut_by_tokens, hidden_states, require_packable
 from tests.models.conftest import enliven
@@ -67,7 +67,7 @@ def body(request, llama_once, gpt2_once):
 
 @pytest.mark.parametrize("kernel", ["products", "fused"])
 def test_every_sequence_is_seen_as_if_it_were_alone(body, kernel, monkeypatch):
-    monkeypatch.setattr(packing, "LONGEST_PRODUCT", 512 if kernel == "products" else 0)
+    monkeypatch.setattr(attention, "LONGEST_PRODUCT", 512 if kernel == "products" else 0)
     expected, fresh = alone(body, SEQUENCES), copy.deepcopy(body)
     weight = torch.linspace(-1, 1, expected.numel()).view_as(expected)
     (expected * weight).sum().backward()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from models import decoding, sampling
-from models.config import GenerationConfig
+from models.config import Compute, GenerationConfig
 from models.errors import DataError
 from models.logprobs import token_logprobs
 from models.packing import PackedBatch
-from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
+from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens, sampling_copy
 from models.tokens import encode_prompt
 from tests.tolerances import close
 
@@ -137,6 +137,19 @@ def test_every_step_draws_from_the_probabilities_that_learning_computes(
         for step, token in enumerate(completion):
             drawn_from = torch.log_softmax(seen[step, row], dim=-1)
             assert close(drawn_from[token], next(expected), tolerance=1e-5)
+
+
+def test_a_bfloat16_network_draws_from_nearly_the_same_probabilities(any_policy, tokenizer, monkeypatch):
+    steps = [[20, 50, 60], [30, END, 70], [40, 11, 80], [END, 12, 90]]
+    seen = script(monkeypatch, steps)
+    sample(any_policy, tokenizer, max_new_tokens=4)
+    exact = dict(seen)
+    seen.clear()
+    sample(any_policy.bfloat16(), tokenizer, max_new_tokens=4)
+    assert seen.keys() == exact.keys()
+    for place, logits in exact.items():
+        error = (torch.log_softmax(seen[place], dim=-1) - torch.log_softmax(logits, dim=-1)).abs().max()
+        assert 1e-4 < error < 0.5, "of log-probabilities down to -40"
 
 
 def test_sampling_keeps_no_gradient_and_leaves_the_weights(policy, tokenizer):
@@ -294,3 +307,11 @@ def test_a_prompt_with_nothing_but_empty_completions_keeps_none(policy, tokenize
         lambda model, tokenizer, prompts, **rest: [Sample([END], "", True)] * len(prompts),
     )
     assert distinct(policy, tokenizer, PROMPTS[:2]) == [[], []]
+
+
+def test_the_copy_to_sample_from_follows_the_precision_of_learning(policy):
+    assert sampling_copy(policy, Compute(device="cpu", precision="float32")) is policy
+    rounded = sampling_copy(policy, Compute(device="cpu", precision="bfloat16"))
+    assert {parameter.dtype for parameter in rounded.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in policy.parameters()} == {torch.float32}
+    assert torch.equal(rounded.lm_head.weight, policy.lm_head.weight.bfloat16())

@@ -1,0 +1,131 @@
+"""Attention as the project calls it, registered with transformers under a name of its own, so that its networks stay as they are.
+
+Three ways: over packed sequences, for a single new token with a cache, and else that of transformers. On a CPU plain products are
+used where torch's fused kernel is slow: differentiating short sequences takes it four times as long (bfloat16, 96 tokens), and so
+does a single query.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from models.shapes import Bool, Float, Int
+
+NAME = "rein"
+LONGEST_PRODUCT = 512
+NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+"""Of four axes: transformers hands it to attention as it is. With a rectangle it is not read."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """B rows of S slots; a slot that is padding holds a copy of the token before it, which nothing reads."""
+
+    shape: torch.Size
+    place_of_slot: Int[Tensor, " slots"]
+    slot_of_place: Int[Tensor, " N"]
+
+    def lay_out(self, tokens: Float[Tensor, "1 H N D"]) -> Float[Tensor, "B H S D"]:
+        """Tokens of all heads as rows."""
+        by_slot = tokens[0].transpose(0, 1).index_select(0, self.place_of_slot)
+        return by_slot.unflatten(0, self.shape).transpose(1, 2)
+
+    def pick_up(self, rows: Float[Tensor, "B H S D"]) -> Float[Tensor, "1 N H D"]:
+        """The tokens again, one after another."""
+        return rows.transpose(1, 2).flatten(0, 1).index_select(0, self.slot_of_place).unsqueeze(0)
+
+
+def use_attention(network: PreTrainedModel) -> None:
+    """Makes a network call the attention of this file."""
+    if network.config._attn_implementation != NAME:
+        network.set_attn_implementation(NAME)
+
+
+def _attend(
+    module: nn.Module,
+    query: Float[Tensor, "b H n D"],
+    key: Float[Tensor, "b G k D"],
+    value: Float[Tensor, "b G k D"],
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    rectangle: Rectangle | None = None,
+    sliding_window: int | None = None,
+    **others: object,
+) -> tuple[Float[Tensor, "b n H D"], None]:
+    if rectangle is None and query.device.type == "cpu" and query.shape[2] == 1:
+        return _attend_once(query, key, value, attention_mask, scaling), None
+    if rectangle is None:
+        output, _ = sdpa_attention_forward(
+            module,
+            query.to(key.dtype),
+            key,
+            value,
+            attention_mask,
+            dropout=dropout,
+            scaling=scaling,
+            sliding_window=sliding_window,
+            **others,
+        )
+        return output.to(query.dtype), None
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    query, key = query.to(value.dtype), key.to(value.dtype)  # rotation leaves float32 behind
+    rows = [rectangle.lay_out(tokens) for tokens in (query, key, value)]
+    return rectangle.pick_up(_causal_attention(*rows, scaling, dropout, sliding_window)), None
+
+
+def _attend_once(
+    query: Float[Tensor, "B H 1 D"],
+    key: Float[Tensor, "B G L D"],
+    value: Float[Tensor, "B G L D"],
+    mask: Bool[Tensor, "B 1 1 L"] | None,
+    scaling: float | None,
+) -> Float[Tensor, "B 1 H D"]:
+    """Attention of one query per row, in the precision that keys are kept in. `mask` is True where the query looks."""
+    num_rows, num_heads, _, width = query.shape
+    grouped = query.to(key.dtype).view(num_rows, key.shape[1], -1, width)
+    weights = grouped @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, -torch.inf)
+    return (torch.softmax(weights, dim=-1) @ value).view(num_rows, 1, num_heads, width).to(query.dtype)
+
+
+def _causal_attention(
+    query: Float[Tensor, "B H S D"],
+    key: Float[Tensor, "B G S D"],
+    value: Float[Tensor, "B G S D"],
+    scaling: float,
+    dropout: float,
+    sliding_window: int | None,
+) -> Float[Tensor, "B H S D"]:
+    """`softmax(scaling Q K^T + causal mask) V`. On a CPU by plain products: the backward pass of torch's fused kernel takes four
+    times as long there for short sequences (bfloat16, 96 tokens)."""
+    num_rows, num_heads, length, _ = query.shape
+    key, value = (repeat_kv(tokens, num_heads // tokens.shape[1]) for tokens in (key, value))
+    has_window = sliding_window is not None and sliding_window < length
+    if query.device.type != "cpu" or length > LONGEST_PRODUCT:
+        mask = ~_is_hidden(length, sliding_window, query.device) if has_window else None
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling
+        )
+    is_hidden = _is_hidden(length, sliding_window if has_window else None, query.device)
+    bias = torch.zeros(length, length, dtype=query.dtype).masked_fill(is_hidden, -torch.inf)
+    query, key, value = (tokens.flatten(0, 1) for tokens in (query, key, value))
+    weights = torch.softmax(torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling), dim=-1)
+    return torch.bmm(F.dropout(weights, dropout), value).unflatten(0, (num_rows, num_heads))
+
+
+def _is_hidden(length: int, sliding_window: int | None, device: torch.device) -> Bool[Tensor, "S S"]:
+    """True where a token (row) must not look: at later ones, and at those as far back as the window is wide."""
+    places = torch.arange(length, device=device)
+    distance = places[:, None] - places
+    return (distance < 0) | (distance >= (sliding_window or length))
+
+
+AttentionInterface.register(NAME, _attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)
