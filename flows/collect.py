@@ -7,7 +7,7 @@ from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.records import Artifact
 from tasks.batch import hand_out, make_batch, publish_batch, read_instructions
-from tasks.completions import generate_completions
+from tasks.completions import generate_completions, require_runner
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.prompts import sample_prompts
 
@@ -30,6 +30,7 @@ def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]
     config = run.config
     if config.prompts is None:
         raise ConfigError("prompts: this flow needs to know where prompts come from")
+    require_runner(config.generation)
     start, texts = open_base(run)
     prompts = sample_prompts(
         run,

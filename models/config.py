@@ -130,9 +130,24 @@ class PromptsConfig(Settings):
     """How many different prompts to keep."""
 
 
+class LocalRunner(Settings):
+    """Shards one after another, in the process of the run."""
+
+    kind: Literal["local"] = "local"
+
+
+class RayRunner(Settings):
+    """Shards at the same time, on the workers of a Ray cluster. Needs the extra `ray`, and folders that the workers see too."""
+
+    kind: Literal["ray"] = "ray"
+    address: Annotated[str, Field(min_length=1)] = "local"
+    """`local` starts a Ray on this machine for the stage; `auto`, `host:6379` and `ray://host:10001` are running clusters."""
+
+
 class GenerationConfig(Settings):
     """Completion generation: several completions per prompt, for people to rank."""
 
+    uncounted_fields = ("runner",)
     num_completions: Annotated[int, Field(ge=2, le=9)] = 4
     """K, completions per prompt. InstructGPT used 4 to 9 (Ouyang et al. 2022, section 3.5)."""
     temperature: Positive = 1.0
@@ -145,6 +160,10 @@ class GenerationConfig(Settings):
     """Sequences generated at once."""
     num_attempts: Count = 3
     """How often an empty or repeated completion is sampled anew before the prompt goes on with fewer."""
+    shard_size: Count = 128
+    """Prompts that are completed together, by whichever runner; another size changes completions by rounding alone."""
+    runner: Annotated[LocalRunner | RayRunner, Field(discriminator="kind")] = LocalRunner()
+    """Where the shards are completed; changes nothing in the completions."""
 
 
 class ConsensusConfig(Settings):

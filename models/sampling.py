@@ -37,17 +37,19 @@ def sample_tokens(
     top_p: float,
     batch_size: int,
     seed: int,
+    numbers: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Tokens of one completion per prompt, up to `batch_size` at a time; each stops after its end token or at the limit.
 
     A row that has ended leaves the batch at once. Once a quarter of the batch is free, waiting prompts take the places.
-    What a row draws depends on its prompt, its place among the prompts and the seed, and on nothing else but rounding.
+    What a row draws depends on its prompt, its number (by default its place among the prompts) and the seed, and on nothing
+    else but rounding.
     """
     longest = max(map(len, prompts), default=0)
     num_columns = longest + max_new_tokens * (1 if len(prompts) <= batch_size else 2)
     batch_size = min(batch_size, len(prompts))
     decoder = Decoder(model, tokenizer.pad_token_id, batch_size, longest, num_columns)
-    rows = [Row(number, prompt) for number, prompt in enumerate(prompts)]
+    rows = [Row(number, prompt) for number, prompt in zip(numbers or range(len(prompts)), prompts, strict=True)]
     waiting = deque(sorted(rows, key=lambda row: -len(row.prompt)))  # neighbours of one length need no padding
     uniforms = {}
     while waiting or decoder.rows:
@@ -101,8 +103,9 @@ def sample_completions(
     batch_size: int,
     seed: int,
     top_p: float = 1.0,
+    numbers: Sequence[int] | None = None,
 ) -> list[Sample]:
-    """One completion per prompt text (repeat a prompt to get several), in the order given.
+    """One completion per prompt text (repeat a prompt to get several), in the order given; `numbers` as in `sample_tokens`.
 
     Raises DataError for prompts that leave no room in the context for `max_new_tokens`.
     """
@@ -118,6 +121,7 @@ def sample_completions(
         top_p=top_p,
         batch_size=batch_size,
         seed=seed,
+        numbers=numbers,
     )
     return [
         Sample(tokens, decode_completion(tokenizer, tokens), ended=tokens[-1] == tokenizer.eos_token_id)
@@ -143,27 +147,31 @@ def sample_distinct(
     prompts: Sequence[str],
     config: GenerationConfig,
     seed: int,
+    first: int = 0,
 ) -> list[list[Sample]]:
     """Up to K different, non-empty completions of each prompt, in the order they were drawn.
 
-    What is empty or a repetition is drawn anew, `num_attempts` times in all; then the prompt goes on with fewer.
+    What is empty or a repetition is drawn anew, `num_attempts` times in all; then the prompt goes on with fewer. The prompts
+    may be part of a longer list, in which the first of them stands at place `first`: draw i of the prompt at place p has the
+    number p K + i, at each attempt with a seed of its own. So the other prompts change nothing but rounding.
     """
     kept: list[dict[str, Sample]] = [{} for _ in prompts]
     for attempt in range(config.num_attempts):
-        missing = [row for row, own in enumerate(kept) for _ in range(config.num_completions - len(own))]
+        missing = [(row, draw) for row, own in enumerate(kept) for draw in range(config.num_completions - len(own))]
         if not missing:
             break
         samples = sample_completions(
             model,
             tokenizer,
-            [prompts[row] for row in missing],
+            [prompts[row] for row, _ in missing],
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
             top_p=config.top_p,
             batch_size=config.batch_size,
             seed=seed + attempt,
+            numbers=[(first + row) * config.num_completions + draw for row, draw in missing],
         )
-        for row, sample in zip(missing, samples, strict=True):
+        for (row, _), sample in zip(missing, samples, strict=True):
             if sample.text:
                 kept[row].setdefault(sample.text, sample)
     return [list(own.values()) for own in kept]

@@ -1,9 +1,19 @@
 """Stage `completions`: several different completions of each prompt, for people to rank."""
 
-from models.config import Compute, GenerationConfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import get_run_logger
+
+from models.config import Compute, GenerationConfig, RayRunner
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, read_records, write_records
 from tasks.stage import Work, stage
+
+if TYPE_CHECKING:
+    from models.sampling import Sample  # loads torch
+    from models.shards import Shard
 
 
 @stage("completions", kind="completions")
@@ -11,14 +21,17 @@ def generate_completions(
     work: Work, config: GenerationConfig, base: Artifact, prompts: Artifact, compute: Compute, seed: int
 ) -> int:
     """completions.jsonl: up to K different completions of each prompt. Prompts with fewer than two are left out, and counted."""
-    from models.networks import load_policy
-    from models.optimization import autocast, pick_device
-    from models.sampling import sample_distinct
+    from models.shards import cut_into_shards
 
-    model, tokenizer = load_policy(base.folder / "model")
     asked = read_records(prompts.folder / "prompts.jsonl", Prompt)
-    with autocast(compute):
-        drawn = sample_distinct(model.to(pick_device(compute)), tokenizer, [p.text for p in asked], config, seed)
+    shards = cut_into_shards([prompt.text for prompt in asked], config.shard_size)
+    if isinstance(config.runner, RayRunner):
+        from tasks.ray_shards import complete_on_ray
+
+        completed = complete_on_ray(config.runner, base.folder / "model", shards, config, compute, seed)
+    else:
+        completed = _complete_here(base.folder / "model", shards, config, compute, seed)
+    drawn = [samples for shard in completed for samples in shard]
     completions = [
         Completion.of(prompt.id, index, sample.text, sample.ended)
         for prompt, samples in zip(asked, drawn, strict=True)
@@ -33,3 +46,28 @@ def generate_completions(
     work.metrics["prompts_with_fewer_completions"] = sum(2 <= len(s) < config.num_completions for s in drawn)
     work.metrics["completions_end_rate"] = sum(c.ended for c in completions) / len(completions)
     return write_records(work.folder / "completions.jsonl", completions)
+
+
+def require_runner(config: GenerationConfig) -> None:
+    """Raises ConfigError when the packages of the configured runner are missing; loads nothing else."""
+    if isinstance(config.runner, RayRunner):
+        from tasks.ray_shards import require_ray
+
+        require_ray()
+
+
+def _complete_here(
+    model_folder: Path, shards: list["Shard"], config: GenerationConfig, compute: Compute, seed: int
+) -> "Iterator[list[list[Sample]]]":
+    """The completions of one shard after another."""
+    import torch
+
+    from models.networks import load_policy
+    from models.optimization import pick_device
+    from models.shards import complete_shard
+
+    model, tokenizer = load_policy(model_folder)
+    model.to(pick_device(compute))
+    for num_done, shard in enumerate(shards, start=1):
+        yield complete_shard(model, tokenizer, shard, config, compute, seed, torch.get_num_threads())
+        get_run_logger().info("%d of %d shards", num_done, len(shards))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.config import PretrainedBase, PretrainingConfig, RewardConfig, SFTConfig
+from models.config import GenerationConfig, PretrainedBase, PretrainingConfig, RayRunner, RewardConfig, SFTConfig
 from models.label_sources import FeedbackFolder
 from models.ppo_config import PPOConfig
 from models.records import Artifact
@@ -56,6 +56,12 @@ def test_how_often_a_checkpoint_is_taken_does_not_count(settings):
     often, seldom = settings(checkpoint_every=1, **source), settings(checkpoint_every=99, **source)
     assert input_identity({"config": often}) == input_identity({"config": seldom})
     assert input_identity(settings(batch_size=4, **source)) != input_identity(settings(batch_size=8, **source))
+
+
+def test_where_shards_are_completed_does_not_count_but_their_size_does():
+    here, on_ray = GenerationConfig(), GenerationConfig(runner=RayRunner(address="auto"))
+    assert input_identity(here) == input_identity(on_ray)
+    assert input_identity(here) != input_identity(GenerationConfig(shard_size=here.shard_size + 1))
 
 
 def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():

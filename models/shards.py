@@ -1,0 +1,43 @@
+"""Completions of many prompts, a shard of them at a time: a shard comes out the same wherever it is made.
+
+What a completion draws follows from the seed and the prompt's place among all prompts (models/sampling.py). What is left is
+rounding, which depends on the sequences that share a forward pass and on the number of threads: a shard fixes both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.config import Compute, GenerationConfig
+from models.optimization import autocast
+from models.sampling import Sample, sample_distinct
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Prompts that are completed together; `first` is the place of the first one among all prompts."""
+
+    first: int
+    prompts: list[str]
+
+
+def cut_into_shards(prompts: Sequence[str], size: int) -> list[Shard]:
+    """The prompts in their order, `size` to a shard; the last one holds what is left."""
+    return [Shard(first, list(prompts[first : first + size])) for first in range(0, len(prompts), size)]
+
+
+def complete_shard(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    shard: Shard,
+    config: GenerationConfig,
+    compute: Compute,
+    seed: int,
+    num_threads: int,
+) -> list[list[Sample]]:
+    """Up to K different completions of each prompt of the shard, computed by this process with `num_threads` threads."""
+    torch.set_num_threads(num_threads)  # also where it is so already: MKL then takes no fewer by its own choice
+    with autocast(compute):
+        return sample_distinct(model, tokenizer, shard.prompts, config, seed, first=shard.first)
