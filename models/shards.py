@@ -11,8 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import Compute, GenerationConfig
-from models.optimization import autocast
-from models.sampling import Sample, sample_distinct
+from models.sampling import Sample, sample_distinct, sampling_copy
 
 
 @dataclass(frozen=True)
@@ -39,5 +38,5 @@ def complete_shard(
 ) -> list[list[Sample]]:
     """Up to K different completions of each prompt of the shard, computed by this process with `num_threads` threads."""
     torch.set_num_threads(num_threads)  # also where it is so already: MKL then takes no fewer by its own choice
-    with autocast(compute):
-        return sample_distinct(model, tokenizer, shard.prompts, config, seed, first=shard.first)
+    sampler = sampling_copy(model, compute)
+    return sample_distinct(sampler, tokenizer, shard.prompts, config, seed, first=shard.first)
