@@ -99,8 +99,10 @@ def apply_missing_end(
 def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None = None) -> dict[str, float]:
     """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats.
 
+    `val/padding_share` is what padding would be of the batch as a rectangle; attention alone computes on it.
     Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
     """
+    lengths = [len(sequence) for sequence in rollout.sequences]
     mask = rollout.is_completion
     k1 = kl_k1(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
     k3 = kl_k3(rollout.logprobs, rollout.reference_logprobs).masked_fill(~mask, 0.0).sum(dim=1)
@@ -116,6 +118,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
         "val/completion_length": mask.sum(dim=1).float().mean().item(),
         "val/end_rate": rollout.ended.float().mean().item(),
         "val/num_eos_tokens": rollout.ended.sum().item(),
+        "val/padding_share": 1 - sum(lengths) / (len(lengths) * max(lengths)),
     }
     if score_clip is not None:
         numbers["objective/score_clipfrac"] = (rollout.scores.abs() > score_clip).float().mean().item()

@@ -95,6 +95,7 @@ def test_the_numbers_of_a_sampled_batch(garbage):
         "val/completion_length": 1.5,
         "val/end_rate": 0.5,
         "val/num_eos_tokens": 1,
+        "val/padding_share": 0.125,  # sequences of 4 and 3 tokens: one place of eight
     }
     assert numbers.keys() == expected.keys()
     for name, value in expected.items():
