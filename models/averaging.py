@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from models.sharding import piece_of
+
 
 class WeightAverage:
     """`average <- decay average + (1 - decay) weights` after each optimizer step, from the weights that the network came with.
@@ -35,4 +37,4 @@ class WeightAverage:
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Goes on from what a checkpoint kept."""
         for name, average in self._average.items():
-            average.copy_(state_dict[name])
+            average.copy_(piece_of(state_dict[name], average))

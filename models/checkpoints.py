@@ -22,9 +22,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from models.errors import ArtifactError
+from models.ranks import gather, this_rank
 from models.records import StepMetrics
+from models.sharding import load_state
 
 MANIFEST, TENSORS, REST = "manifest.json", "tensors.safetensors", "rest.json"
 KEPT = 2
@@ -51,11 +54,16 @@ class Checkpoints:
         self._good: list[Path] = []
 
     def save(self, steps: list[StepMetrics], parts: Mapping[str, Part]) -> None:
-        """Keeps the state after these steps, then removes all but the newest two good checkpoints."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keeps the state after these steps, then removes all but the newest two good checkpoints.
+
+        Of several ranks all take part, to bring sharded tensors together, and the first one writes.
+        """
         states = {name: part.state_dict() for name, part in _with_randomness(parts).items()}
         tensors: dict[str, Tensor] = {}
         rest = {"steps": [step.model_dump() for step in steps], "parts": _pack(states, "", tensors, {})}
+        if this_rank() > 0:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self.folder))
         save_file(tensors, scratch / TENSORS)
         (scratch / REST).write_text(json.dumps(rest), encoding="utf-8")
@@ -77,8 +85,15 @@ class Checkpoints:
 
         One that is damaged is named in a warning, and the one before it is used.
         """
-        for left_over in self.folder.glob(".scratch-*"):
-            shutil.rmtree(left_over)
+        if this_rank() == 0:
+            for left_over in self.folder.glob(".scratch-*"):
+                shutil.rmtree(left_over)
+        steps = self._restore_newest(parts)
+        if set(gather(len(steps))) != {len(steps)}:
+            raise ArtifactError(f"{self.folder}: not every process can read the newest good checkpoint")
+        return steps
+
+    def _restore_newest(self, parts: Mapping[str, Part]) -> list[StepMetrics]:
         for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
                 steps, states = _read(folder)
@@ -86,7 +101,7 @@ class Checkpoints:
                 self.logger.warning("checkpoint refused: %s", error)
                 continue
             for name, part in _with_randomness(parts).items():
-                part.load_state_dict(states[name])
+                load_state(part, states[name])
             self._good = [folder]
             self.logger.info("resumed at step %d of %d", len(steps), steps[-1].num_steps)
             return steps
@@ -114,18 +129,21 @@ class Progress:
 
 
 class _GlobalRandomness:
-    """The generators that belong to nobody: torch's (CPU and CUDA), numpy's and Python's. Dropout draws from them."""
+    """The generators that belong to nobody, of each rank: torch's (CPU and CUDA), numpy's and Python's. Dropout draws from them."""
 
     def state_dict(self) -> dict:
         kind, keys, *rest = np.random.get_state()
-        return {
+        own = {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
             "numpy": [kind, keys.tolist(), *rest],
             "python": random.getstate(),
         }
+        return {"ranks": gather(own)}
 
     def load_state_dict(self, state_dict: dict) -> None:
+        ranks = state_dict["ranks"]
+        state_dict = ranks[this_rank() % len(ranks)]
         torch.set_rng_state(state_dict["torch"])
         if len(state_dict["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["cuda"])
@@ -158,6 +176,9 @@ def _read(folder: Path) -> tuple[list[StepMetrics], dict]:
 
 def _pack(tree: Any, place: str, tensors: dict[str, Tensor], names: dict[tuple, str]) -> Any:
     """The tree as JSON, its tensors moved to `tensors` and named by their place; tied weights are kept once."""
+    if isinstance(tree, DTensor):  # every rank must bring its piece, so none may find it tied to another
+        tensors[place] = tree.detach().full_tensor().cpu()
+        return {"tensor": place}
     if isinstance(tree, Tensor):
         name = names.setdefault((tree.data_ptr(), tree.shape, tree.stride(), tree.dtype), place)
         tensors.setdefault(name, tree.detach().cpu().contiguous())

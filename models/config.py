@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.batch_config import BatchConfig, FeedbackConfig
+from models.compute_config import Compute
 from models.label_sources import LabelSource, SimulatedLabels
 from models.ppo_config import PPOConfig
 from models.sources import (
@@ -20,17 +21,6 @@ from models.sources import (
     Settings,
     TextSource,
 )
-
-
-class Compute(Settings):
-    """Where and in which precision the networks run."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes the GPU when there is one."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of forward and backward passes (weights stay float32). `auto`: bfloat16 on a GPU or CPU that has it, else float32."""
-    activation_checkpointing: bool = False
-    """Keep only what enters each block and compute the rest again in the backward pass: less memory, a third more time."""
 
 
 class SplitConfig(Settings):
@@ -238,7 +228,7 @@ class PipelineConfig(Settings):
     seed: int = 0
     """Every random choice derives from this number."""
     compute: Compute = Compute()
-    """Device and precision."""
+    """Device, precision, processes."""
     storage: StorageConfig = StorageConfig()
     """Where files go."""
     tracking: TrackingConfig = TrackingConfig()
@@ -287,6 +277,13 @@ class PipelineConfig(Settings):
         for name, stage in {"pretraining": self.pretraining, "sft": self.sft, "ppo.ptx": self.ppo.ptx}.items():
             if stage is not None and isinstance(stage.source, FromFeedback) and collects:
                 raise ValueError(f"{name}.source.kind feedback needs rankings that exist before training")
+        rows = {name: stage.batch_size for name in ("pretraining", "sft", "reward") if (stage := getattr(self, name))}
+        rows["ppo"] = self.ppo.batch_size // self.ppo.num_minibatches
+        if self.ppo.ptx:
+            rows["ppo.ptx"] = self.ppo.ptx.batch_size
+        for name, num_rows in rows.items():
+            if num_rows < self.compute.num_processes:
+                raise ValueError(f"compute.num_processes exceeds the {num_rows} rows of an optimizer step of `{name}`")
         if isinstance(self.base, ScratchBase):
             if self.longest_completion >= self.base.context_length:
                 raise ValueError("base.context_length must exceed generation.max_new_tokens and ppo.max_new_tokens")

@@ -13,8 +13,10 @@ from models.errors import DataError
 from models.logprobs import require_plain_head, token_logprobs
 from models.optimization import autocast, descend, pick_device
 from models.packing import PackedBatch, cut_by_tokens
+from models.ranks import share_of
 from models.records import StepMetrics
 from models.shapes import Float
+from models.sharding import distribute, in_step
 from models.tokens import encode_completion, encode_prompt
 
 
@@ -91,6 +93,7 @@ def train_language(
     model.to(pick_device(compute)).eval()
     require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
     model.train()
+    distribute(model, compute)
     yield from descend(model, len(sequences), accumulate, config, seed, checkpoints)
     model.eval()
 
@@ -104,13 +107,15 @@ def add_gradient(
 ) -> float:
     """The mean loss over all learned tokens of a batch (nats), after adding the gradient of `weight` times it to the model.
 
-    How the batch is cut into microbatches changes nothing.
+    Of several ranks each adds, and gives back, its share: the sum is meant. How the batch is cut changes nothing.
     """
     num_learned = sum(sequence.num_learned for sequence in sequences)
     loss = 0.0
-    for part in cut_by_tokens([len(sequence.tokens) for sequence in sequences], microbatch_tokens):
+    own = share_of(sequences)
+    cuts = list(cut_by_tokens([len(sequence.tokens) for sequence in own], microbatch_tokens))
+    for part, counts in in_step(model, cuts):
         with autocast(compute), recomputed_activations(compute, model):
-            part_loss = language_loss(model, sequences[part]) / num_learned
+            part_loss = language_loss(model, own[part]) / num_learned * counts
         (weight * part_loss).backward()
         loss += part_loss.item()
     return loss

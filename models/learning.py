@@ -16,9 +16,11 @@ from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
 from models.ppo_config import PPOConfig
+from models.ranks import gather, share_of, sum_over_ranks
 from models.returns import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.shapes import Float
+from models.sharding import in_step
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,19 @@ def learn_minibatch(
     config: PPOConfig,
     compute: Compute,
 ) -> tuple[dict[str, float], float]:
-    """Adds the gradient of one minibatch to policy and value model.
+    """Adds the gradient of one minibatch, or of this rank's share of it, to policy and value model.
 
     The loss, and every number returned (by TRL's names), is a mean over all tokens of the minibatch's completions, so that
-    cutting it into microbatches changes nothing. The second result is the largest distance of a probability ratio from 1.
+    cutting it into microbatches, or over ranks, changes nothing. The second result is the largest distance of a probability ratio from 1.
     """
     device = rollout.scores.device
     num_tokens = rollout.is_completion[rows].sum()
     totals: dict[str, Float[Tensor, ""]] = defaultdict(lambda: torch.zeros((), device=device))
     ratio_error = torch.zeros((), device=device)
-    for part in cut_by_tokens([len(rollout.sequences[row]) for row in rows], config.microbatch_tokens):
-        own = rows[part]
+    share = share_of(rows)
+    parts = list(cut_by_tokens([len(rollout.sequences[row]) for row in share], config.microbatch_tokens))
+    for part, counts in in_step(policy, parts):
+        own = share[part]
         mask = rollout.is_completion[own]
         old_logprobs, old_values, advantages, returns = (
             of_tokens[own][mask]
@@ -77,7 +81,9 @@ def learn_minibatch(
             values = value_model(batch, places)
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
         value_losses = value_loss(values, old_values, returns, config.value_clip)
-        ((policy_losses + config.value_coef * value_losses).sum() / num_tokens).backward()
+        ((policy_losses + config.value_coef * value_losses).sum() / num_tokens * counts).backward()
+        if not counts:
+            continue
 
         with torch.no_grad():
             log_ratio = logprobs - old_logprobs
@@ -93,7 +99,7 @@ def learn_minibatch(
                 totals[name] += of_tokens.sum() / num_tokens
             ratio_error = torch.maximum(ratio_error, (ratio - 1).abs().max())
     numbers = torch.stack([*totals.values(), ratio_error]).tolist()
-    return dict(zip(totals, numbers, strict=False)), numbers[-1]
+    return sum_over_ranks(dict(zip(totals, numbers, strict=False))), max(gather(numbers[-1]))
 
 
 def shuffled_minibatches(config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from models.averaging import WeightAverage
 from models.ppo_config import AdaptiveKL, FixedKL
+from models.sharding import load_state
 
 
 class Leash:
@@ -44,7 +45,7 @@ class Budget:
     def keep_within(self, policy: nn.Module | WeightAverage, kl_nats: float) -> bool:
         """Whether the policy's batch was within; its weights are then remembered, and else replaced by those remembered."""
         if self.limit_nats is not None and kl_nats > self.limit_nats:
-            policy.load_state_dict(self._within)
+            load_state(policy, self._within)
             return False
         if self.limit_nats is not None:
             self._within = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}

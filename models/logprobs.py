@@ -10,10 +10,12 @@ from transformers import PreTrainedModel
 from models.errors import ConfigError
 from models.packing import PackedBatch, hidden_states, require_packable
 from models.shapes import Float, Int
+from models.sharding import forward_pass
 
 MIN_CHUNK_TOKENS, CHUNK_LOGITS = 256, 2**22
 
 
+@forward_pass
 def token_logprobs(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
 ) -> Float[Tensor, " M"]:
@@ -26,6 +28,7 @@ def token_logprobs(
 
 
 @torch.no_grad()
+@forward_pass
 def token_logprobs_and_entropy(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:

@@ -25,7 +25,9 @@ from transformers import (
 from models.config import PretrainedBase, ScratchBase
 from models.errors import ConfigError
 from models.packing import PackedBatch, hidden_states
+from models.ranks import this_rank
 from models.shapes import Float, Int
+from models.sharding import forward_pass, whole
 from models.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
 
 
@@ -95,9 +97,11 @@ def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads. All ranks together; the first one writes."""
+    model = whole(model)
+    if this_rank() == 0:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -122,11 +126,12 @@ class RewardModel(nn.Module):
         super().__init__()
         self.model = model
 
+    @forward_pass
     def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
         """The raw logit of each sequence, read at its last token alone."""
         last = batch.last([1] * len(batch.lengths))
         hidden = hidden_states(self.model.base_model, batch).index_select(0, last)
-        return self.model.score(hidden).squeeze(-1).float()
+        return self.model.score(hidden).float().sum(dim=-1)  # of one column; FSDP2 must not be given a view
 
     def scores(self, batch: PackedBatch) -> Float[Tensor, " B"]:
         """The normalised score of each sequence."""
@@ -138,9 +143,11 @@ class RewardModel(nn.Module):
         self.model.config.score_std = std
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Writes a folder that plain `AutoModelForSequenceClassification.from_pretrained` loads."""
-        self.model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        """Writes a folder that plain `AutoModelForSequenceClassification.from_pretrained` loads. As `save_policy` does."""
+        model = whole(self).model
+        if this_rank() == 0:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
 
     @classmethod
     def start(cls, base: Path, seed: int) -> "RewardModel":

@@ -10,7 +10,9 @@ from torch import nn
 from models.checkpoints import Checkpoints, Progress
 from models.config import Compute, Training
 from models.errors import ConfigError, TrainingError
+from models.ranks import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
+from models.sharding import whole_tensor
 
 
 def pick_device(compute: Compute) -> torch.device:
@@ -69,7 +71,7 @@ def require_finite(step: int, **values: float) -> None:
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
     """Scales gradients down to `max_norm` where their joint norm is larger, and returns the norm before."""
-    return nn.utils.clip_grad_norm_(list(parameters), max_norm).item()
+    return whole_tensor(nn.utils.clip_grad_norm_(list(parameters), max_norm)).item()
 
 
 class EpochBatches:
@@ -111,8 +113,8 @@ def descend(
 ) -> Iterator[StepMetrics]:
     """Minimises a loss over `num_rows` rows by AdamW, yielding each step's numbers.
 
-    `accumulate(row numbers)` adds the gradient of one batch's loss to the parameters and returns named numbers, `loss` among
-    them; `learning_rate` and `grad_norm` (before clipping) are added here. With `checkpoints` it goes on from the newest one.
+    `accumulate(row numbers)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters and returns named
+    numbers, `loss` among them, that are summed over the ranks; `learning_rate` and `grad_norm` (before clipping) are added here. With `checkpoints` it goes on from the newest one.
     Raises TrainingError when loss or gradient is not finite.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
@@ -122,7 +124,8 @@ def descend(
     progress = Progress(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
     yield from progress.steps
     for step in range(len(progress.steps), num_steps):
-        values = accumulate(next(batches))
+        values = sum_over_ranks(accumulate(next(batches)))
+        sum_gradients(model.parameters())
         grad_norm = clip_gradients(model.parameters(), config.max_grad_norm)
         require_finite(step, loss=values["loss"], grad_norm=grad_norm)
         values |= {"learning_rate": schedule.get_last_lr()[0], "grad_norm": grad_norm}

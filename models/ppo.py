@@ -33,10 +33,12 @@ from models.packing import require_packable
 from models.ppo_config import PPOConfig
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix
+from models.ranks import gather_rows, share_of
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
 from models.sampling import sample_completions, sampling_copy
+from models.sharding import distribute, whole
 
 
 def train_ppo(
@@ -66,6 +68,8 @@ def train_ppo(
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
     value_model.to(device).eval()
     reference = freeze(copy.deepcopy(policy))
+    for model in (policy, value_model, reference):
+        distribute(model, compute)
     optimizer = PPOOptimizer(policy, value_model, config)
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
@@ -75,15 +79,18 @@ def train_ppo(
 
     def roll_out() -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
+        own = share_of(range(len(asked)))
         samples = sample_completions(
-            sampling_copy(policy, compute),
+            sampling_copy(whole(policy), compute),
             tokenizer,
-            asked,
+            [asked[row] for row in own],
+            numbers=own,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
             batch_size=config.batch_size,
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
+        samples = gather_rows(samples)
         return evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
 
     progress = Progress(
@@ -105,8 +112,8 @@ def train_ppo(
         _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
-            require_plain_head(policy, rollout.sequences[:3])
-            require_packable(value_model.body, rollout.sequences[:3])
+            require_plain_head(whole(policy), rollout.sequences[:3])
+            require_packable(whole(value_model).body, rollout.sequences[:3])
         if not budget.keep_within(average or policy, numbers["objective/kl"]):
             break
 

@@ -6,6 +6,8 @@ from transformers import PreTrainedModel
 from models.networks import ValueModel
 from models.optimization import clip_gradients, require_finite
 from models.ppo_config import PPOConfig
+from models.ranks import sum_gradients
+from models.sharding import load_state
 
 
 class PPOOptimizer:
@@ -48,6 +50,7 @@ class PPOOptimizer:
         """One step on the gradients that have been added, which are gone after it. Raises TrainingError for one not finite."""
         if update < self.config.value_warmup_updates:
             self.policy.zero_grad(set_to_none=True)
+        sum_gradients([*self.policy.parameters(), *self.value_model.parameters()])
         norms = [
             clip_gradients(model.parameters(), self.config.max_grad_norm) for model in (self.policy, self.value_model)
         ]
@@ -69,5 +72,5 @@ class PPOOptimizer:
 
     def load_state_dict(self, state_dict: dict[str, dict]) -> None:
         """Goes on from what a checkpoint kept."""
-        self._adam.load_state_dict(state_dict["adam"])
+        load_state(self._adam, state_dict["adam"])
         self._schedule.load_state_dict(state_dict["schedule"])

@@ -9,6 +9,7 @@ from models.config import Compute
 from models.language import add_gradient, pack_texts
 from models.optimization import EpochBatches
 from models.ppo_config import PTXConfig
+from models.ranks import sum_over_ranks
 
 
 class PretrainingMix:
@@ -37,7 +38,8 @@ class PretrainingMix:
     def add_gradient(self, policy: PreTrainedModel) -> float:
         """The mean loss of the next token over the next batch (nats), after adding the gradient of `coef` times it."""
         rows = [self.sequences[number] for number in next(self._batches)]
-        return add_gradient(policy, rows, self.microbatch_tokens, self.compute, self.config.coef)
+        loss = add_gradient(policy, rows, self.microbatch_tokens, self.compute, self.config.coef)
+        return sum_over_ranks({"loss": loss})["loss"]
 
     def state_dict(self) -> dict:
         """What a checkpoint keeps."""

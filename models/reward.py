@@ -16,8 +16,10 @@ from models.losses import centering_penalty, pairwise_loss
 from models.networks import RewardModel
 from models.optimization import autocast, descend, pick_device
 from models.packing import PackedBatch, cut_by_tokens, require_packable
+from models.ranks import gather_rows, share_of
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.shapes import Float
+from models.sharding import distribute, in_step, whole
 from models.tokens import encode_completion, encode_prompt
 
 
@@ -130,29 +132,31 @@ def train_reward(
 
     def accumulate(numbers: list[int]) -> dict[str, float]:
         rows = [comparisons[number] for number in numbers]
-        loss, num_right, num_strict = 0.0, 0.0, 0
-        for part in cut_by_tokens([row.num_tokens for row in rows], config.microbatch_tokens):
+        num_strict = sum(label > 0.5 for row in rows for label in row.label)
+        loss, num_right, own = 0.0, 0, share_of(rows)
+        cuts = list(cut_by_tokens([row.num_tokens for row in own], config.microbatch_tokens))
+        for part, counts in in_step(reward_model, cuts):
             with autocast(compute), recomputed_activations(compute, reward_model):
-                part_loss, better, worse = comparison_loss(reward_model, rows[part], config.centering)
-            (part_loss / len(rows)).backward()
-            loss += part_loss.item() / len(rows)
-            strict = better.new_tensor([label for row in rows[part] for label in row.label]) > 0.5
-            num_right += (better > worse)[strict].sum().item()
-            num_strict += int(strict.sum())
+                part_loss, better, worse = comparison_loss(reward_model, own[part], config.centering)
+            (part_loss / len(rows) * counts).backward()
+            loss += part_loss.item() / len(rows) * counts
+            strict = better.new_tensor([label for row in own[part] for label in row.label]) > 0.5
+            num_right += (better > worse)[strict].sum().item() * counts
         return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
 
     reward_model.to(pick_device(compute)).eval()
     require_packable(reward_model.model.base_model, comparisons[0].sequences)
+    distribute(reward_model, compute)
     yield from descend(reward_model, len(comparisons), accumulate, config, seed, checkpoints)
     sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
-    fix_normalisation(reward_model, sequences)
+    fix_normalisation(whole(reward_model), sequences)
 
 
 @torch.no_grad()
 def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> None:
     """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation."""
     reward_model.set_normalisation(mean=0.0, std=1.0)
-    logits = score_sequences(reward_model, sequences).double()
+    logits = gather_rows(score_sequences(reward_model, share_of(sequences))).double()
     reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), 1e-6))
 
 

@@ -13,9 +13,11 @@ from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
 from models.ppo_config import MissingEnd, PPOConfig
+from models.ranks import gather_rows, share_of
 from models.returns import clip_scores, kl_k1, kl_k3
 from models.sampling import Sample
 from models.shapes import Bool, Float
+from models.sharding import in_step
 from models.tokens import encode_prompt
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
@@ -60,22 +62,28 @@ def evaluate_samples(
     sequences = [
         encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(prompts, samples, strict=True)
     ]
+    own_sequences, own_lengths = share_of(sequences), share_of(lengths)
+    cuts = list(cut_by_tokens([len(sequence) for sequence in own_sequences], config.microbatch_tokens))
     parts = []
-    for rows in cut_by_tokens([len(sequence) for sequence in sequences], config.microbatch_tokens):
-        batch = PackedBatch.of(sequences[rows], policy.device)
-        places = batch.last(lengths[rows])
+    for rows, counts in in_step(policy, cuts):
+        batch = PackedBatch.of(own_sequences[rows], policy.device)
+        places = batch.last(own_lengths[rows])
         with autocast(compute):
             logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, config.temperature)
             reference_logprobs = token_logprobs(reference, batch, places, config.temperature)
-            parts.append((logprobs, reference_logprobs, value_model(batch, places), entropy))
+            values = value_model(batch, places)
+        if counts:
+            parts.append((logprobs, reference_logprobs, values, entropy))
     num_tokens = torch.tensor(lengths, device=policy.device)
     is_completion = torch.arange(max(lengths), device=policy.device) < num_tokens[:, None]
+    is_own = share_of(is_completion)
     logprobs, reference_logprobs, values, entropy = (
-        torch.zeros(is_completion.shape, device=policy.device).masked_scatter(is_completion, torch.cat(part))
+        gather_rows(torch.zeros(is_own.shape, device=policy.device).masked_scatter(is_own, torch.cat(part)))
         for part in zip(*parts, strict=True)
     )
     ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
-    scores = scorer(prompts, [sample.text for sample in samples]).to(policy.device)
+    texts = [sample.text for sample in samples]
+    scores = gather_rows(scorer(share_of(prompts), share_of(texts))).to(policy.device)
     return Rollout(
         sequences=sequences,
         is_completion=is_completion,

@@ -15,11 +15,14 @@ NOT_COMPUTING = frozenset(
     {
         # Their values stand in the cache key themselves:
         "models.config",
+        "models.compute_config",
         "models.ppo_config",
         "models.sources",
         # How a stage is run, kept and recorded changes nothing in what it computes:
         "tasks.code_digest",
+        "models.rank_process",
         "tasks.pipeline_run",
+        "tasks.ranks",
         "tasks.stage",
         "tasks.tracking",
     }

@@ -3,7 +3,8 @@
 from models.config import Compute
 from models.errors import TrainingError
 from models.ppo_config import PPOConfig
-from models.records import Artifact, Prompt, Text, read_records
+from models.records import Artifact
+from tasks.ranks import run_training
 from tasks.stage import Work, stage
 from tasks.storage import read_manifest
 
@@ -23,10 +24,7 @@ def tune_policy(
 
     Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """
-    from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
-    from models.optimization import autocast, pick_device
-    from models.ppo import require_same_tokens, train_ppo
-    from models.reward import score_texts
+    from models.stages import ppo
 
     accuracy = read_manifest(reward)["metrics"]["reward_accuracy"]
     if accuracy < config.min_reward_accuracy:
@@ -34,26 +32,8 @@ def tune_policy(
             f"the reward model's held-out accuracy is {accuracy:.3f}, below ppo.min_reward_accuracy "
             f"{config.min_reward_accuracy}: a policy tuned on it would learn noise"
         )
-    policy, tokenizer = load_policy(base.folder / "model")
-    reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")
-    if config.value_start == "reward":
-        require_same_tokens(tokenizer, reward_tokenizer)
-        value_model = ValueModel.from_reward(reward_model)
-    else:
-        value_model = ValueModel.from_policy(policy)
-    freeze(reward_model).to(pick_device(compute))
-
-    def score(prompts: list[str], completions: list[str]):
-        with autocast(compute):
-            return score_texts(reward_model, reward_tokenizer, prompts, completions)
-
-    prompts = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "train"]
-    texts = ptx_texts and [row.text for row in read_records(ptx_texts.folder / "texts.jsonl", Text)]
-    checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(
-        train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
-    )
-    save_policy(work.folder / "model", policy, tokenizer)
+    inputs = {"base": base, "reward": reward, "feedback": feedback, "ptx_texts": ptx_texts}
+    steps = run_training(work, ppo.train, config, compute, **inputs, seed=seed)
     first, last = steps[0].values, steps[-1].values
     work.metrics["ppo_score_first"] = first["objective/scores"]
     work.metrics["ppo_score_last"] = last["objective/scores"]

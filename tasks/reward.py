@@ -4,6 +4,7 @@ from models.config import Compute, RewardConfig
 from models.errors import DataError
 from models.evaluation import RewardReport, evaluate_reward
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
+from tasks.ranks import run_training
 from tasks.stage import Work, stage
 
 
@@ -18,21 +19,18 @@ def train_reward_model(
     seed: int,
 ) -> int:
     """A folder `model/` (an ordinary sequence-classification checkpoint) and reward_report.json; gives back optimizer steps."""
-    from models.networks import RewardModel, load_policy
-    from models.reward import group_pairs, score_texts, train_reward
+    from models.networks import RewardModel
+    from models.optimization import pick_device
+    from models.reward import score_texts
+    from models.stages import reward
 
+    steps = run_training(work, reward.train, config, compute, base=base, feedback=feedback, pairs=pairs, seed=seed)
+
+    reward_model, tokenizer = RewardModel.load(work.folder / "model")
+    reward_model.to(pick_device(compute))
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
     all_pairs = read_records(pairs.folder / "pairs.jsonl", Pair)
-    _, tokenizer = load_policy(base.folder / "model")
-    reward_model = RewardModel.start(base.folder / "model", seed)
-    context_length = reward_model.model.config.max_position_embeddings
-    training = [prompt for prompt in prompts if prompt.split == "train"]
-    comparisons = group_pairs(tokenizer, training, completions, all_pairs, context_length)
-    checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_reward(reward_model, comparisons, config, compute, seed, checkpoints))
-    reward_model.save(work.folder / "model", tokenizer)
-
     held_out = {prompt.id: prompt for prompt in prompts if prompt.split == "test"}
     judged = [completion for completion in completions if completion.prompt_id in held_out]
     if not judged:

@@ -1,7 +1,8 @@
 """Stage `sft`: supervised fine-tuning on demonstrations, the loss on the completion alone."""
 
 from models.config import Compute, SFTConfig
-from models.records import Artifact, Demonstration, read_records
+from models.records import Artifact
+from tasks.ranks import run_training
 from tasks.stage import Work, stage
 
 
@@ -10,16 +11,8 @@ def fine_tune(
     work: Work, config: SFTConfig, base: Artifact, demonstrations: Artifact, compute: Compute, seed: int
 ) -> int:
     """A folder `model/` with the fine-tuned model; gives back the number of optimizer steps."""
-    from models.language import encode_demonstrations, train_language
-    from models.networks import load_policy, save_policy
+    from models.stages import sft
 
-    model, tokenizer = load_policy(base.folder / "model")
-    rows = read_records(demonstrations.folder / "demonstrations.jsonl", Demonstration)
-    sequences = encode_demonstrations(
-        tokenizer, [(row.prompt, row.completion) for row in rows], model.config.max_position_embeddings
-    )
-    checkpoints = work.checkpoints(config.checkpoint_every)
-    steps = work.follow(train_language(model, sequences, config, compute, seed, checkpoints))
-    save_policy(work.folder / "model", model, tokenizer)
+    steps = run_training(work, sft.train, config, compute, base=base, demonstrations=demonstrations, seed=seed)
     work.metrics["sft_loss"] = steps[-1].values["loss"]
     return len(steps)

@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "deployments": {"deployments", "models"},
 }
 NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "rich"}
-LEARNING = ("models.ppo", "models.reward", "models.language", "models.sampling", "models.policy_evaluation")
+LEARNING = (
+    *("models.ppo", "models.reward", "models.language", "models.sampling", "models.policy_evaluation"),
+    *("models.stages.pretraining", "models.stages.sft", "models.stages.reward", "models.stages.ppo"),
+)
 LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydantic", "numpy", "yaml"}
 
 MAX_LINES = 320

@@ -121,6 +121,7 @@ def test_an_override_that_cannot_be_read_is_named(preset, override, named):
         ("ppo: {policy_ema: 1}", "ppo.policy_ema", "less than 1"),
         ("ppo: {num_updates: 4, value_warmup_updates: 4}", "ppo", "the policy never learns"),
         ("ppo: {score_clip: 2.9}", "ppo", "would clip the fixed missing_end.score"),
+        ("compute: {sharding: fsdp2}", "compute", "sharding needs num_processes above 1"),
         ("split: {validation: 0.5, test: 0.5}", "split", "below 1"),
         ("prompts: {source: {num_rows: 5}}", "prompts.source", "kind"),
         ("sft: {num_epochs: 1}", "sft.source", "required"),
@@ -149,6 +150,21 @@ def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
 def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):
     with pytest.raises(ConfigError, match=reason):
         load_config(SMOKE, [f"ppo.ptx={ptx}"])
+
+
+@pytest.mark.parametrize(
+    ("line", "stage"),
+    [
+        ("reward: {batch_size: 7}", "reward"),
+        ("ppo: {batch_size: 28, num_minibatches: 4}", "ppo"),
+        ("ppo: {ptx: {batch_size: 7, coef: 1, source: {kind: household}}}", "ppo.ptx"),
+        ("sft: {source: {kind: household}, batch_size: 7}", "sft"),
+    ],
+)
+def test_each_process_has_a_row_of_every_step(preset, line, stage):
+    message = refusal(preset(f"{MINIMAL}{line}\ncompute: {{num_processes: 8}}"))
+    assert f"compute.num_processes exceeds the 7 rows of an optimizer step of `{stage}`" in message
+    load_config(preset(f"{MINIMAL}{line}\ncompute: {{num_processes: 7}}"))
 
 
 def test_all_wrong_settings_are_named_at_once(preset):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from models.config import GenerationConfig, PretrainedBase, PretrainingConfig, RayRunner, RewardConfig, SFTConfig
+from models.config import (
+    Compute,
+    GenerationConfig,
+    PretrainedBase,
+    PretrainingConfig,
+    RayRunner,
+    RewardConfig,
+    SFTConfig,
+)
 from models.label_sources import FeedbackFolder
 from models.ppo_config import PPOConfig
 from models.records import Artifact
@@ -62,6 +70,12 @@ def test_where_shards_are_completed_does_not_count_but_their_size_does():
     here, on_ray = GenerationConfig(), GenerationConfig(runner=RayRunner(address="auto"))
     assert input_identity(here) == input_identity(on_ray)
     assert input_identity(here) != input_identity(GenerationConfig(shard_size=here.shard_size + 1))
+
+
+def test_over_how_many_processes_does_not_count():
+    one, many = Compute(), Compute(num_processes=4, sharding="fsdp2", max_restarts=1)
+    assert input_identity({"compute": one}) == input_identity({"compute": many})
+    assert input_identity(Compute(device="cpu")) != input_identity(Compute(device="cuda"))
 
 
 def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():

@@ -1,0 +1,51 @@
+"""PPO from the folders of a base model, of a reward model and of feedback."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from models.checkpoints import Checkpoints
+from models.config import Compute
+from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
+from models.optimization import autocast, pick_device
+from models.ppo import require_same_tokens, train_ppo
+from models.ppo_config import PPOConfig
+from models.rank_process import run_rank
+from models.records import Prompt, StepMetrics, Text, read_records
+from models.reward import score_texts
+
+
+def train(
+    folder: Path,
+    config: PPOConfig,
+    base: Path,
+    reward: Path,
+    feedback: Path,
+    ptx_texts: Path | None,
+    compute: Compute,
+    seed: int,
+    checkpoints: Checkpoints,
+) -> Iterator[StepMetrics]:
+    """Writes `model/`, the tuned policy, into the folder; yields the updates."""
+    policy, tokenizer = load_policy(base / "model")
+    reward_model, reward_tokenizer = RewardModel.load(reward / "model")
+    if config.value_start == "reward":
+        require_same_tokens(tokenizer, reward_tokenizer)
+        value_model = ValueModel.from_reward(reward_model)
+    else:
+        value_model = ValueModel.from_policy(policy)
+    freeze(reward_model).to(pick_device(compute))
+
+    def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        with autocast(compute):
+            return score_texts(reward_model, reward_tokenizer, prompts, completions)
+
+    prompts = [p.text for p in read_records(feedback / "prompts.jsonl", Prompt) if p.split == "train"]
+    texts = ptx_texts and [row.text for row in read_records(ptx_texts / "texts.jsonl", Text)]
+    yield from train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
+    save_policy(folder / "model", policy, tokenizer)
+
+
+if __name__ == "__main__":
+    run_rank(train)

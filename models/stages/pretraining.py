@@ -1,0 +1,37 @@
+"""Pretraining from a base model's folder and a folder of texts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.checkpoints import Checkpoints
+from models.config import Compute, PretrainingConfig
+from models.errors import ConfigError
+from models.language import pack_texts, train_language
+from models.networks import load_policy, save_policy
+from models.rank_process import run_rank
+from models.records import StepMetrics, Text, read_records
+
+
+def train(
+    folder: Path,
+    config: PretrainingConfig,
+    base: Path,
+    texts: Path,
+    compute: Compute,
+    seed: int,
+    checkpoints: Checkpoints,
+) -> Iterator[StepMetrics]:
+    """Writes `model/` into the folder; yields the steps."""
+    model, tokenizer = load_policy(base / "model")
+    context_length = model.config.max_position_embeddings
+    if config.sequence_length > context_length:
+        raise ConfigError(f"pretraining.sequence_length exceeds the {context_length} tokens that the base model reads")
+    sequences = pack_texts(
+        tokenizer, [row.text for row in read_records(texts / "texts.jsonl", Text)], config.sequence_length
+    )
+    yield from train_language(model, sequences, config, compute, seed, checkpoints)
+    save_policy(folder / "model", model, tokenizer)
+
+
+if __name__ == "__main__":
+    run_rank(train)

@@ -1,0 +1,34 @@
+"""Supervised fine-tuning from a base model's folder and a folder of demonstrations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.checkpoints import Checkpoints
+from models.config import Compute, SFTConfig
+from models.language import encode_demonstrations, train_language
+from models.networks import load_policy, save_policy
+from models.rank_process import run_rank
+from models.records import Demonstration, StepMetrics, read_records
+
+
+def train(
+    folder: Path,
+    config: SFTConfig,
+    base: Path,
+    demonstrations: Path,
+    compute: Compute,
+    seed: int,
+    checkpoints: Checkpoints,
+) -> Iterator[StepMetrics]:
+    """Writes `model/` into the folder; yields the steps."""
+    model, tokenizer = load_policy(base / "model")
+    rows = read_records(demonstrations / "demonstrations.jsonl", Demonstration)
+    sequences = encode_demonstrations(
+        tokenizer, [(row.prompt, row.completion) for row in rows], model.config.max_position_embeddings
+    )
+    yield from train_language(model, sequences, config, compute, seed, checkpoints)
+    save_policy(folder / "model", model, tokenizer)
+
+
+if __name__ == "__main__":
+    run_rank(train)

@@ -1,0 +1,42 @@
+"""PPO as a training over several ranks that meets an accident; run as a module by the ranks themselves."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.checkpoints import Checkpoints
+from models.config import Compute
+from models.errors import TrainingError
+from models.ppo_config import PPOConfig
+from models.rank_process import run_rank
+from models.ranks import this_rank
+from models.records import StepMetrics
+from models.stages import ppo
+
+
+def train(
+    folder: Path,
+    config: PPOConfig,
+    base: Path,
+    reward: Path,
+    feedback: Path,
+    compute: Compute,
+    seed: int,
+    checkpoints: Checkpoints,
+    accident: str,
+) -> Iterator[StepMetrics]:
+    """`ppo.train`; after the third update rank 1 is killed once, or raises what `accident` says."""
+    for step in ppo.train(folder, config, base, reward, feedback, None, compute, seed, checkpoints):
+        yield step
+        if step.step == 2 and this_rank() == 1:
+            if accident == "killed" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if accident == "error":
+                raise TrainingError('update 2: the numbers are too bad to go on; "quote"\nand a second line')
+            if accident == "failure":
+                raise ZeroDivisionError("a defect")
+
+
+if __name__ == "__main__":
+    run_rank(train)
