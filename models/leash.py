@@ -1,7 +1,8 @@
 """What keeps the policy near the reference: the coefficient of the KL penalty, and the KL budget."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.checkpoints import Part
 from models.config import AdaptiveKL, FixedKL
 
 
@@ -37,7 +38,7 @@ class Budget:
         self.limit_nats = limit_nats
         self._within: dict[str, Tensor] = {}
 
-    def keep_within(self, policy: nn.Module, kl_nats: float) -> bool:
+    def keep_within(self, policy: Part, kl_nats: float) -> bool:
         """Whether the policy's batch was within; its weights are then remembered, and else replaced by those remembered."""
         if self.limit_nats is not None and kl_nats > self.limit_nats:
             policy.load_state_dict(self._within)

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.checkpoints import Checkpoints, Progress
+from models.checkpoints import Checkpoints, Progress, Trained
 from models.config import Compute, PPOConfig
 from models.errors import ConfigError, TrainingError
 from models.learning import learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash
+from models.lora import add_adapter
 from models.losses import masked_mean
-from models.networks import ValueModel, freeze
+from models.networks import ValueModel, freeze, weight_sharing_copy
 from models.optimization import EpochBatches, autocast, clip_gradients, pick_device, require_finite
 from models.records import StepMetrics
 from models.returns import explained_variance
@@ -42,7 +43,8 @@ def train_ppo(
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
-    The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends when a batch's
+    The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
+    adapter that is added to it here, and only adapters and the value model's head learn. With `kl_budget_nats` set, training ends when a batch's
     completions exceed it, and the policy that is left is the last one whose completions did not. With `checkpoints`, training
     goes on from the newest one; all else that is handed in must be as it was when the run began.
 
@@ -52,11 +54,16 @@ def train_ppo(
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
     value_model.to(device).eval()
-    reference = freeze(copy.deepcopy(policy))
+    reference = freeze(copy.deepcopy(policy) if config.lora is None else weight_sharing_copy(policy))
+    if config.lora is not None:
+        add_adapter(policy, config.lora, seed, "policy")
+        if config.lora.value_model:
+            add_adapter(value_model.body, config.lora, seed, "value model")
+    learned, learned_values = Trained(policy), Trained(value_model)
     optimizer = torch.optim.AdamW(
         [
-            {"params": list(policy.parameters()), "lr": config.learning_rate},
-            {"params": list(value_model.parameters()), "lr": config.value_learning_rate},
+            {"params": learned.weights(), "lr": config.learning_rate},
+            {"params": learned_values.weights(), "lr": config.value_learning_rate},
         ],
         eps=1e-5,
         weight_decay=0.0,
@@ -81,8 +88,8 @@ def train_ppo(
 
     progress = Progress(
         checkpoints,
-        policy=policy,
-        value_model=value_model,
+        policy=learned,
+        value_model=learned_values,
         optimizer=optimizer,
         schedule=schedule,
         prompts=prompt_batches,
@@ -97,7 +104,7 @@ def train_ppo(
         _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
-        if not budget.keep_within(policy, numbers["objective/kl"]):
+        if not budget.keep_within(learned, numbers["objective/kl"]):
             return
 
         lessons = learn_from(rollout, leash.coef, config)
@@ -124,7 +131,7 @@ def train_ppo(
         yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
 
     if config.kl_budget_nats is not None:
-        budget.keep_within(policy, describe_rollout(roll_out(), leash.coef)["objective/kl"])
+        budget.keep_within(learned, describe_rollout(roll_out(), leash.coef)["objective/kl"])
 
 
 def _tolerance(compute: Compute) -> float:

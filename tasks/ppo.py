@@ -17,10 +17,12 @@ def tune_policy(
     compute: Compute,
     seed: int,
 ) -> int:
-    """A folder `model/` with the tuned policy; gives back the number of updates.
+    """A folder `model/` with the tuned policy, and with `ppo.lora` one `adapter/` with the adapter that is merged into it; gives
+    back the number of updates.
 
     Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """
+    from models.lora import merge_adapter, save_adapter
     from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
     from models.optimization import autocast, pick_device
     from models.ppo import require_same_tokens, train_ppo
@@ -34,11 +36,12 @@ def tune_policy(
         )
     policy, tokenizer = load_policy(base.folder / "model")
     reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")
+    share_body = config.lora is not None and config.lora.value_model
     if config.value_start == "reward":
         require_same_tokens(tokenizer, reward_tokenizer)
-        value_model = ValueModel.from_reward(reward_model)
+        value_model = ValueModel.from_reward(reward_model, share_body)
     else:
-        value_model = ValueModel.from_policy(policy)
+        value_model = ValueModel.from_policy(policy, share_body)
     freeze(reward_model).to(pick_device(compute))
 
     def score(prompts: list[str], completions: list[str]):
@@ -48,6 +51,9 @@ def tune_policy(
     prompts = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "train"]
     checkpoints = work.checkpoints(config.checkpoint_every)
     steps = work.follow(train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints))
+    if config.lora is not None:
+        save_adapter(work.folder / "adapter", policy)
+        merge_adapter(policy)
     save_policy(work.folder / "model", policy, tokenizer)
     first, last = steps[0].values, steps[-1].values
     work.metrics["ppo_score_first"] = first["objective/scores"]
