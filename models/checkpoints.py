@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from models.errors import ArtifactError
@@ -41,6 +41,27 @@ class Part(Protocol):
     def state_dict(self) -> dict: ...
 
     def load_state_dict(self, state_dict: dict) -> Any: ...
+
+
+class Trained:
+    """What learns of a network, as a part: frozen weights are those that the run began with, and are not kept."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def weights(self) -> list[nn.Parameter]:
+        """The weights that an optimizer is to move."""
+        return [weight for weight in self.network.parameters() if weight.requires_grad]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: everything but frozen weights."""
+        weights = self.network.named_parameters(remove_duplicate=False)
+        frozen = {name for name, weight in weights if not weight.requires_grad}
+        return {name: tensor for name, tensor in self.network.state_dict().items() if name not in frozen}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Goes on from what a checkpoint kept."""
+        load_state(self.network, self.network.state_dict() | state_dict)
 
 
 class Checkpoints:

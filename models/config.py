@@ -284,6 +284,10 @@ class PipelineConfig(Settings):
         for name, num_rows in rows.items():
             if num_rows < self.compute.num_processes:
                 raise ValueError(f"compute.num_processes exceeds the {num_rows} rows of an optimizer step of `{name}`")
+        if self.ppo.lora is not None and self.compute.sharding != "none":
+            raise ValueError(
+                "ppo.lora needs compute.sharding none: reference and value model share the policy's weights"
+            )
         if isinstance(self.base, ScratchBase):
             if self.longest_completion >= self.base.context_length:
                 raise ValueError("base.context_length must exceed generation.max_new_tokens and ppo.max_new_tokens")

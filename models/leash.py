@@ -1,8 +1,8 @@
 """What keeps the policy near: to the reference the KL penalty and the KL budget, within an update a stop by KL."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.averaging import WeightAverage
+from models.checkpoints import Part
 from models.ppo_config import AdaptiveKL, FixedKL
 from models.sharding import load_state
 
@@ -42,7 +42,7 @@ class Budget:
         self.limit_nats = limit_nats
         self._within: dict[str, Tensor] = {}
 
-    def keep_within(self, policy: nn.Module | WeightAverage, kl_nats: float) -> bool:
+    def keep_within(self, policy: Part, kl_nats: float) -> bool:
         """Whether the policy's batch was within; its weights are then remembered, and else replaced by those remembered."""
         if self.limit_nats is not None and kl_nats > self.limit_nats:
             load_state(policy, self._within)

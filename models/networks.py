@@ -115,6 +115,11 @@ def freeze(model: nn.Module) -> nn.Module:
     return model.requires_grad_(False).eval()
 
 
+def weight_sharing_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A second network over the very same weights: layers added to one are not in the other, and nothing is held twice."""
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
+
+
 class RewardModel(nn.Module):
     """One score per completion: a causal model's body and a linear head on the last real token.
 
@@ -178,20 +183,29 @@ class ValueModel(nn.Module):
         self.body, self.head, self.mean, self.std = body, head, mean, std
 
     @classmethod
-    def from_reward(cls, reward_model: RewardModel) -> "ValueModel":
-        """Starts as a copy of the reward model, read at every token instead of the last (Ouyang et al. 2022)."""
-        model = copy.deepcopy(reward_model.model).requires_grad_(True)
-        return cls(model.base_model, model.score, model.config.score_mean, model.config.score_std)
+    def from_reward(cls, reward_model: RewardModel, share_body: bool = False) -> "ValueModel":
+        """Starts as a copy of the reward model, read at every token instead of the last (Ouyang et al. 2022).
+
+        With `share_body` the body's weights are the reward model's own, for a value model that learns through an adapter.
+        """
+        model = reward_model.model
+        head = copy.deepcopy(model.score).requires_grad_(True)
+        return cls(_body(model, share_body), head, model.config.score_mean, model.config.score_std)
 
     @classmethod
-    def from_policy(cls, policy: PreTrainedModel) -> "ValueModel":
-        """Starts as a copy of the policy's body with a zero head."""
-        body = copy.deepcopy(policy.base_model).requires_grad_(True)
+    def from_policy(cls, policy: PreTrainedModel, share_body: bool = False) -> "ValueModel":
+        """Starts as a copy of the policy's body with a zero head. With `share_body` the body's weights are the policy's own."""
         head = nn.Linear(policy.config.hidden_size, 1, bias=False)
         nn.init.zeros_(head.weight)
-        return cls(body, head, mean=0.0, std=1.0)
+        return cls(_body(policy, share_body), head, mean=0.0, std=1.0)
 
     def forward(self, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, " M"]:
         """Value of the state in which the token at each of these places is chosen, i.e. read at the place before it."""
         hidden = hidden_states(self.body, batch).index_select(0, places - 1)
         return (self.head(hidden).squeeze(-1).float() - self.mean) / self.std
+
+
+def _body(model: PreTrainedModel, shared: bool) -> PreTrainedModel:
+    """The network below the head: over the same weights, or a copy that learns."""
+    body = model.base_model
+    return weight_sharing_copy(body) if shared else copy.deepcopy(body).requires_grad_(True)

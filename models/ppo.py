@@ -20,14 +20,15 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.averaging import WeightAverage
-from models.checkpoints import Checkpoints, Progress
+from models.checkpoints import Checkpoints, Progress, Trained
 from models.config import Compute
 from models.errors import ConfigError, TrainingError
 from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash, moved_too_far
 from models.logprobs import require_plain_head
+from models.lora import add_adapter
 from models.losses import masked_mean
-from models.networks import ValueModel, freeze
+from models.networks import ValueModel, freeze, weight_sharing_copy
 from models.optimization import EpochBatches, autocast, pick_device
 from models.packing import require_packable
 from models.ppo_config import PPOConfig
@@ -55,9 +56,10 @@ def train_ppo(
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
-    The reference is a frozen copy of the policy as it comes in. With `kl_budget_nats` set, training ends when a batch's
-    completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema` set, the
-    policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`, training goes
+    The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
+    adapter that is added to it here, and only adapters and the value model's head learn. With `kl_budget_nats` set, training ends
+    when a batch's completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema`
+    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`, training goes
     on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
@@ -67,9 +69,14 @@ def train_ppo(
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
     value_model.to(device).eval()
-    reference = freeze(copy.deepcopy(policy))
+    reference = freeze(copy.deepcopy(policy) if config.lora is None else weight_sharing_copy(policy))
+    if config.lora is not None:
+        add_adapter(policy, config.lora, seed, "policy")
+        if config.lora.value_model:
+            add_adapter(value_model.body, config.lora, seed, "value model")
     for model in (policy, value_model, reference):
         distribute(model, compute)
+    learned, learned_values = Trained(policy), Trained(value_model)
     optimizer = PPOOptimizer(policy, value_model, config)
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
@@ -95,8 +102,8 @@ def train_ppo(
 
     progress = Progress(
         checkpoints,
-        policy=policy,
-        value_model=value_model,
+        policy=learned,
+        value_model=learned_values,
         optimizer=optimizer,
         prompts=prompt_batches,
         leash=leash,
@@ -114,7 +121,7 @@ def train_ppo(
             _require_equal_start(numbers["objective/kl"], compute)
             require_plain_head(whole(policy), rollout.sequences[:3])
             require_packable(whole(value_model).body, rollout.sequences[:3])
-        if not budget.keep_within(average or policy, numbers["objective/kl"]):
+        if not budget.keep_within(average or learned, numbers["objective/kl"]):
             break
 
         lessons = learn_from(rollout, leash.coef, config)
@@ -146,7 +153,7 @@ def train_ppo(
         yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
     else:
         if config.kl_budget_nats is not None:
-            budget.keep_within(average or policy, describe_rollout(roll_out(), leash.coef)["objective/kl"])
+            budget.keep_within(average or learned, describe_rollout(roll_out(), leash.coef)["objective/kl"])
     if average:
         average.hand_over()
 

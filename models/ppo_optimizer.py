@@ -3,6 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
+from models.checkpoints import Trained
 from models.networks import ValueModel
 from models.optimization import clip_gradients, require_finite
 from models.ppo_config import PPOConfig
@@ -22,8 +23,8 @@ class PPOOptimizer:
         self.policy, self.value_model, self.config = policy, value_model, config
         self._adam = torch.optim.AdamW(
             [
-                {"params": list(policy.parameters()), "lr": config.learning_rate},
-                {"params": list(value_model.parameters()), "lr": config.value_learning_rate},
+                {"params": Trained(policy).weights(), "lr": config.learning_rate},
+                {"params": Trained(value_model).weights(), "lr": config.value_learning_rate},
             ],
             eps=1e-5,
             weight_decay=0.0,

@@ -20,7 +20,8 @@ def tune_policy(
     compute: Compute,
     seed: int,
 ) -> int:
-    """A folder `model/` with the tuned policy; gives back the number of updates.
+    """A folder `model/` with the tuned policy, and with `ppo.lora` one `adapter/` with the adapter that is merged into it; gives
+    back the number of updates.
 
     Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """

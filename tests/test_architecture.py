@@ -110,13 +110,14 @@ def test_one_file_imports_mlflow():
 
 @pytest.mark.parametrize("module", LEARNING)
 def test_learning_needs_few_packages(module):
-    assert outside(module) - {"jaxtyping"} <= LEARNING_NEEDS
-    takes_jaxtyping = {name for name in closure(module) if "jaxtyping" in roots(MODULES[name])}
-    assert takes_jaxtyping <= {"models.shapes"}, "only models/shapes.py goes on without it"
+    assert outside(module) - {"jaxtyping", "peft"} <= LEARNING_NEEDS
+    for package, owner in (("jaxtyping", "models.shapes"), ("peft", "models.lora")):
+        takes = {name for name in closure(module) if package in roots(MODULES[name])}
+        assert takes <= {owner}, f"only {owner} goes on without {package}"
 
 
-def test_learning_runs_where_jaxtyping_prefect_and_mlflow_are_missing():
-    missing = "import sys; sys.modules.update(dict.fromkeys(['jaxtyping', 'prefect', 'mlflow', 'sqlalchemy']));"
+def test_learning_runs_where_jaxtyping_peft_prefect_and_mlflow_are_missing():
+    missing = "import sys; sys.modules.update(dict.fromkeys(['jaxtyping', 'peft', 'prefect', 'mlflow', 'sqlalchemy']));"
     fresh_interpreter(f"{missing} import {', '.join(LEARNING)}")
 
 

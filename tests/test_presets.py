@@ -152,6 +152,12 @@ def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):
         load_config(SMOKE, [f"ppo.ptx={ptx}"])
 
 
+def test_an_adapter_shares_weights_and_so_is_not_sharded(preset):
+    message = refusal(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
+    assert "ppo.lora needs compute.sharding none" in message
+    load_config(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2}}"))
+
+
 @pytest.mark.parametrize(
     ("line", "stage"),
     [

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from models.checkpoints import Checkpoints
 from models.config import Compute
+from models.lora import merge_adapter, save_adapter
 from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
 from models.optimization import autocast, pick_device
 from models.ppo import require_same_tokens, train_ppo
 from models.ppo_config import PPOConfig
 from models.rank_process import run_rank
+from models.ranks import this_rank
 from models.records import Prompt, StepMetrics, Text, read_records
 from models.reward import score_texts
 
@@ -27,14 +29,15 @@ def train(
     seed: int,
     checkpoints: Checkpoints,
 ) -> Iterator[StepMetrics]:
-    """Writes `model/`, the tuned policy, into the folder; yields the updates."""
+    """Writes `model/`, the tuned policy, into the folder, and with `lora` `adapter/`, which is merged into it; yields the updates."""
     policy, tokenizer = load_policy(base / "model")
     reward_model, reward_tokenizer = RewardModel.load(reward / "model")
+    share_body = config.lora is not None and config.lora.value_model
     if config.value_start == "reward":
         require_same_tokens(tokenizer, reward_tokenizer)
-        value_model = ValueModel.from_reward(reward_model)
+        value_model = ValueModel.from_reward(reward_model, share_body)
     else:
-        value_model = ValueModel.from_policy(policy)
+        value_model = ValueModel.from_policy(policy, share_body)
     freeze(reward_model).to(pick_device(compute))
 
     def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
@@ -44,6 +47,10 @@ def train(
     prompts = [p.text for p in read_records(feedback / "prompts.jsonl", Prompt) if p.split == "train"]
     texts = ptx_texts and [row.text for row in read_records(ptx_texts / "texts.jsonl", Text)]
     yield from train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
+    if config.lora is not None:
+        if this_rank() == 0:
+            save_adapter(folder / "adapter", policy)
+        merge_adapter(policy)
     save_policy(folder / "model", policy, tokenizer)
 
 

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
@@ -104,8 +106,29 @@ def test_the_same_again_is_all_cached(workplace, first_report, client):
     assert parent.data.metrics["kl_nats"] == pytest.approx(first_report["kl_nats"])
 
 
-def test_one_changed_number_runs_ppo_and_what_follows(workplace, first_report):
-    assert workplace.report("rlhf", SMOKE, "ppo.kl.coef=0.2")["stages_run"] == ["ppo", "evaluation"]
+@pytest.fixture(scope="module")
+def lora_report(workplace: Workplace, first_report: dict) -> dict:
+    return workplace.report("rlhf", SMOKE, "ppo.lora={rank: 2}")
+
+
+def test_one_changed_setting_runs_ppo_and_what_follows(lora_report):
+    assert lora_report["stages_run"] == ["ppo", "evaluation"]
+
+
+def test_a_policy_tuned_through_lora_is_an_ordinary_one_with_its_adapter_beside_it(first_report, lora_report):
+    folder = Path(lora_report["artifacts"]["ppo"])
+    policy = AutoModelForCausalLM.from_pretrained(folder / "model")
+    assert policy.num_parameters() == first_report["base_parameters"]
+    base = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['sft']}/model")
+    changed = [
+        name
+        for (name, weight), before in zip(policy.named_parameters(), base.parameters(), strict=True)
+        if not torch.equal(weight, before)
+    ]
+    assert len(changed) == 2 * 7 and all(name.endswith("_proj.weight") for name in changed)
+    # rank 2 on each of two blocks: four matrices of 32 x 32, three between 32 and 96
+    adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert sum(weight.numel() for weight in adapter.values()) == 2 * 2 * (4 * (32 + 32) + 3 * (32 + 96))
 
 
 def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_report, client):

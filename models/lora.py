@@ -1,0 +1,81 @@
+"""LoRA: a network learns through small matrices beside its frozen ones (Hu et al. 2021, "LoRA: Low-Rank Adaptation").
+
+The matrices are an adapter, made by peft. Only this file imports peft, and only when an adapter is asked for.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from models.errors import ConfigError
+from models.ppo_config import LoRA
+
+
+def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> None:
+    """Freezes the network and gives its chosen layers, in place, what learns instead of them.
+
+    A layer `W x` becomes `W x + alpha / rank * B A x`. A (`rank` rows) is drawn from the seed and B is zero, so that the
+    network computes at first what it did before, bit for bit. Source: Hu et al. 2021, section 4.1.
+
+    Raises ConfigError when `target_modules` names no linear layer of the network (called `name` in the message), or one
+    whose weights are the embeddings as well: a merged adapter would change both.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise ConfigError("ppo.lora needs the package peft, which is not installed; pip install peft") from None
+    if config.target_modules != "all-linear":
+        _check_targets(model, config.target_modules, name)
+    settings = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=config.target_modules if config.target_modules == "all-linear" else list(config.target_modules),
+        lora_dropout=0.0,
+        fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in model.modules()),
+    )
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(settings, model)
+    model.train(model.training)  # the new layers too
+
+
+def save_adapter(folder: Path, model: PreTrainedModel) -> None:
+    """Writes the adapter by itself, as a folder that `PeftModel.from_pretrained(base, folder)` loads."""
+    from peft import get_peft_model_state_dict
+
+    model.peft_config["default"].save_pretrained(folder)
+    weights = {f"base_model.model.{name}": weight for name, weight in get_peft_model_state_dict(model).items()}
+    save_file(weights, folder / "adapter_model.safetensors")
+
+
+def merge_adapter(model: PreTrainedModel) -> None:
+    """Makes the network an ordinary one again, in place: `W <- W + alpha / rank * B A`.
+
+    What shares its weights changes with it; a copy would need the memory of a second network.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge()
+            model.set_submodule(name, layer.get_base_layer())
+    del model.peft_config
+
+
+def _check_targets(model: PreTrainedModel, targets: tuple[str, ...], name: str) -> None:
+    embeddings = model.get_input_embeddings().weight
+    linear = [
+        place
+        for place, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | Conv1D) and layer.weight is not embeddings
+    ]
+    for target in targets:
+        if not any(place == target or place.endswith(f".{target}") for place in linear):
+            names = ", ".join(dict.fromkeys(place.rpartition(".")[2] for place in linear))
+            raise ConfigError(
+                f"ppo.lora.target_modules: the {name} has no linear layer {target!r} with weights of its own; it has {names}"
+            )
