@@ -36,16 +36,16 @@ def ppo(name: str, wanted: float, ends: bool) -> Part:
         wanted=wanted,
         unit="update",
         own="benchmarks.own.ppo",
-        own_settings=tuple(task | {"precision": precision} for precision in ("float32", "bfloat16")),
+        own_settings=tuple(task | {"precision": precision} for precision in ("bfloat16", "float32")),
         peer="benchmarks.peers.trl_ppo",
         peer_settings=tuple(
             task | {"precision": precision, "rollout_batch_size": rollout_batch_size}
             for precision, rollout_batch_size in (
-                ("float32", 64),
                 ("bfloat16", 64),
-                ("autocast", 64),
-                ("float32", 32),
                 ("bfloat16", 32),
+                ("autocast", 64),
+                ("float32", 64),
+                ("float32", 32),
             )
         ),
         environment=TRL_PPO,
@@ -62,18 +62,18 @@ def reward(num_completions: int, wanted: float) -> Part:
         unit="ranking",
         own="benchmarks.own.reward",
         own_settings=tuple(
-            task | {"batch_size": batch_size, "precision": precision} for precision in ("float32", "bfloat16")
+            task | {"batch_size": batch_size, "precision": precision} for precision in ("bfloat16", "float32")
         ),
         peer="benchmarks.peers.trl_reward",
         peer_settings=tuple(
             task | {"batch_size": pairs, "precision": precision, "sampling": sampling}
             for precision, pairs, sampling in (
-                ("float32", 32, "group_by_length"),
                 ("bfloat16", 32, "group_by_length"),
-                ("autocast", 32, "group_by_length"),
-                ("float32", 32, "random"),
-                ("float32", 16, "group_by_length"),
                 ("bfloat16", 16, "group_by_length"),
+                ("autocast", 32, "group_by_length"),
+                ("float32", 32, "group_by_length"),
+                ("float32", 16, "group_by_length"),
+                ("float32", 32, "random"),
             )
         ),
         environment=TRL_REWARD,
