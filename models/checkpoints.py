@@ -138,6 +138,7 @@ class Progress:
 
     def __init__(self, checkpoints: Checkpoints | None, **parts: Part | None) -> None:
         self.checkpoints = checkpoints
+        self.logger = checkpoints.logger if checkpoints else _LOGGER
         self.parts = {name: part for name, part in parts.items() if part is not None}
         self.steps: list[StepMetrics] = checkpoints.restore(self.parts) if checkpoints else []
 
@@ -149,28 +150,36 @@ class Progress:
         return step
 
 
+def random_state() -> dict:
+    """The state of the generators that belong to nobody: torch's (CPU and CUDA), numpy's and Python's. Dropout draws from them."""
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": [kind, keys.tolist(), *rest],
+        "python": random.getstate(),
+    }
+
+
+def set_random_state(state: dict) -> None:
+    """Puts back what `random_state` gave."""
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    np.random.set_state(tuple(state["numpy"]))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
 class _GlobalRandomness:
-    """The generators that belong to nobody, of each rank: torch's (CPU and CUDA), numpy's and Python's. Dropout draws from them."""
+    """The random state of each rank."""
 
     def state_dict(self) -> dict:
-        kind, keys, *rest = np.random.get_state()
-        own = {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-            "numpy": [kind, keys.tolist(), *rest],
-            "python": random.getstate(),
-        }
-        return {"ranks": gather(own)}
+        return {"ranks": gather(random_state())}
 
     def load_state_dict(self, state_dict: dict) -> None:
         ranks = state_dict["ranks"]
-        state_dict = ranks[this_rank() % len(ranks)]
-        torch.set_rng_state(state_dict["torch"])
-        if len(state_dict["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state_dict["cuda"])
-        np.random.set_state(tuple(state_dict["numpy"]))
-        version, words, gauss = state_dict["python"]
-        random.setstate((version, tuple(words), gauss))
+        set_random_state(ranks[this_rank() % len(ranks)])
 
 
 def _with_randomness(parts: Mapping[str, Part]) -> dict[str, Part]:

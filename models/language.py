@@ -86,7 +86,7 @@ def train_language(
     With `checkpoints`, training goes on from the newest one.
     """
 
-    def accumulate(numbers: list[int]) -> dict[str, float]:
+    def accumulate(numbers: list[int], config: Training) -> dict[str, float]:
         rows = [sequences[number] for number in numbers]
         return {"loss": add_gradient(model, rows, config.microbatch_tokens, compute)}
 
@@ -94,7 +94,8 @@ def train_language(
     require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
     model.train()
     distribute(model, compute)
-    yield from descend(model, len(sequences), accumulate, config, seed, checkpoints)
+    lengths = [len(sequence.tokens) for sequence in sequences]
+    yield from descend(model, lengths, accumulate, config, seed, checkpoints)
     model.eval()
 
 

@@ -21,8 +21,8 @@ def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> N
     A layer `W x` becomes `W x + alpha / rank * B A x`. A (`rank` rows) is drawn from the seed and B is zero, so that the
     network computes at first what it did before, bit for bit. Source: Hu et al. 2021, section 4.1.
 
-    Raises ConfigError when `target_modules` names no linear layer of the network (called `name` in the message), or one
-    whose weights are the embeddings as well: a merged adapter would change both.
+    Raises ConfigError when `target_modules` names no linear layer of the network (called `name` in the message), or the one
+    that gives the logits: learning reads its weights and not the layer, and they may be those of the embeddings.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -40,7 +40,6 @@ def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> N
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
         inject_adapter_in_model(settings, model)
-    model.train(model.training)  # the new layers too
 
 
 def save_adapter(folder: Path, model: PreTrainedModel) -> None:
@@ -67,15 +66,13 @@ def merge_adapter(model: PreTrainedModel) -> None:
 
 
 def _check_targets(model: PreTrainedModel, targets: tuple[str, ...], name: str) -> None:
-    embeddings = model.get_input_embeddings().weight
+    head = model.get_output_embeddings()
     linear = [
-        place
-        for place, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | Conv1D) and layer.weight is not embeddings
+        place for place, layer in model.named_modules() if isinstance(layer, nn.Linear | Conv1D) and layer is not head
     ]
     for target in targets:
         if not any(place == target or place.endswith(f".{target}") for place in linear):
             names = ", ".join(dict.fromkeys(place.rpartition(".")[2] for place in linear))
             raise ConfigError(
-                f"ppo.lora.target_modules: the {name} has no linear layer {target!r} with weights of its own; it has {names}"
+                f"ppo.lora.target_modules: the {name} has no linear layer {target!r} below its output; it has {names}"
             )

@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from models.checkpoints import Checkpoints, Progress
 from models.config import Compute, Training
 from models.errors import ConfigError, TrainingError
+from models.memory import Room
 from models.ranks import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
 from models.sharding import whole_tensor
@@ -105,26 +107,30 @@ class EpochBatches:
 
 def descend(
     model: nn.Module,
-    num_rows: int,
-    accumulate: Callable[[list[int]], dict[str, float]],
+    lengths: Sequence[int],
+    accumulate: Callable[[list[int], Training], dict[str, float]],
     config: Training,
     seed: int,
     checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
-    """Minimises a loss over `num_rows` rows by AdamW, yielding each step's numbers.
+    """Minimises a loss over rows of so many tokens by AdamW, yielding each step's numbers.
 
-    `accumulate(row numbers)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters and returns named
+    `accumulate(row numbers, config)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters and returns named
     numbers, `loss` among them, that are summed over the ranks; `learning_rate` and `grad_norm` (before clipping) are added here. With `checkpoints` it goes on from the newest one.
-    Raises TrainingError when loss or gradient is not finite.
+    Out of memory, `accumulate` is called again with half of `microbatch_tokens`.
+    Raises TrainingError when loss or gradient is not finite, or half does not fit into memory either.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
-    num_steps = max(1, round(config.num_epochs * num_rows / config.batch_size))
+    num_steps = max(1, round(config.num_epochs * len(lengths) / config.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
-    batches = EpochBatches(num_rows, config.batch_size, torch.Generator().manual_seed(seed))
+    batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
     progress = Progress(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
+    room = Room(config, progress.logger)
     yield from progress.steps
     for step in range(len(progress.steps), num_steps):
-        values = sum_over_ranks(accumulate(next(batches)))
+        rows = next(batches)
+        values = room.fitting(sum(lengths[row] for row in rows), partial(accumulate, rows), model)
+        values = sum_over_ranks(values)
         sum_gradients(model.parameters())
         grad_norm = clip_gradients(model.parameters(), config.max_grad_norm)
         require_finite(step, loss=values["loss"], grad_norm=grad_norm)

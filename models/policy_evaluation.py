@@ -1,10 +1,12 @@
 """Base and policy complete the same held-out prompts: what each wrote, how it scores, and how far the policy has moved."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.errors import TrainingError
 from models.evaluation import Match
 from models.logprobs import token_logprobs
 from models.packing import PackedBatch, cut_by_tokens
@@ -26,7 +28,10 @@ def play_matches(
     temperature: float,
     seed: int,
 ) -> list[Match]:
-    """`num_samples` matches per prompt, those of one prompt in a row. Both models draw at the same temperature."""
+    """`num_samples` matches per prompt, those of one prompt in a row. Both models draw at the same temperature.
+
+    Raises TrainingError when a score or a KL is not finite: nan would lose every match without a word.
+    """
     asked = [prompt for prompt in prompts for _ in range(num_samples)]
     drawn = [
         sample_completions(
@@ -36,6 +41,12 @@ def play_matches(
     ]
     base_scores, policy_scores = (scorer(asked, [sample.text for sample in samples]).tolist() for samples in drawn)
     kl = completion_kl(policy, base, tokenizer, asked, drawn[1], temperature)
+    for numbers, complaint in (
+        (base_scores + policy_scores, "the reward model gives a score that is not finite"),
+        (kl, "the KL between policy and base is not finite"),
+    ):
+        if not all(map(math.isfinite, numbers)):
+            raise TrainingError(f"evaluation: {complaint}; train it with a lower learning_rate or in float32")
     return [
         Match(
             prompt=prompt,

@@ -15,6 +15,7 @@ import copy
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,8 +29,9 @@ from models.leash import Budget, Leash, moved_too_far
 from models.logprobs import require_plain_head
 from models.lora import add_adapter
 from models.losses import masked_mean
+from models.memory import Room
 from models.networks import ValueModel, freeze, weight_sharing_copy
-from models.optimization import EpochBatches, autocast, pick_device
+from models.optimization import EpochBatches, autocast, pick_device, require_finite
 from models.packing import require_packable
 from models.ppo_config import PPOConfig
 from models.ppo_optimizer import PPOOptimizer
@@ -37,9 +39,10 @@ from models.pretraining_mix import PretrainingMix
 from models.ranks import gather_rows, share_of
 from models.records import StepMetrics
 from models.returns import explained_variance
-from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples
+from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
 from models.sampling import sample_completions, sampling_copy
 from models.sharding import distribute, whole
+from models.tokens import encode_prompt
 
 
 def train_ppo(
@@ -63,7 +66,8 @@ def train_ppo(
     on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
-    log-probabilities in two different ways), or when a number is not finite; ConfigError for `ptx` without texts, texts without
+    log-probabilities in two different ways), when a number is not finite, or when half of what did not fit into memory does not
+    fit either; ConfigError for `ptx` without texts, texts without
     `ptx`, or sequences of text longer than the policy reads.
     """
     device = pick_device(compute)
@@ -84,7 +88,7 @@ def train_ppo(
     average = None if config.policy_ema is None else WeightAverage(policy, config.policy_ema)
     mix = _pretraining_mix(policy, tokenizer, ptx_texts, config, compute, seed)
 
-    def roll_out() -> Rollout:
+    def roll_out(update: int) -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
         own = share_of(range(len(asked)))
         samples = sample_completions(
@@ -98,7 +102,13 @@ def train_ppo(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         samples = gather_rows(samples)
-        return evaluate_samples(policy, reference, value_model, tokenizer, scorer, asked, samples, config, compute)
+        given = (policy, reference, value_model, tokenizer, scorer, asked, samples)
+        num_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in asked) + sum(
+            len(s.tokens) for s in samples
+        )
+        rollout = room.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
+        require_finite_rollout(update, rollout)
+        return rollout
 
     progress = Progress(
         checkpoints,
@@ -111,12 +121,12 @@ def train_ppo(
         average=average,
         mix=mix,
     )
+    room = Room(config, progress.logger)
     yield from progress.steps
     for update in range(len(progress.steps), config.num_updates):
         started = time.perf_counter()
-        rollout = roll_out()
+        rollout = roll_out(update)
         numbers = describe_rollout(rollout, leash.coef, config.score_clip)
-        _require_finite_scores(update, rollout)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
             require_plain_head(whole(policy), rollout.sequences[:3])
@@ -128,9 +138,12 @@ def train_ppo(
         policy_learns = update >= config.value_warmup_updates
         steps, num_steps = [], 0
         for rows in shuffled_minibatches(config, generator):
-            step, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
+            learn = partial(learn_minibatch, policy, value_model, rollout, lessons, rows, compute=compute)
+            num_tokens = sum(len(rollout.sequences[row]) for row in rows)
+            step, ratio_error = room.fitting(num_tokens, learn, policy, value_model)
             if update == 0 and not steps:
                 _require_ratio_one(ratio_error, compute)
+            require_finite(update, policy_loss=step["loss/policy_avg"], value_loss=step["loss/value_avg"])
             steps.append(step)
             if moved_too_far(step["policy/approxkl_avg"], config.target_kl):
                 optimizer.drop_gradients()
@@ -153,7 +166,8 @@ def train_ppo(
         yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
     else:
         if config.kl_budget_nats is not None:
-            budget.keep_within(average or learned, describe_rollout(roll_out(), leash.coef)["objective/kl"])
+            last = describe_rollout(roll_out(config.num_updates), leash.coef)
+            budget.keep_within(average or learned, last["objective/kl"])
     if average:
         average.hand_over()
 
@@ -197,14 +211,6 @@ def _tolerance(compute: Compute) -> float:
     """How far two forward passes over differently composed batches may differ, by rounding alone, in log-probability."""
     with autocast(compute):
         return 0.1 if torch.is_autocast_enabled(pick_device(compute).type) else 1e-3
-
-
-def _require_finite_scores(update: int, rollout: Rollout) -> None:
-    if not torch.isfinite(rollout.scores).all():
-        raise TrainingError(
-            f"update {update}: the reward model gives a score that is not finite; train it again with a lower "
-            "reward.learning_rate, or compute.precision float32"
-        )
 
 
 def _require_equal_start(kl_nats: float, compute: Compute) -> None:

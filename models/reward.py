@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
 from models.config import Compute, RewardConfig
-from models.errors import DataError
+from models.errors import DataError, TrainingError
 from models.losses import centering_penalty, pairwise_loss
 from models.networks import RewardModel
 from models.optimization import autocast, descend, pick_device
@@ -130,7 +130,7 @@ def train_reward(
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
 
-    def accumulate(numbers: list[int]) -> dict[str, float]:
+    def accumulate(numbers: list[int], config: RewardConfig) -> dict[str, float]:
         rows = [comparisons[number] for number in numbers]
         num_strict = sum(label > 0.5 for row in rows for label in row.label)
         loss, num_right, own = 0.0, 0, share_of(rows)
@@ -147,16 +147,25 @@ def train_reward(
     reward_model.to(pick_device(compute)).eval()
     require_packable(reward_model.model.base_model, comparisons[0].sequences)
     distribute(reward_model, compute)
-    yield from descend(reward_model, len(comparisons), accumulate, config, seed, checkpoints)
+    lengths = [comparison.num_tokens for comparison in comparisons]
+    yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
     sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
     fix_normalisation(whole(reward_model), sequences)
 
 
 @torch.no_grad()
 def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> None:
-    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation."""
+    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation.
+
+    Raises TrainingError when a logit is not finite.
+    """
     reward_model.set_normalisation(mean=0.0, std=1.0)
     logits = gather_rows(score_sequences(reward_model, share_of(sequences))).double()
+    if not torch.isfinite(logits).all():
+        raise TrainingError(
+            "the reward model's logits on its training completions are not finite; try a lower reward.learning_rate, or "
+            "compute.precision float32"
+        )
     reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), 1e-6))
 
 

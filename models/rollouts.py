@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import Compute
+from models.errors import TrainingError
 from models.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.networks import ValueModel
 from models.optimization import autocast
@@ -102,6 +103,31 @@ def apply_missing_end(
     """Scores with completions that were cut off at the length limit marked down (Stiennon et al. 2020 fixed theirs)."""
     low = torch.full_like(scores, config.score)
     return torch.where(ended, scores, low if config.kind == "fixed" else scores + low)
+
+
+def require_finite_rollout(update: int, rollout: Rollout) -> None:
+    """Raises TrainingError, saying whose number it is and what to try, when a score or a real token's number is not finite."""
+    mask = rollout.is_completion
+    for numbers, complaint in (
+        (
+            rollout.scores,
+            "reward model gives a score that is not finite; train it again with a lower reward.learning_rate",
+        ),
+        (
+            rollout.reference_logprobs[mask],
+            "reference gives a log-probability that is not finite; its weights are damaged or overflow: try another base",
+        ),
+        (
+            rollout.logprobs[mask],
+            "policy gives a log-probability that is not finite; try a lower ppo.learning_rate",
+        ),
+        (
+            rollout.values[mask],
+            "value model gives a value that is not finite; try a lower ppo.value_learning_rate",
+        ),
+    ):
+        if not torch.isfinite(numbers).all():
+            raise TrainingError(f"update {update}: the {complaint}, or compute.precision float32")
 
 
 def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None = None) -> dict[str, float]:

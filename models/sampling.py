@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import Compute, GenerationConfig
 from models.decoding import Decoder, Row
+from models.errors import TrainingError
 from models.optimization import autocast
 from models.shapes import Float, Int
 from models.tokens import check_lengths, decode_completion, encode_prompt
@@ -43,7 +44,7 @@ def sample_tokens(
 
     A row that has ended leaves the batch at once. Once a quarter of the batch is free, waiting prompts take the places.
     What a row draws depends on its prompt, its number (by default its place among the prompts) and the seed, and on nothing
-    else but rounding.
+    else but rounding. Raises TrainingError when the model's logits are not finite.
     """
     longest = max(map(len, prompts), default=0)
     num_columns = longest + max_new_tokens * (1 if len(prompts) <= batch_size else 2)
@@ -62,6 +63,11 @@ def sample_tokens(
             logits, drawing = decoder.step(), decoder.rows
         chances = torch.tensor([uniforms[row.number][len(row.tokens)] for row in drawing], dtype=torch.float64)
         tokens = _draw(logits.float() / temperature, top_p, chances.to(logits.device)).tolist()
+        if max(tokens) >= logits.shape[-1]:  # nothing to be found among probabilities that are nan
+            raise TrainingError(
+                "no token can be drawn: the model's logits are not finite; its weights are damaged, or training went too "
+                "fast: try a lower learning_rate, or compute.precision float32"
+            )
         for row, token in zip(drawing, tokens, strict=True):
             row.tokens.append(token)
         ended = [

@@ -152,12 +152,12 @@ def test_each_step_descends_along_its_own_gradient(plain_descent):
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(model.weight)
 
-    def accumulate(numbers: list[int]) -> dict[str, float]:
+    def accumulate(numbers: list[int], config: Training) -> dict[str, float]:
         model.weight.sum().backward()  # a gradient of 1, whatever the row
         return {"loss": 0.0}
 
     config = Training(num_epochs=1, batch_size=1, learning_rate=0.1)
-    steps = [step.values for step in descend(model, 3, accumulate, config, seed=0)]
+    steps = [step.values for step in descend(model, [1, 1, 1], accumulate, config, seed=0)]
     # factors: 1 (the one step of warm-up), 1, 0.55 (half-way down the cosine): 0.1 * 2.55
     assert close(model.weight, [[-0.255]])
     assert [step["grad_norm"] for step in steps] == [1.0, 1.0, 1.0]

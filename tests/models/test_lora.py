@@ -242,7 +242,7 @@ def test_the_kl_budget_ends_training_with_the_last_adapter_within_it(policy, tok
         (("q_proj", "nope"), "nope"),
         (("proj",), "proj"),  # the end of a name is no name
         (("embed_tokens",), "embed_tokens"),
-        (("lm_head",), "lm_head"),  # its weights are the embeddings
+        (("lm_head",), "lm_head"),  # its weights are the embeddings, and learning reads them by itself
     ],
 )
 def test_a_wrong_layer_name_is_an_error_that_says_which_there_are(policy, tokenizer, compute, targets, wrong):

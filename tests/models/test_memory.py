@@ -1,0 +1,306 @@
+"""Out of memory: half is tried once, nothing is counted twice, and the run is the one that had the half in its settings."""
+
+import copy
+import logging
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import memory, ppo
+from models.checkpoints import Checkpoints
+from models.config import RewardConfig, Training
+from models.errors import TrainingError
+from models.language import LearnedSequence, train_language
+from models.learning import learn_from, learn_minibatch
+from models.memory import Room, is_out_of_memory
+from models.networks import ValueModel
+from models.ppo import train_ppo
+from models.ppo_config import PPOConfig
+from models.reward import train_reward
+from models.tokens import encode_prompt
+from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.test_resume import numbers
+from tests.models.test_reward import FOUR, THREE
+
+
+def ask_torch(*_) -> None:
+    """Really asks for an exbibyte: no machine gives it, and none is harmed by being asked."""
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def ask_numpy() -> None:
+    np.empty(2**60, dtype=np.uint8)
+
+
+def ask_python() -> None:
+    bytearray(2**60)
+
+
+def refuse_as_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+ASKING = [ask_torch, ask_numpy, ask_python, refuse_as_a_gpu]
+
+
+def starve(body: nn.Module, layer: nn.Module, num_tokens: int, when: str) -> list[int]:
+    """Lets passes of more than `num_tokens` tokens through a layer fail, forward or backward; lists the tokens of each pass.
+
+    Sampling, which keeps keys and values, is let through: it has no microbatches.
+    """
+    passes, sampling = [], []
+
+    def enter(module, inputs, named):
+        sampling[:] = [True] if named.get("use_cache") else []
+
+    def refuse(module, inputs, output):
+        hidden = output[0] if isinstance(output, tuple) else output
+        passes.append(hidden.shape[:-1].numel())
+        if sampling or passes[-1] <= num_tokens:
+            return
+        if when == "forward":
+            ask_torch()
+        elif hidden.requires_grad:
+            hidden.register_hook(ask_torch)
+
+    body.register_forward_pre_hook(enter, with_kwargs=True)
+    layer.register_forward_hook(refuse)
+    return passes
+
+
+# the piece by itself
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_every_way_of_running_out_is_seen(ask):
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        ask()
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), OSError("no memory"), TrainingError("x")])
+def test_other_errors_are_not_taken_for_it(error):
+    assert not is_out_of_memory(error)
+    room, calls = Room(Training(microbatch_tokens=8)), []
+
+    def compute(config):
+        calls.append(config.microbatch_tokens)
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        room.fitting(8, compute)
+    assert calls == [8] and room.config.microbatch_tokens == 8
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_half_is_tried_and_stays(ask, caplog):
+    room, calls = Room(Training(microbatch_tokens=8)), []
+
+    def compute(config):
+        calls.append(config.microbatch_tokens)
+        if config.microbatch_tokens > 4:
+            ask()
+        return config.microbatch_tokens
+
+    assert room.fitting(64, compute) == 4
+    assert room.fitting(64, compute) == 4
+    assert calls == [8, 4, 4]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "out of memory with 8 tokens at once" in record.message and "going on with 4" in record.message
+
+
+def test_what_is_halved_is_what_was_tried():
+    """Of a minibatch of 6 tokens no more than 6 are tried at once: half of a higher limit would change nothing."""
+    room = Room(PPOConfig(microbatch_tokens=64))
+
+    def compute(config):
+        if min(config.microbatch_tokens, 6) > 3:
+            ask_torch()
+        return config.microbatch_tokens
+
+    assert room.fitting(6, compute) == 3
+
+
+def test_a_second_time_says_what_to_set():
+    room = Room(Training(microbatch_tokens=8))
+    with pytest.raises(
+        TrainingError, match=r"out of memory with 4 tokens .*can't allocate.*set microbatch_tokens below that"
+    ):
+        room.fitting(8, ask_torch)
+
+
+def test_a_second_time_may_come_later():
+    room, limits = Room(Training(microbatch_tokens=8)), iter([4, 3])
+
+    def compute(config):
+        if config.microbatch_tokens > limit:
+            ask_torch()
+
+    limit = next(limits)
+    room.fitting(8, compute)
+    limit = next(limits)
+    with pytest.raises(TrainingError, match="out of memory with 4 tokens"):
+        room.fitting(8, compute)
+
+
+def test_several_ranks_do_not_try_again(monkeypatch):
+    """The others would wait for ever for what is computed once more."""
+    monkeypatch.setattr(memory, "num_ranks", lambda: 2)
+    room, calls = Room(Training(microbatch_tokens=8)), []
+
+    def compute(config):
+        calls.append(config.microbatch_tokens)
+        ask_torch()
+
+    with pytest.raises(TrainingError, match=r"out of memory with 8 tokens .*set microbatch_tokens below that"):
+        room.fitting(8, compute)
+    assert calls == [8]
+
+
+def test_a_gradient_that_was_half_taken_is_not_counted():
+    weight = nn.Linear(1, 1, bias=False)
+    room = Room(Training(microbatch_tokens=4))
+
+    def compute(config):
+        for number in range(4 // config.microbatch_tokens):
+            (weight.weight.sum() * (number + 1)).backward()
+        if config.microbatch_tokens == 4:
+            ask_torch()
+
+    room.fitting(4, compute, weight)
+    assert weight.weight.grad.item() == 1 + 2
+
+
+def test_the_second_try_draws_the_same_random_numbers():
+    room, drawn = Room(Training(microbatch_tokens=2)), []
+
+    def compute(config):
+        drawn.append((torch.rand(1).item(), np.random.rand(), config.microbatch_tokens))
+        if config.microbatch_tokens == 2:
+            ask_torch()
+
+    room.fitting(2, compute)
+    first, second = drawn
+    assert first[:2] == second[:2] and second[2] == 1
+
+
+# in the loops
+
+
+def check_equal_to_half_from_the_start(train, networks, starved, caplog, num_tokens: int) -> None:
+    """`train(networks, microbatch_tokens)` with starved networks, against undisturbed copies with half of what was tried."""
+    own = copy.deepcopy(networks)
+    passes = starved(networks)
+    torch.manual_seed(0)
+    found = numbers(train(networks, 8192))
+    (record,) = [record for record in caplog.records if "out of memory" in record.message]
+    tried, _, half = record.args
+    assert (tried, half) == (num_tokens, num_tokens // 2)
+    assert tried in passes
+    torch.manual_seed(0)
+    assert numbers(train(own, half)) == found
+    for network, wanted in zip(networks, own, strict=True):
+        assert equal(state_of(network), state_of(wanted))
+
+
+@pytest.mark.parametrize(("when", "layer"), [("forward", 1), ("backward", 0), ("backward", 1)])
+def test_fine_tuning(gpt2, compute, caplog, when, layer):
+    """With dropout. The backward pass breaks above a block: what lies above it has its gradient already."""
+    sequences = [LearnedSequence([1, *range(20 + row, 28 + row), 2], learn_from=4) for row in range(8)]
+
+    def train(networks, size):
+        config = Training(num_epochs=3, batch_size=4, microbatch_tokens=size, learning_rate=3e-3)
+        return train_language(networks[0], sequences, config, compute, 0)
+
+    def starved(networks):
+        return starve(networks[0].transformer, networks[0].transformer.h[layer], 30, when)
+
+    # four rows of ten tokens a step; three have passed together before, to see that they may be packed
+    check_equal_to_half_from_the_start(train, [gpt2], starved, caplog, num_tokens=40)
+
+
+def test_the_reward_model(reward_model, compute, caplog):
+    """A row is a prompt with all its completions here."""
+
+    def train(networks, size):
+        config = RewardConfig(num_epochs=3, batch_size=2, microbatch_tokens=size, learning_rate=1e-2)
+        return train_reward(networks[0], [FOUR, THREE], config, compute, 0)
+
+    def starved(networks):
+        body = networks[0].model.base_model
+        return starve(body, body.layers[0], max(FOUR.num_tokens, THREE.num_tokens), "backward")
+
+    num_tokens = sum(len(sequence) for row in (FOUR, THREE) for sequence in row.sequences)
+    check_equal_to_half_from_the_start(train, [reward_model], starved, caplog, num_tokens)
+
+
+@pytest.mark.parametrize("starving", ["policy", "value model"])
+def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starving):
+    """The passes without gradient come first, and from then on everything is done in halves."""
+    num_prompt_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in PROMPTS)  # all of them in every batch
+    assert num_prompt_tokens >= 2 * 8 * 6, (
+        "completions have six tokens at most: half of all is three quarters of these, or less"
+    )
+
+    def train(networks, size):
+        config = config_of(microbatch_tokens=size, num_minibatches=1)
+        return train_ppo(*networks, tokenizer, share_of_letters, PROMPTS, config, compute, seed=0)
+
+    def starved(networks):
+        body = networks[0].model if starving == "policy" else networks[1].body
+        return starve(body, body.layers[1], num_prompt_tokens * 3 // 4, "forward")
+
+    networks = [policy, ValueModel.from_policy(policy)]
+    own = copy.deepcopy(networks)
+    lengths = []
+    original = ppo.describe_rollout
+
+    def watch(rollout, *rest):
+        lengths.append([len(sequence) for sequence in rollout.sequences])
+        return original(rollout, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ppo, "describe_rollout", watch)
+        next(train(own, 8192))
+    check_equal_to_half_from_the_start(train, networks, starved, caplog, sum(lengths[0]))
+
+
+@pytest.mark.parametrize("starving", ["policy", "value model"])
+def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_model, compute, starving):
+    config = config_of()
+    lessons = learn_from(rollout, 0.05, config)
+    num_tokens = sum(len(sequence) for sequence in rollout.sequences)
+    gradients, results = [], []
+    for size in (num_tokens // 2, 8192):
+        own = [copy.deepcopy(policy), copy.deepcopy(value_model)]
+        if size == 8192:
+            body = own[0].model if starving == "policy" else own[1].body
+            starve(body, body.layers[0], num_tokens // 2, "backward")
+        room = Room(config_of(microbatch_tokens=size))
+        learn = partial(learn_minibatch, *own, rollout, lessons, list(range(8)), compute=compute)
+        results.append(room.fitting(num_tokens, learn, *own))
+        assert room.config.microbatch_tokens == num_tokens // 2
+        gradients.append([weight.grad for network in own for weight in network.parameters()])
+    assert results[0] == results[1]
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute):
+    value_model = ValueModel.from_policy(policy)
+    starve(value_model.body, value_model.body.layers[1], 1, "forward")
+    steps = train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, seed=0)
+    with pytest.raises(TrainingError, match=r"out of memory with \d+ tokens .*set microbatch_tokens below.*ppo\.lora"):
+        next(steps)
+
+
+def test_the_warning_goes_where_checkpoints_report(policy, tokenizer, compute, tmp_path, caplog):
+    """In a stage that is the logger of its Prefect run."""
+    value_model = ValueModel.from_policy(policy)
+    starve(value_model.body, value_model.body.layers[1], 120, "forward")
+    checkpoints = Checkpoints(tmp_path, 1, logging.getLogger("of-the-run"))
+    next(train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, 0, checkpoints))
+    assert [record.name for record in caplog.records if "out of memory" in record.message] == ["of-the-run"]
