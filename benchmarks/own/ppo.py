@@ -3,7 +3,10 @@
 What the generator does between two yields is one whole update; nothing of it falls outside the clock.
 """
 
+from collections.abc import Iterator
+
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.scenario import (
     END_PROBABILITY,
@@ -16,32 +19,42 @@ from benchmarks.scenario import (
 from benchmarks.worker import Worker
 from models.config import Compute
 from models.networks import RewardModel, ValueModel, freeze
-from models.optimization import autocast
+from models.optimization import autocast, pick_device
 from models.ppo import train_ppo
 from models.ppo_config import PPOConfig
+from models.records import StepMetrics
 from models.reward import score_texts
+
+
+def start_training(
+    policy: PreTrainedModel,
+    reward_model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[str],
+    config: PPOConfig,
+    compute: Compute,
+) -> Iterator[StepMetrics]:
+    """The updates of a policy whose completions a frozen reward model scores; the value model starts from that."""
+    value_model = ValueModel.from_reward(reward_model)
+    freeze(reward_model).to(pick_device(compute))
+
+    def score(prompts: list[str], completions: list[str]) -> torch.Tensor:
+        with autocast(compute):
+            return score_texts(reward_model, tokenizer, prompts, completions)
+
+    return train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed=0)
 
 
 def main() -> None:
     """Updates, one per turn, for ever."""
     worker = Worker()
     networks = build_networks(END_PROBABILITY if worker.settings["ends"] else 0.0)
-    tokenizer = build_tokenizer()
     reward_model = RewardModel(networks["reward"])
     reward_model.set_normalisation(mean=0.0, std=1.0)
-    value_model = ValueModel.from_reward(reward_model)
-    compute = Compute(device="cpu", precision=worker.settings["precision"])
-    freeze(reward_model)
-
-    def score(prompts: list[str], completions: list[str]) -> torch.Tensor:
-        with autocast(compute):
-            return score_texts(reward_model, tokenizer, prompts, completions)
-
-    steps = train_ppo(
+    steps = start_training(
         networks["policy"],
-        value_model,
-        tokenizer,
-        score,
+        reward_model,
+        build_tokenizer(),
         [text_of(prompt) for prompt in build_prompts(4 * worker.settings["batch_size"])],
         PPOConfig(
             num_updates=1000,
@@ -52,8 +65,7 @@ def main() -> None:
             value_learning_rate=1e-7,
             max_new_tokens=MAX_NEW_TOKENS,
         ),
-        compute,
-        seed=0,
+        Compute(device="cpu", precision=worker.settings["precision"]),
     )
     while True:
         worker.wait_for_turn()

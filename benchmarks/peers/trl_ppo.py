@@ -8,12 +8,14 @@ TRL calls `on_step_end` once an update; there the trainer waits for its next tur
 
 import os
 import tempfile
+import time
+from collections.abc import Callable
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 from benchmarks.scenario import (
@@ -54,6 +56,82 @@ class TakeTurns(TrainerCallback):
         self.worker.wait_for_turn()
 
 
+class StopWatch(TrainerCallback):
+    """The seconds of each update. `wait` returns when the device has nothing left to do."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self.wait = wait
+        self.seconds: list[float] = []
+        self._started = 0.0
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        """Starts the clock."""
+        self.wait()
+        self._started = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Called once an update."""
+        self.wait()
+        now = time.perf_counter()
+        self.seconds.append(now - self._started)
+        self._started = now
+
+
+def build_trainer(
+    networks: dict[str, torch.nn.Module],
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[int]],
+    folder: str,
+    callback: TrainerCallback,
+    *,
+    num_updates: int,
+    batch_size: int,
+    rows_at_once: int,
+    rollout_batch_size: int,
+    max_new_tokens: int,
+    use_cpu: bool,
+    bf16: bool = False,
+    gradient_checkpointing: bool = False,
+) -> PPOTrainer:
+    """A trainer of 4 epochs of 4 minibatches an update that writes and reports nothing.
+
+    When `rows_at_once` are fewer than a minibatch has, TRL adds up gradients over the whole batch: an optimizer step an epoch.
+    """
+    fits = rows_at_once >= batch_size // 4
+    return PPOTrainer(
+        args=PPOConfig(
+            output_dir=folder,
+            use_cpu=use_cpu,
+            bf16=bf16,
+            gradient_checkpointing=gradient_checkpointing,
+            report_to="none",
+            disable_tqdm=True,
+            logging_strategy="no",
+            save_strategy="no",
+            num_sample_generations=0,
+            dataloader_num_workers=0,
+            seed=0,
+            total_episodes=num_updates * batch_size,
+            per_device_train_batch_size=batch_size if fits else rows_at_once,
+            gradient_accumulation_steps=1 if fits else batch_size // rows_at_once,
+            local_rollout_forward_batch_size=rollout_batch_size,
+            num_ppo_epochs=4,
+            num_mini_batches=4,
+            learning_rate=1e-7,
+            temperature=1.0,
+            response_length=max_new_tokens,
+            stop_token_id=END,
+        ),
+        processing_class=tokenizer,
+        model=networks["policy"],
+        ref_model=networks["reference"],
+        reward_model=networks["reward"],
+        value_model=networks["value"],
+        train_dataset=Dataset.from_dict({"input_ids": prompts}),
+        callbacks=[callback],
+    )
+
+
 def main() -> None:
     """Updates, one per turn, until there are no more turns."""
     worker = Worker()
@@ -66,37 +144,19 @@ def main() -> None:
     callback = TakeTurns(worker)
     callback.watch(networks["reward"])
     with tempfile.TemporaryDirectory() as folder:
-        trainer = PPOTrainer(
-            args=PPOConfig(
-                output_dir=folder,
-                use_cpu=True,
-                bf16=precision == "autocast",
-                gradient_checkpointing=False,
-                report_to="none",
-                disable_tqdm=True,
-                logging_strategy="no",
-                save_strategy="no",
-                num_sample_generations=0,
-                dataloader_num_workers=0,
-                seed=0,
-                total_episodes=NUM_UPDATES * batch_size,
-                per_device_train_batch_size=batch_size,
-                gradient_accumulation_steps=1,
-                local_rollout_forward_batch_size=worker.settings["rollout_batch_size"],
-                num_ppo_epochs=4,
-                num_mini_batches=4,
-                learning_rate=1e-7,
-                temperature=1.0,
-                response_length=MAX_NEW_TOKENS,
-                stop_token_id=END,
-            ),
-            processing_class=build_tokenizer(),
-            model=networks["policy"],
-            ref_model=networks["reference"],
-            reward_model=networks["reward"],
-            value_model=networks["value"],
-            train_dataset=Dataset.from_dict({"input_ids": build_prompts(4 * batch_size)}),
-            callbacks=[callback],
+        trainer = build_trainer(
+            networks,
+            build_tokenizer(),
+            build_prompts(4 * batch_size),
+            folder,
+            callback,
+            num_updates=NUM_UPDATES,
+            batch_size=batch_size,
+            rows_at_once=batch_size,
+            rollout_batch_size=worker.settings["rollout_batch_size"],
+            max_new_tokens=MAX_NEW_TOKENS,
+            use_cpu=True,
+            bf16=precision == "autocast",
         )
         expected = "bf16" if precision == "autocast" else "no"
         assert trainer.accelerator.mixed_precision == expected, trainer.accelerator.mixed_precision
