@@ -41,7 +41,7 @@ class PackedBatch:
     @cached_property
     def positions(self) -> Int[Tensor, " N"]:
         """Every token's place in its own sequence."""
-        return self._is_token.nonzero()[:, 1]
+        return self._is_token.nonzero()[:, 1].to(self.input_ids.device)
 
     @cached_property
     def rectangle(self) -> Rectangle:
@@ -49,14 +49,14 @@ class PackedBatch:
         is_token = self._is_token.flatten()
         return Rectangle(
             shape=self._is_token.shape,
-            place_of_slot=(is_token.long().cumsum(0) - 1).clamp(min=0),
-            slot_of_place=is_token.nonzero().squeeze(-1),
+            place_of_slot=(is_token.long().cumsum(0) - 1).clamp(min=0).to(self.input_ids.device),
+            slot_of_place=is_token.nonzero().squeeze(-1).to(self.input_ids.device),
         )
 
     @cached_property
     def _is_token(self) -> Bool[Tensor, "B S"]:
-        lengths = torch.tensor(self.lengths, device=self.input_ids.device)
-        return torch.arange(max(self.lengths), device=lengths.device) < lengths[:, None]
+        """On the CPU: how many are True is known there already, a GPU would have to be waited for."""
+        return torch.arange(max(self.lengths)) < torch.tensor(self.lengths)[:, None]
 
 
 def hidden_states(body: PreTrainedModel, batch: PackedBatch) -> Float[Tensor, "N H"]:

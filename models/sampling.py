@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.config import Compute, GenerationConfig
@@ -144,7 +144,11 @@ def sampling_copy(policy: PreTrainedModel, compute: Compute) -> PreTrainedModel:
     with autocast(compute):
         rounds = torch.is_autocast_enabled(policy.device.type)
         dtype = torch.get_autocast_dtype(policy.device.type)
-    return copy.deepcopy(policy).to(dtype) if rounds else policy
+    if not rounds:
+        return policy
+    # weights alone: rounded frequencies of rotary positions would be off by whole radians after a few hundred tokens
+    rounded = {id(weight): nn.Parameter(weight.detach().to(dtype), False) for weight in policy.parameters()}
+    return copy.deepcopy(policy, rounded)
 
 
 def sample_distinct(
