@@ -15,7 +15,6 @@ import copy
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -102,13 +101,17 @@ def train_ppo(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         samples = gather_rows(samples)
+        num_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in asked)
+        num_tokens += sum(len(sample.tokens) for sample in samples)
         given = (policy, reference, value_model, tokenizer, scorer, asked, samples)
-        num_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in asked) + sum(
-            len(s.tokens) for s in samples
-        )
         rollout = room.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
         require_finite_rollout(update, rollout)
         return rollout
+
+    def learn(rollout: Rollout, lessons: Lessons, rows: list[int]) -> tuple[dict[str, float], float]:
+        num_tokens = sum(len(rollout.sequences[row]) for row in rows)
+        given = (policy, value_model, rollout, lessons, rows)
+        return room.fitting(num_tokens, lambda config: learn_minibatch(*given, config, compute), policy, value_model)
 
     progress = Progress(
         checkpoints,
@@ -138,9 +141,7 @@ def train_ppo(
         policy_learns = update >= config.value_warmup_updates
         steps, num_steps = [], 0
         for rows in shuffled_minibatches(config, generator):
-            learn = partial(learn_minibatch, policy, value_model, rollout, lessons, rows, compute=compute)
-            num_tokens = sum(len(rollout.sequences[row]) for row in rows)
-            step, ratio_error = room.fitting(num_tokens, learn, policy, value_model)
+            step, ratio_error = learn(rollout, lessons, rows)
             if update == 0 and not steps:
                 _require_ratio_one(ratio_error, compute)
             require_finite(update, policy_loss=step["loss/policy_avg"], value_loss=step["loss/value_avg"])

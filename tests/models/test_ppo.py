@@ -182,7 +182,7 @@ def test_learning_at_another_temperature_than_sampling_is_refused(policy, tokeni
 
 def test_dropout_while_learning_is_refused(gpt2, tokenizer, compute, monkeypatch):
     original = ppo.learn_minibatch
-    monkeypatch.setattr(ppo, "learn_minibatch", lambda policy, *rest, **named: original(policy.train(), *rest, **named))
+    monkeypatch.setattr(ppo, "learn_minibatch", lambda policy, *rest: original(policy.train(), *rest))
     with pytest.raises(TrainingError, match=r"probability ratio of the first minibatch is off 1 .*dropout"):
         list(run(gpt2, tokenizer, compute))
 
