@@ -83,7 +83,7 @@ def reward(num_completions: int, wanted: float) -> Part:
 def generation(name: str, wanted: float, ends: bool, num_prompts: int) -> Part:
     """Completions of 64 tokens at most, batch 64; with more prompts than the batch has rows, `generate` takes them batch by batch."""
     settings = tuple(
-        {"ends": ends, "num_prompts": num_prompts, "precision": precision} for precision in ("float32", "bfloat16")
+        {"ends": ends, "num_prompts": num_prompts, "precision": precision} for precision in ("bfloat16", "float32")
     )
     return Part(
         name=name,
