@@ -213,17 +213,16 @@ def measure_learning(
     """Gradients of all minibatches of one epoch, from completions of random tokens; optimizer steps are not in it."""
     config = bench.config(batch_size, completion_tokens).model_copy(update={"num_epochs": 1})
     value_model = ValueModel.from_reward(reward_model)
-    tokenizer = build_tokenizer(bench.size.model["vocab_size"])
-    prompts = [text_of(prompt) for prompt in bench.prompts(batch_size)]
+    prompts = bench.prompts(batch_size)
     answers = build_prompts(batch_size, completion_tokens, bench.size.model["vocab_size"])
     rollout = evaluate_samples(
         policy,
         policy,
         value_model,
-        tokenizer,
         lambda prompts, completions: torch.zeros(len(prompts)),
-        prompts,
-        [Sample(tokens, text_of(tokens), ended=False) for tokens in answers],
+        [text_of(prompt) for prompt in prompts],
+        [Sample(answer, text_of(answer), ended=False) for answer in answers],
+        [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
         config,
         bench.compute,
     )

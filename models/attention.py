@@ -58,6 +58,7 @@ def _attend(
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Float[Tensor, "b n H D"], None]:
+    """Attention with the signature that transformers calls; `rectangle` comes with packed sequences alone."""
     if rectangle is None and query.device.type == "cpu" and query.shape[2] == 1:
         return _attend_once(query, key, value, attention_mask, scaling), None
     if rectangle is None:
@@ -103,17 +104,16 @@ def _causal_attention(
     dropout: float,
     sliding_window: int | None,
 ) -> Float[Tensor, "B H S D"]:
-    """`softmax(scaling Q K^T + causal mask) V`. On a CPU by plain products: the backward pass of torch's fused kernel takes four
-    times as long there for short sequences (bfloat16, 96 tokens)."""
+    """`softmax(scaling Q K^T + causal mask) V`, on a CPU by plain products."""
     num_rows, num_heads, length, _ = query.shape
     key, value = (repeat_kv(tokens, num_heads // tokens.shape[1]) for tokens in (key, value))
-    has_window = sliding_window is not None and sliding_window < length
     if query.device.type != "cpu" or length > LONGEST_PRODUCT:
+        has_window = sliding_window is not None and sliding_window < length
         mask = ~_is_hidden(length, sliding_window, query.device) if has_window else None
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling
         )
-    is_hidden = _is_hidden(length, sliding_window if has_window else None, query.device)
+    is_hidden = _is_hidden(length, sliding_window, query.device)
     bias = torch.zeros(length, length, dtype=query.dtype).masked_fill(is_hidden, -torch.inf)
     query, key, value = (tokens.flatten(0, 1) for tokens in (query, key, value))
     weights = torch.softmax(torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling), dim=-1)

@@ -115,9 +115,11 @@ def descend(
 ) -> Iterator[StepMetrics]:
     """Minimises a loss over rows of so many tokens by AdamW, yielding each step's numbers.
 
-    `accumulate(row numbers, config)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters and returns named
-    numbers, `loss` among them, that are summed over the ranks; `learning_rate` and `grad_norm` (before clipping) are added here. With `checkpoints` it goes on from the newest one.
-    Out of memory, `accumulate` is called again with half of `microbatch_tokens`.
+    `accumulate(row numbers, config)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters, and
+    returns named numbers, `loss` among them, that are summed over the ranks; `learning_rate` and `grad_norm` (before clipping)
+    are added here. With `checkpoints` it goes on from the newest one. Out of memory, `accumulate` is called again with half of
+    `microbatch_tokens`.
+
     Raises TrainingError when loss or gradient is not finite, or half does not fit into memory either.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)

@@ -61,13 +61,12 @@ def train_ppo(
     The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
     adapter that is added to it here, and only adapters and the value model's head learn. With `kl_budget_nats` set, training ends
     when a batch's completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema`
-    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`, training goes
-    on from the newest one; all else that is handed in must be as it was when the run began.
+    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`,
+    training goes on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
     log-probabilities in two different ways), when a number is not finite, or when half of what did not fit into memory does not
-    fit either; ConfigError for `ptx` without texts, texts without
-    `ptx`, or sequences of text longer than the policy reads.
+    fit either; ConfigError for `ptx` without texts, texts without `ptx`, or sequences of text longer than the policy reads.
     """
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
@@ -101,9 +100,11 @@ def train_ppo(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         samples = gather_rows(samples)
-        num_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in asked)
-        num_tokens += sum(len(sample.tokens) for sample in samples)
-        given = (policy, reference, value_model, tokenizer, scorer, asked, samples)
+        sequences = [
+            encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(asked, samples, strict=True)
+        ]
+        num_tokens = sum(map(len, sequences))
+        given = (policy, reference, value_model, scorer, asked, samples, sequences)
         rollout = room.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
         require_finite_rollout(update, rollout)
         return rollout

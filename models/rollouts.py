@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from models.config import Compute
 from models.errors import TrainingError
@@ -19,7 +19,6 @@ from models.returns import clip_scores, kl_k1, kl_k3
 from models.sampling import Sample
 from models.shapes import Bool, Float
 from models.sharding import in_step
-from models.tokens import encode_prompt
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""
@@ -47,22 +46,20 @@ def evaluate_samples(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     value_model: ValueModel,
-    tokenizer: PreTrainedTokenizerBase,
     scorer: Scorer,
     prompts: Sequence[str],
     samples: Sequence[Sample],
+    sequences: list[list[int]],
     config: PPOConfig,
     compute: Compute,
 ) -> Rollout:
     """Scores, log-probabilities and values of sampled completions, in microbatches without gradient.
 
+    `sequences` are the tokens of each prompt and its completion, as the policy reads them.
     The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
     is 1 in any precision; those of the decode pass would differ by rounding.
     """
     lengths = [len(sample.tokens) for sample in samples]
-    sequences = [
-        encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(prompts, samples, strict=True)
-    ]
     own_sequences, own_lengths = share_of(sequences), share_of(lengths)
     cuts = list(cut_by_tokens([len(sequence) for sequence in own_sequences], config.microbatch_tokens))
     parts = []

@@ -6,6 +6,7 @@ from torch import nn
 from models.ppo_config import MissingEnd, PPOConfig
 from models.rollouts import Rollout, evaluate_samples
 from models.sampling import Sample, sample_completions
+from models.tokens import encode_prompt
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
 END = 2
@@ -47,6 +48,9 @@ def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) ->
     )
     samples[0] = Sample([40, END], "x", ended=True)  # completions of unequal length
     samples[5] = Sample([50, 60, 70, END], "y", ended=True)
+    sequences = [
+        encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(PROMPTS, samples, strict=True)
+    ]
     return evaluate_samples(
-        policy, reference, value_model, tokenizer, share_of_letters, PROMPTS, samples, config, compute
+        policy, reference, value_model, share_of_letters, PROMPTS, samples, sequences, config, compute
     )
