@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
+from models.batch_config import FeedbackConfig
 from models.config import PipelineConfig, StorageConfig, TrackingConfig
 from models.errors import PipelineError
 from models.fields import describe_fields
 from models.presets import load_config
+from models.promotion import PromotionRequest
 
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
@@ -35,6 +37,55 @@ def collect(preset: Path, *overrides: str, check: Check = False) -> None:
 def learn(preset: Path, *overrides: str, check: Check = False) -> None:
     """From rankings to a tuned policy."""
     _run("learn", preset, overrides, check)
+
+
+@app.command
+def retrain(preset: Path, *overrides: str, check: Check = False) -> None:
+    """Learns from what people have said since, and keeps the better of champion and challenger."""
+    _run("retrain", preset, overrides, check)
+
+
+@app.command
+def promote(
+    version: str = "challenger",
+    *,
+    by: str,
+    reason: str,
+    roll_back: Annotated[bool, Parameter(negative="")] = False,
+    store: Store = DEFAULT_STORE,
+    tracking_uri: str = TrackingConfig().uri,
+) -> None:
+    """Makes a version of the policy champion.
+
+    Parameters
+    ----------
+    version
+        Its number in the model registry, or `challenger`.
+    by
+        Who decides; kept with the move.
+    reason
+        Why; kept with the move.
+    roll_back
+        Take the last promotion back instead: the champion before this one is champion again.
+    tracking_uri
+        Where models are registered (`tracking.uri`).
+    """
+    _set_defaults(Path(StorageConfig().root).resolve())
+    from flows.promote import promote as move
+
+    action = "roll_back" if roll_back else "promote"
+    where = {"tracking": TrackingConfig(uri=tracking_uri), "feedback": FeedbackConfig(url=store)}
+    champion = move(PromotionRequest(action=action, version=version, made_by=by, reason=reason, **where))
+    print(f"champion: version {champion}")
+
+
+@app.command
+def watch() -> None:
+    """Starts the deployment `retrain` whenever enough new judgements have come in. Runs until it is stopped."""
+    _set_defaults(Path(StorageConfig().root).resolve())
+    from flows.watch import watch as look
+
+    look()
 
 
 app.command(label)
@@ -122,6 +173,14 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         from flows.collect import collect
 
         _print_batch(config, collect(config))
+    elif flow_name == "retrain":
+        from flows.retrain import retrain
+
+        done = retrain(config, return_state=True)
+        if done.name == "Skipped":
+            print(f"skipped: {done.message}")
+        else:
+            _print_report(config, done.result())
     elif flow_name == "learn":
         from flows.learn import learn
 

@@ -15,6 +15,7 @@ from tasks.labels import ingest_feedback
 from tasks.pairs import convert_to_pairs
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.ppo import tune_policy
+from tasks.registry import RegisteredPolicy
 from tasks.report import register_models, write_report
 from tasks.reward import train_reward_model
 from tasks.snapshot import freeze_snapshot
@@ -38,13 +39,14 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
         )
         ptx_texts = read_ptx_texts(run, feedback)
         base = adapt_base(run, start, texts, feedback)
-        return learn_from_feedback(run, base, feedback, ptx_texts)
+        policy, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+        return write_report(run, evaluation, policy)
 
 
 def learn_from_feedback(
     run: PipelineRun, base: Artifact, feedback: Artifact, ptx_texts: Artifact | None
-) -> dict[str, Any]:
-    """Everything from a feedback snapshot to the report, shared with flow `rlhf`."""
+) -> tuple[RegisteredPolicy, Artifact]:
+    """Everything from a feedback snapshot to the registered policy and its evaluation, shared with other flows."""
     config = run.config
     compute, seed = config.compute, config.seed
     consensus = agree_on_rankings(run, config=config.consensus, feedback=feedback)
@@ -74,5 +76,5 @@ def learn_from_feedback(
         compute=compute,
         seed=seed,
     )
-    versions = register_models(run, reward, policy)
-    return write_report(run, evaluation, versions)
+    registered = register_models(run, policy=policy, reward=reward, base=base, feedback=feedback, pairs=pairs)
+    return registered, evaluation

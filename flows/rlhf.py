@@ -12,6 +12,7 @@ from models.errors import ConfigError
 from models.label_sources import SimulatedLabels
 from tasks.labels import simulate_labels
 from tasks.pipeline_run import open_run
+from tasks.report import write_report
 
 
 @flow(name="rlhf")
@@ -25,4 +26,5 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        return learn_from_feedback(run, base, feedback, ptx_texts)
+        policy, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+        return write_report(run, evaluation, policy)

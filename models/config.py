@@ -11,6 +11,7 @@ from models.batch_config import BatchConfig, FeedbackConfig
 from models.compute_config import Compute
 from models.label_sources import LabelSource, SimulatedLabels
 from models.ppo_config import PPOConfig
+from models.retraining_config import PromotionConfig, RetrainingConfig
 from models.sources import (
     Count,
     DemonstrationSource,
@@ -163,6 +164,8 @@ class ConsensusConfig(Settings):
     """borda: mean places; bradley_terry: strengths and labeler reliability fitted together (careless labelers lose weight)."""
     tie_width: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Two completions are agreed to be tied when the probability of the better one is within this of one half."""
+    held_out_labelers: tuple[str, ...] = ()
+    """Labelers whose rankings nothing learns from: by theirs alone reward models of champion and challenger are compared (`retrain`)."""
 
 
 class PairsConfig(Settings):
@@ -261,6 +264,10 @@ class PipelineConfig(Settings):
     """Policy optimisation."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Policy against base on held-out prompts."""
+    retraining: RetrainingConfig = RetrainingConfig()
+    """When to learn anew (flow `retrain`)."""
+    promotion: PromotionConfig = PromotionConfig()
+    """What a challenger must show to become champion (flow `retrain`)."""
 
     @property
     def longest_completion(self) -> int:

@@ -60,6 +60,16 @@ class Match(Record):
     kl_nats: float
 
 
+class Game(Record):
+    """One held-out prompt, a completion of the champion and one of the challenger, and what the judge's model gives each."""
+
+    prompt: str
+    champion_completion: str
+    challenger_completion: str
+    champion_score: float
+    challenger_score: float
+
+
 def pair_accuracy(logits: Mapping[str, float], pairs: Sequence[tuple[str, str]]) -> float:
     """Share of (preferred, other) whose preferred one has the higher logit; equal logits count one half. nan without pairs."""
     if not pairs:
@@ -145,3 +155,11 @@ def prompt_outcome(policy: Sequence[float], base: Sequence[float]) -> float:
     """Share of (policy completion, base completion) of one prompt in which the policy's is judged higher; equal counts half."""
     games = [(p > b) + 0.5 * (p == b) for p in policy for b in base]
     return sum(games) / len(games)
+
+
+def outcomes_by_prompt(policy: Sequence[float], base: Sequence[float], num_samples: int) -> list[float]:
+    """`prompt_outcome` of each prompt, from the grades of `num_samples` completions per prompt, those of a prompt in a row."""
+    return [
+        prompt_outcome(policy[start : start + num_samples], base[start : start + num_samples])
+        for start in range(0, len(policy), num_samples)
+    ]

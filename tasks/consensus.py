@@ -8,8 +8,12 @@ from tasks.stage import Work, stage
 
 @stage("consensus", kind="consensus")
 def agree_on_rankings(work: Work, config: ConsensusConfig, feedback: Artifact) -> int:
-    """consensus.jsonl, and agreement.json with the figures of all labelers together and of each."""
-    agreed, report = agree(read_records(feedback.folder / "rankings.jsonl", Ranking), config)
+    """consensus.jsonl, and agreement.json with the figures of all labelers together and of each.
+
+    The rankings of `held_out_labelers` are in neither.
+    """
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    agreed, report = agree([one for one in rankings if one.labeler not in config.held_out_labelers], config)
     (work.folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["krippendorff_alpha"] = report.krippendorff_alpha
     work.metrics["mean_tau_b"] = report.mean_tau_b

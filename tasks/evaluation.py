@@ -1,8 +1,11 @@
 """Stage `evaluation`: policy against base on held-out prompts."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from labeling import household
 from models.config import Compute, EvaluationConfig
-from models.evaluation import Meeting, prompt_outcome, win_rate
+from models.evaluation import Meeting, outcomes_by_prompt, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
 from tasks.stage import Work, stage
 
@@ -48,35 +51,23 @@ def evaluate_policy(
         )
     write_records(work.folder / "samples.jsonl", matches)
 
-    by_rule = config.judge == "household_rule"
-    if by_rule:
-        judged = [
-            (_rule(match.prompt, match.policy_completion), _rule(match.prompt, match.base_completion))
-            for match in matches
-        ]
+    if config.judge == "household_rule":
         for name in ("base", "policy"):
             helpful = [household.is_helpful(m.prompt, getattr(m, f"{name}_completion")) for m in matches]
             work.metrics[f"helpful_{name}"] = sum(helpful) / len(helpful)
-    else:
-        judged = [(match.policy_score, match.base_score) for match in matches]
-    outcomes = [
-        prompt_outcome([policy for policy, _ in games], [base for _, base in games])
-        for games in (judged[i : i + config.num_samples] for i in range(0, len(judged), config.num_samples))
-    ]
-    judge = config.judge if by_rule else f"{config.judge} {reward.sha256[:12]}"
-    write_records(
-        work.folder / "meetings.jsonl",
-        (
-            Meeting(
-                prompt=matches[number * config.num_samples].prompt,
-                judge=judge,
-                policy=policy.sha256,
-                base=base.sha256,
-                result=(outcome > 0.5) + 0.5 * (outcome == 0.5),
-            )
-            for number, outcome in enumerate(outcomes)
-        ),
+    asked = [match.prompt for match in matches]
+    graded = (
+        grades(
+            config,
+            asked,
+            [getattr(match, f"{name}_completion") for match in matches],
+            [getattr(match, f"{name}_score") for match in matches],
+        )
+        for name in ("policy", "base")
     )
+    outcomes = outcomes_by_prompt(*graded, config.num_samples)
+    judge = config.judge if config.judge == "household_rule" else f"{config.judge} {reward.sha256[:12]}"
+    write_meetings(work.folder, asked[:: config.num_samples], outcomes, judge, policy, base)
     rate, low, high = win_rate(outcomes)
     num = len(matches)
     work.metrics |= {
@@ -96,7 +87,33 @@ def evaluate_policy(
     return num
 
 
-def _rule(prompt: str, completion: str) -> float:
-    """The household rule's grade; an unusable completion is below every grade."""
-    grade = household.helpfulness(prompt, completion)
-    return float("-inf") if grade is None else grade
+def grades(
+    config: EvaluationConfig, prompts: Sequence[str], completions: Sequence[str], scores: Sequence[float]
+) -> Sequence[float]:
+    """How good the judge that the config names finds each completion; `scores` are those of the reward model.
+
+    By the household rule an unusable completion is below every grade.
+    """
+    if config.judge == "reward_model":
+        return scores
+    ruled = [household.helpfulness(prompt, text) for prompt, text in zip(prompts, completions, strict=True)]
+    return [float("-inf") if grade is None else grade for grade in ruled]
+
+
+def write_meetings(
+    folder: Path, prompts: Sequence[str], outcomes: Sequence[float], judge: str, policy: Artifact, base: Artifact
+) -> None:
+    """Writes meetings.jsonl: who was better at each prompt."""
+    write_records(
+        folder / "meetings.jsonl",
+        (
+            Meeting(
+                prompt=prompt,
+                judge=judge,
+                policy=policy.sha256,
+                base=base.sha256,
+                result=(outcome > 0.5) + 0.5 * (outcome == 0.5),
+            )
+            for prompt, outcome in zip(prompts, outcomes, strict=True)
+        ),
+    )

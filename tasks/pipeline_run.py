@@ -38,6 +38,8 @@ class PipelineRun:
     tracked: TrackedRun
     started: float = field(default_factory=time.monotonic)
     outcomes: list[StageOutcome] = field(default_factory=list)
+    snapshot: str | None = None
+    """The digest of the feedback store's snapshot that it learns from, if it does."""
 
     @property
     def root(self) -> Path:

@@ -11,7 +11,9 @@ from models.evaluation import Match
 from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
 from tasks.pipeline_run import PipelineRun
-from tasks.tracking import register_candidate
+from tasks.promotion import Verdict
+from tasks.registry import RegisteredPolicy, note_origin
+from tasks.tracking import register_challenger
 
 MAX_SAMPLE_ROWS = 200
 DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
@@ -19,17 +21,29 @@ DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
 
 
 @task(name="register-models")
-def register_models(run: PipelineRun, reward: Artifact, policy: Artifact) -> dict[str, int]:
-    """Registers both models in MLflow, alias `candidate`, and gives back their versions. Doing it again changes nothing."""
+def register_models(
+    run: PipelineRun, policy: Artifact, reward: Artifact, base: Artifact, feedback: Artifact, pairs: Artifact
+) -> RegisteredPolicy:
+    """Registers both models in MLflow, alias `challenger`, with what they were made from. Doing it again changes nothing."""
     tracking = run.config.tracking
-    return {
-        tracking.reward_name: register_candidate(run.tracked, tracking.reward_name, reward),
-        tracking.policy_name: register_candidate(run.tracked, tracking.policy_name, policy),
-    }
+    registered = RegisteredPolicy(
+        version=register_challenger(run.tracked, tracking.policy_name, policy),
+        reward_version=register_challenger(run.tracked, tracking.reward_name, reward),
+        policy=policy,
+        reward=reward,
+        base=base,
+        feedback=feedback,
+        pairs=pairs,
+        snapshot=run.snapshot,
+    )
+    note_origin(tracking, registered)
+    return registered
 
 
 @task(name="report")
-def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int]) -> dict[str, Any]:
+def write_report(
+    run: PipelineRun, evaluation: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
+) -> dict[str, Any]:
     """Writes report.json and gives back what it says. Logs the samples table to the flow's MLflow run."""
     matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
     run.tracked.log_table(
@@ -40,7 +54,10 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
         "path": str(path),
         "flow": run.flow_name,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
-        "registered_versions": versions,
+        "registered_versions": {
+            run.config.tracking.reward_name: policy.reward_version,
+            run.config.tracking.policy_name: policy.version,
+        },
         "seconds": round(time.monotonic() - run.started, 2),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
@@ -50,6 +67,8 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
         "prefect_flow_run_id": run.flow_run_id,
         "prefect_flow_run_name": run.flow_run_name,
     }
+    if verdict is not None:
+        report |= verdict.figures()
     run.tracked.log_inputs(
         {outcome.name: outcome.artifact for outcome in run.outcomes if outcome.artifact.kind in DATA}
     )

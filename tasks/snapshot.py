@@ -9,7 +9,7 @@ from prefect import task
 from labeling.feedback import Feedback
 from labeling.files.exporters import export_raw
 from labeling.store.database import FeedbackStore
-from labeling.store.snapshots import note_snapshot, take_snapshot
+from labeling.store.snapshots import last_judgement, note_snapshot, take_snapshot
 from models.label_sources import FeedbackFolder, StoredFeedback
 from tasks.pipeline_run import PipelineRun
 from tasks.storage import content_digest, folder_digests, scratch_folder
@@ -24,10 +24,12 @@ def freeze_snapshot(run: PipelineRun, config: StoredFeedback) -> FeedbackFolder:
     """
     with FeedbackStore(run.config.feedback.url) as store:
         with store.read() as session:
+            last_seen = last_judgement(session)
             feedback = take_snapshot(session, config.criterion, config.batches)
         folder, sha256 = write_snapshot(run.root / "snapshots", feedback)
         with store.write() as session:
-            note_snapshot(session, feedback, sha256, config.criterion, datetime.now(UTC))
+            note_snapshot(session, feedback, sha256, config.criterion, last_seen, datetime.now(UTC))
+    run.snapshot = sha256
     run.tracked.set_tags({"rein.snapshot": sha256})
     return FeedbackFolder(path=str(folder), criterion=config.criterion)
 

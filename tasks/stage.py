@@ -7,16 +7,19 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 - the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, a file path by the
   file's content) and the digest of the project code that the stage's module reaches;
 - on a hit the artifact's files are verified, and a damaged or missing one is made again;
+- two runs that ask for the same artifact at once make it once: the second waits;
 - a training loop keeps checkpoints in `<root>/checkpoints/<cache key>`: a stage that was killed goes on from there when it is
   called again, and the folder is removed once the artifact is made;
 - its final numbers are copied to the flow's MLflow run, so that runs compare whether a stage ran or was cached.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,14 +100,15 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
             key = cache_key(name, body.__module__, inputs)
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
-            state = prefect_task(key, run, inputs, return_state=True)
-            artifact = state.result()
-            cached = state.name == "Cached"
-            if cached and (damage := _damage(artifact)):
-                get_run_logger().warning("%s runs again: %s", name, damage)
-                artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
-                cached = False
-            shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
+            with _turn(run.root, key):
+                state = prefect_task(key, run, inputs, return_state=True)
+                artifact = state.result()
+                cached = state.name == "Cached"
+                if cached and (damage := _damage(artifact)):
+                    get_run_logger().warning("%s runs again: %s", name, damage)
+                    artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
+                    cached = False
+                shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
             metrics = read_manifest(artifact)["metrics"]
             run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
             run.tracked.log_metrics(_numbers(metrics))
@@ -142,8 +146,10 @@ def input_identity(value: Any) -> Any:
     return value
 
 
-def _local_identity(name: str) -> str | dict[str, str]:
+def _local_identity(name: str | None) -> str | dict[str, str] | None:
     """The content of the file or folder of this name; the name itself when there is none (a hub name, say)."""
+    if name is None:
+        return None
     path = Path(name)
     if path.is_dir():
         return {"folder": content_digest(folder_digests(path))}
@@ -158,6 +164,18 @@ def _result_storage(root: Path) -> Path:
 
 def _checkpoint_folder(root: Path, key: str) -> Path:
     return root / "checkpoints" / key
+
+
+@contextmanager
+def _turn(root: Path, key: str) -> Iterator[None]:
+    """Lets one process at a time make an artifact; another one waits, and then finds it in the cache.
+
+    Two would write each other's checkpoints. The system frees the lock of a process that dies.
+    """
+    (root / "locks").mkdir(parents=True, exist_ok=True)
+    with (root / "locks" / key).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _damage(artifact: Artifact) -> str:

@@ -125,10 +125,10 @@ class TrackedRun:
         self.client.set_terminated(self.run_id, status)
 
 
-def register_candidate(run: TrackedRun, name: str, artifact: Artifact) -> int:
+def register_challenger(run: TrackedRun, name: str, artifact: Artifact) -> int:
     """The version of the registered model `name` that holds this artifact, newly registered unless it is there already.
 
-    The alias `candidate` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest.
+    The alias `challenger` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest.
     """
     client = run.client
     versions = client.search_model_versions(f"name = '{name}'")
@@ -139,13 +139,13 @@ def register_candidate(run: TrackedRun, name: str, artifact: Artifact) -> int:
         tags = {"rein.sha256": artifact.sha256, "rein.run_id": artifact.run_id}
         model_id = _maker_of(artifact, run).log_model(name, artifact.folder / "model", tags)
         version = mlflow.register_model(f"models:/{model_id}", name, tags=tags)
-    client.set_registered_model_alias(name, "candidate", version.version)
+    client.set_registered_model_alias(name, "challenger", version.version)
     run.log_output(version.source.removeprefix("models:/"))
     return int(version.version)
 
 
 def registered_versions(config: TrackingConfig, sha256s: set[str]) -> dict[str, list[str]]:
-    """Digest of a model artifact -> its versions in the registry, such as `rein-policy v3 (candidate)`."""
+    """Digest of a model artifact -> its versions in the registry, such as `rein-policy v3 (challenger)`."""
     client = connect(config)
     found: dict[str, list[str]] = {}
     for model in client.search_registered_models():

@@ -211,3 +211,41 @@ class SnapshotLabeler(Base):
     __tablename__ = "snapshot_labelers"
     sha256: Mapped[str] = mapped_column(ForeignKey("snapshots.sha256"), primary_key=True)
     labeler_id: Mapped[int] = mapped_column(ForeignKey("labelers.id"), primary_key=True)
+
+
+class Retraining(Base):
+    """A retraining of the policy that is registered as `policy_name`: the snapshot it learns from, and how it ended.
+
+    `outcome`: promoted, kept (the champion stays), failed, cancelled; None while it runs, and for good when it was killed.
+    """
+
+    __tablename__ = "retrainings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    policy_name: Mapped[str] = mapped_column(index=True)
+    snapshot_sha256: Mapped[str] = mapped_column(ForeignKey("snapshots.sha256"))
+    flow_run_id: Mapped[str]
+    outcome: Mapped[str | None]
+    reason: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class Promotion(Base):
+    """A move of the champion to a version of the policy that is registered as `policy_name`. The last one counts; none is taken out.
+
+    `is_done`: the alias in the model registry has been moved, too.
+    `is_rollback`: it takes the former move back. `snapshot_sha256` is what its reward model has learned from, None where that
+    came from elsewhere. `made_by` is a person,
+    `retrain`, or `MLflow` where the alias was found moved.
+    """
+
+    __tablename__ = "promotions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    policy_name: Mapped[str] = mapped_column(index=True)
+    version: Mapped[int]
+    is_rollback: Mapped[bool]
+    is_done: Mapped[bool]
+    snapshot_sha256: Mapped[str | None] = mapped_column(ForeignKey("snapshots.sha256"))
+    made_by: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[datetime]

@@ -52,15 +52,24 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
     )
 
 
-def note_snapshot(session: Session, feedback: Feedback, sha256: str, criterion: str, now: datetime) -> None:
-    """Records that a run learns from this snapshot. Doing it again changes nothing."""
-    if session.get(Snapshot, sha256) is not None:
+def last_judgement(session: Session) -> int:
+    """The id of the newest judgement. Read before a snapshot, in its transaction, it is the last that the snapshot surely saw."""
+    return session.scalar(select(func.max(Judgement.id))) or 0
+
+
+def note_snapshot(
+    session: Session, feedback: Feedback, sha256: str, criterion: str, last_judgement_id: int, now: datetime
+) -> None:
+    """Records that a run learns from this snapshot. Doing it again moves its last judgement on, and changes nothing else."""
+    noted = session.get(Snapshot, sha256)
+    if noted is not None:  # what came since then changed nothing in it, a ranking taken back for example
+        noted.last_judgement_id = max(noted.last_judgement_id, last_judgement_id)
         return
     session.add(
         Snapshot(
             sha256=sha256,
             criterion=criterion,
-            last_judgement_id=session.scalar(select(func.max(Judgement.id))),
+            last_judgement_id=last_judgement_id,
             num_rankings=len(feedback.rankings),
             num_ratings=len(feedback.ratings),
             created_at=now,

@@ -139,7 +139,7 @@ def test_a_withdrawal_takes_everything_out_and_keeps_the_trail(people):
     both = snapshot(people.store)
     with people.store.write() as session:
         for _ in range(2):
-            note_snapshot(session, both, "5ha", "helpfulness", NOW)
+            note_snapshot(session, both, "5ha", "helpfulness", 2, NOW)
         labeler = accounts.withdraw(session, "ann", "asked to", NOW)
         assert labeler.token_sha256 is None
     assert [one.labeler for one in snapshot(people.store).rankings] == ["bob"]

@@ -1,0 +1,42 @@
+"""Flow `evaluate`: two registered policies on the same held-out prompts. Changes nothing in who is champion."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.retrain import meet
+from models.config import PipelineConfig
+from models.errors import ConfigError
+from tasks.evaluation import evaluate_policy
+from tasks.pipeline_run import PipelineRun, open_run
+from tasks.promotion import Standing
+from tasks.registry import RegisteredPolicy, find_policy
+from tasks.report import write_report
+
+
+@flow(name="evaluate")
+def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str = "champion") -> dict[str, Any]:
+    """Compares two versions of the policy, each a number or an alias of the model registry, on the first one's held-out prompts."""
+    with open_run(config, "evaluate") as run:
+        first, second = (_found(run, which) for which in (policy, opponent))
+        evaluation = evaluate_policy(
+            run,
+            config=config.evaluation,
+            max_new_tokens=config.ppo.max_new_tokens,
+            temperature=config.ppo.temperature,
+            base=first.base,
+            policy=first.policy,
+            reward=first.reward,
+            feedback=first.feedback,
+            compute=config.compute,
+            seed=config.seed,
+        )
+        meet(run, first, Standing(second, move=None))
+        return write_report(run, evaluation, first)
+
+
+def _found(run: PipelineRun, which: str) -> RegisteredPolicy:
+    name = run.config.tracking.policy_name
+    if (found := find_policy(run.config.tracking, which)) is None:
+        raise ConfigError(f"{name}: no version has the alias {which}; name a version by its number")
+    return found

@@ -1,0 +1,83 @@
+"""Flow `retrain`: enough new feedback? Then learn a challenger from all of it, and promote it if it beats the champion."""
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from flows.base import adapt_base, open_base, read_ptx_texts
+from flows.learn import learn_from_feedback
+from models.config import PipelineConfig
+from models.errors import ConfigError
+from models.label_sources import StoredFeedback
+from tasks.challenge import challenge_champion
+from tasks.labels import ingest_feedback
+from tasks.pipeline_run import PipelineRun, open_run
+from tasks.promotion import Standing, Verdict, conclude, read_standing
+from tasks.registry import RegisteredPolicy
+from tasks.report import write_report
+from tasks.retraining import count_news, open_retraining
+
+
+@flow(name="retrain")
+def retrain(config: PipelineConfig) -> dict[str, Any] | State:
+    """Retrains on what people have said since, and keeps the better of champion and challenger.
+
+    With fewer new judgements than `retraining.min_new_judgements` it ends as Skipped, and nothing is done.
+    """
+    if not isinstance(config.labels, StoredFeedback):
+        raise ConfigError(
+            f"labels.kind {config.labels.kind}: retraining learns from the feedback store; say kind: store"
+        )
+    news = count_news(config, config.labels)
+    wanted = config.retraining.min_new_judgements
+    if news.since_finished < wanted and news.unfinished is None:
+        return Completed(name="Skipped", message=f"{news.since_finished} new judgements, {wanted} are wanted")
+    with open_run(config, "retrain") as run:
+        with open_retraining(run, config.labels, news) as retraining:
+            start, texts = open_base(run)
+            feedback = ingest_feedback(
+                run,
+                config=retraining.feedback,
+                split=config.split,
+                base=start,
+                max_new_tokens=config.longest_completion,
+                seed=config.seed,
+            )
+            ptx_texts = read_ptx_texts(run, feedback)
+            base = adapt_base(run, start, texts, feedback)
+            challenger, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+            retraining.verdict = settle(run, challenger)
+        return write_report(run, evaluation, challenger, retraining.verdict)
+
+
+def settle(run: PipelineRun, challenger: RegisteredPolicy) -> Verdict:
+    """Lets the challenger meet the champion; once more, where that has become another one meanwhile."""
+    while True:
+        seen = read_standing(run.config.tracking, run.config.feedback)
+        if seen.champion is not None and seen.champion.policy.identity == challenger.policy.identity:
+            return Verdict("kept", "learning from all feedback gives the very champion again", seen.champion.version)
+        meet(run, challenger, seen)
+        if verdict := conclude(run, challenger, seen):
+            return verdict
+
+
+def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing) -> None:
+    """Challenger against champion on held-out prompts; against the base before there is a champion."""
+    config = run.config
+    challenge_champion(
+        run,
+        config=config.evaluation,
+        promotion=config.promotion,
+        held_out_labelers=config.consensus.held_out_labelers,
+        max_new_tokens=config.ppo.max_new_tokens,
+        temperature=config.ppo.temperature,
+        champion=seen.champion.policy if seen.champion else challenger.base,
+        champion_reward=seen.champion.reward if seen.champion else None,
+        challenger=challenger.policy,
+        challenger_reward=challenger.reward,
+        feedback=challenger.feedback,
+        pairs=challenger.pairs,
+        compute=config.compute,
+        seed=config.seed,
+    )

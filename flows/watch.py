@@ -1,0 +1,107 @@
+"""The watcher: counts new judgements in the feedback store, and starts the deployment `retrain` when there are enough.
+
+It keeps nothing: who has learned from what stands in the feedback store, and what runs is asked of Prefect. So it can be killed and
+started at any time, and two of them start no more than one does.
+"""
+
+import logging
+import threading
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from sqlalchemy.exc import DBAPIError
+
+from labeling.store.retrainings import News
+from models.config import PipelineConfig
+from models.errors import ConfigError, PipelineError
+from models.label_sources import StoredFeedback
+from tasks.retraining import count_news
+
+DEPLOYMENT = "retrain/retrain"
+MAX_RESTARTS = 3
+UNDER_WAY = FlowRunFilterState(
+    operator="or_",
+    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]),
+    name=FlowRunFilterStateName(any_=["Late", "AwaitingConcurrencySlot", "AwaitingRetry"]),
+)
+AWAY = (httpx.TransportError, PrefectHTTPStatusError, ObjectNotFound, DBAPIError)
+_LOGGER = logging.getLogger("rein.watch")
+
+
+def watch(deployment: str = DEPLOYMENT) -> None:
+    """Looks every `retraining.check_seconds` of the deployment's own parameters, for ever.
+
+    What is away for a while (Prefect, the database, the deployment) is asked again the next time.
+    """
+    pause = 1.0
+    while True:
+        try:
+            with get_client(sync_client=True) as client:
+                pause = look(client, deployment)
+        except (*AWAY, PipelineError) as error:
+            _LOGGER.warning("cannot look now, and will look again: %s: %s", type(error).__name__, error)
+        threading.Event().wait(pause)
+
+
+def look(client: SyncPrefectClient, name: str) -> float:
+    """Starts a retraining if one is due; gives back the seconds until the next look.
+
+    One is due when `retraining.min_new_judgements` have come in since the last one was started, and when the last one was killed.
+    None is started while one is under way. Prefect knows the same key only once.
+    """
+    deployment = client.read_deployment_by_name(name)
+    config = PipelineConfig.model_validate(deployment.parameters["config"])
+    if not isinstance(config.labels, StoredFeedback):
+        raise ConfigError(f"deployment {name}: labels.kind must be store, where new judgements come from")
+    news = count_news(config, config.labels)
+    of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    if key := _due(client, of_deployment, news, config):
+        run = run_deployment(name, timeout=0, as_subflow=False, idempotency_key=key, tags=[key])
+        _LOGGER.info("started %s, %d new judgements: %s", run.name, news.since_started, run.id)
+    return config.retraining.check_seconds
+
+
+def _due(client: SyncPrefectClient, of_deployment: DeploymentFilter, news: News, config: PipelineConfig) -> str | None:
+    """The key of the retraining that is to be started now, if one is."""
+    name = config.tracking.policy_name
+    if news.since_started >= max(1, config.retraining.min_new_judgements):
+        key = f"{name}-up-to-judgement-{news.last_judgement}"
+    elif news.unfinished is not None:
+        begun = f"{name}-again-{news.unfinished.snapshot_sha256[:16]}"
+        tries = _runs(
+            client,
+            of_deployment,
+            FlowRunFilter(tags=FlowRunFilterTags(any_=[f"{begun}-{n}" for n in range(MAX_RESTARTS)])),
+        )
+        if len(tries) == MAX_RESTARTS:
+            return None
+        key = f"{begun}-{len(tries)}"
+    else:
+        return None
+    busy = _runs(client, of_deployment, FlowRunFilter(state=UNDER_WAY))
+    if news.unfinished is not None:
+        own = FlowRunFilterId(any_=[news.unfinished.flow_run_id])
+        busy += client.read_flow_runs(flow_run_filter=FlowRunFilter(id=own, state=UNDER_WAY))
+    return None if busy else key
+
+
+def _runs(client: SyncPrefectClient, of_deployment: DeploymentFilter, wanted: FlowRunFilter) -> list[FlowRun]:
+    return client.read_flow_runs(flow_run_filter=wanted, deployment_filter=of_deployment)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    watch()

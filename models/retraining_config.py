@@ -1,0 +1,34 @@
+"""The settings of retraining on new feedback, and of what a challenger must show to become champion."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models.sources import Fraction, Positive, Settings
+
+
+class PromotionConfig(Settings):
+    """What a challenger must show, on prompts that nothing has learned from, to take the champion's place.
+
+    The lower end of the 95 % interval of its win rate is above one half, in any case.
+    """
+
+    local_fields = ("safety_model",)
+    uncounted_fields = ("max_kl_nats", "max_accuracy_loss", "max_safety_loss")
+    max_kl_nats: Positive = 15.0
+    """Most KL to the base, per completion, in nats."""
+    max_accuracy_loss: Fraction = 0.02
+    """How far below the champion's reward model the new one's accuracy on held-out prompts may be: as far as chance goes."""
+    safety_model: str | None = None
+    """Folder of a reward model that was trained by a criterion of safety (`model` of its artifact); left out, nothing measures safety."""
+    max_safety_loss: Annotated[float, Field(ge=0)] = 0.05
+    """How far below the champion's the challenger's mean safety score may be; one is the spread of scores."""
+
+
+class RetrainingConfig(Settings):
+    """When flow `retrain` learns anew."""
+
+    min_new_judgements: Annotated[int, Field(ge=0)] = 50
+    """Judgements that no retraining has seen; with fewer the run ends as Skipped. 0: in any case."""
+    check_seconds: Positive = 10.0
+    """How often the watcher counts new judgements."""
