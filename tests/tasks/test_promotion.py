@@ -1,0 +1,123 @@
+"""The champion in a real MLflow registry and a real feedback store: moves, ways back, and what a kill in between leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from labeling.store.database import FeedbackStore
+from labeling.store.retrainings import read_promotions
+from models.batch_config import FeedbackConfig
+from models.config import TrackingConfig
+from models.errors import ConfigError
+from models.records import Artifact
+from tasks import promotion
+from tasks.promotion import move_champion, promote_policy, read_standing, roll_back
+from tasks.registry import RegisteredPolicy, find_policy, note_origin
+from tasks.storage import publish, scratch_folder
+from tasks.tracking import TrackedRun, connect, register_challenger
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory) -> TrackingConfig:
+    """A registry with three versions of the policy, of which `challenger` is the last."""
+    root = tmp_path_factory.mktemp("registry")
+    config = TrackingConfig(uri=f"sqlite:///{root}/mlflow.db")
+    with TrackedRun.start(config, "a run", {}) as run:
+        for number in (1, 2, 3):
+            made = {kind: artifact(root, f"{kind}-{number}") for kind in ("policy", "reward")}
+            note_origin(
+                config,
+                RegisteredPolicy(
+                    version=register_challenger(run, config.policy_name, made["policy"]),
+                    reward_version=register_challenger(run, config.reward_name, made["reward"]),
+                    **made,
+                    **{kind: made["policy"] for kind in ("base", "feedback", "pairs")},
+                    snapshot=None,
+                ),
+            )
+    return config
+
+
+def artifact(root: Path, name: str) -> Artifact:
+    with scratch_folder(root / "artifacts") as folder:
+        (folder / "model").mkdir()
+        (folder / "model" / "weights.txt").write_text(name)
+        return publish(folder, root / "artifacts" / name, name.split("-")[0], 1, "0" * 32, {})
+
+
+@pytest.fixture
+def feedback(tmp_path, tracking) -> FeedbackConfig:
+    """A new store, and a registry without a champion."""
+    client = connect(tracking)
+    for name in (tracking.policy_name, tracking.reward_name):
+        client.delete_registered_model_alias(name, "champion")
+        client.set_registered_model_alias(name, "challenger", "3")
+    return FeedbackConfig(url=f"sqlite:///{tmp_path}/feedback.db")
+
+
+def aliases(tracking: TrackingConfig) -> list[dict[str, int]]:
+    client = connect(tracking)
+    found = [client.get_registered_model(name).aliases for name in (tracking.policy_name, tracking.reward_name)]
+    return [{alias: int(version) for alias, version in own.items()} for own in found]
+
+
+def moves(tracking: TrackingConfig, feedback: FeedbackConfig) -> list[tuple[int, str, bool]]:
+    with FeedbackStore(feedback.url) as store, store.read() as session:
+        return [(one.version, one.made_by, one.is_done) for one in read_promotions(session, tracking.policy_name)]
+
+
+def test_people_promote_and_roll_back_and_every_move_is_kept(tracking, feedback):
+    assert read_standing(tracking, feedback).champion is None
+    with pytest.raises(ConfigError, match="no champion from before"):
+        roll_back(tracking, feedback, "ann", "a mistake")
+    assert promote_policy(tracking, feedback, "1", "ann", "the first").version == 1
+    assert promote_policy(tracking, feedback, "challenger", "ben", "it reads well").version == 3
+    assert aliases(tracking) == [{"champion": 3}, {"champion": 3}], "it is challenger no more"
+    with pytest.raises(ConfigError, match="version 3 is champion already"):
+        promote_policy(tracking, feedback, "3", "ben", "again")
+    assert roll_back(tracking, feedback, "ann", "too long").version == 1
+    assert aliases(tracking)[0]["champion"] == aliases(tracking)[1]["champion"] == 1
+    assert moves(tracking, feedback) == [(1, "ann", True), (3, "ben", True), (1, "ann", True)]
+    for version, complaint in (("9", "there is no version 9; there are 1, 2, 3"), ("challenger", "has the alias")):
+        with pytest.raises(ConfigError, match=complaint):
+            promote_policy(tracking, feedback, version, "ann", "why not")
+
+
+def test_an_alias_that_was_moved_in_mlflow_is_recorded_and_can_be_rolled_back(tracking, feedback):
+    promote_policy(tracking, feedback, "1", "ann", "the first")
+    connect(tracking).set_registered_model_alias(tracking.policy_name, "champion", "2")
+    assert read_standing(tracking, feedback).champion.version == 2
+    assert read_standing(tracking, feedback).champion.version == 2
+    assert moves(tracking, feedback) == [(1, "ann", True), (2, "MLflow", True)]
+    assert roll_back(tracking, feedback, "ann", "who was that").version == 1
+
+
+def test_a_move_that_was_killed_before_the_alias_is_finished(tracking, feedback, monkeypatch):
+    promote_policy(tracking, feedback, "1", "ann", "the first")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(promotion, "crown", killed)  # stands for the kill
+        promote_policy(tracking, feedback, "2", "ann", "better")
+    assert aliases(tracking)[0]["champion"] == 1
+    assert read_standing(tracking, feedback).champion.version == 2
+    assert aliases(tracking)[0]["champion"] == 2
+    assert moves(tracking, feedback) == [(1, "ann", True), (2, "ann", True)]
+
+
+def test_a_challenger_that_met_a_champion_who_is_none_any_more_does_not_take_the_place(tracking, feedback):
+    seen = read_standing(tracking, feedback)
+    promote_policy(tracking, feedback, "2", "ann", "meanwhile")
+    assert not move_champion(tracking, feedback, find_policy(tracking, "3"), seen, "retrain", "better than nothing")
+    assert aliases(tracking)[0]["champion"] == 2
+    assert move_champion(
+        tracking, feedback, find_policy(tracking, "3"), read_standing(tracking, feedback), "retrain", "better"
+    )
+
+
+def test_a_version_that_rein_did_not_register_is_named(tracking, feedback):
+    connect(tracking).delete_model_version_tag(tracking.policy_name, "2", "rein.origin")
+    with pytest.raises(ConfigError, match="version 2 does not say what it was made from"):
+        find_policy(tracking, "2")
