@@ -20,7 +20,7 @@ label: $(STAMP)
 	$(BIN)/rein label $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,16 @@ try:
     from playwright.sync_api import Browser, sync_playwright
 except ModuleNotFoundError:
     sync_playwright = None
+
+
+FLOWS = Path(__file__).parent / "flows"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file stay in one process, and so do whole runs: they share servers and cached stages."""
+    for item in items:
+        own = "flows" if FLOWS in item.path.parents else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(own))
 
 
 @pytest.fixture(scope="session")
