@@ -14,7 +14,7 @@ from labeling.store import accounts
 from labeling.store.assignments import next_task
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
-from labeling.store.schema import Batch, Labeler, Snapshot
+from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
 from tests.flows.conftest import SMOKE, Workplace
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
@@ -164,6 +164,24 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     assert f"reward-model {report['artifacts']['reward']} rein-reward v" in done.stdout
     without = workplace.report("learn", SMOKE, LABELS)
     assert without["rankings"] == 40 and without["artifacts"]["reward"] != report["artifacts"]["reward"]
+
+
+def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):
+    asked = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "ppo.learning_rate=0.0001")
+    started = [workplace.start(*asked) for _ in range(2)]
+    ended = [(process, *process.communicate(timeout=300)) for process in started]
+    reports = [
+        workplace.report_of(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
+        for process, output, errors in ended
+    ]
+    one, other = (set(report["stages_run"]) for report in reports)
+    assert not one & other and {"ppo", "evaluation", "challenge"} <= one | other
+    assert reports[0]["artifacts"] == reports[1]["artifacts"]
+    assert all(report["promotion_reason"] for report in reports)
+    with store.read() as session:
+        assert {row.outcome for row in session.scalars(select(Retraining))} <= {"kept", "promoted"}
+    done = workplace.rein("retrain", SMOKE, LABELS)
+    assert done.returncode == 0 and "skipped: 0 new judgements, 50 are wanted" in done.stdout, done.stderr[-3000:]
 
 
 def test_an_empty_store_and_missing_instructions_are_named(workplace, store):

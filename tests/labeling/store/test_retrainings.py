@@ -111,6 +111,18 @@ def test_what_is_new_is_counted_from_the_last_decision_and_started_from_the_last
     assert len(people.rows(Retraining)) == 2
 
 
+def test_a_clock_that_jumps_back_changes_nothing_in_what_counts(people):
+    given = people.judges("ann")
+    learned(people, "5ha1")
+    moved(people, promotion(1, "5ha1"))
+    people.minutes = -7 * 24 * 60
+    people.says("ann", given, levels=[[one for one, _ in given.completions]])
+    assert news(people).since_finished == 1
+    with people.store.read() as session:
+        [ranking] = take_snapshot(session, "helpfulness").rankings
+    assert len(ranking.levels) == 1, "the later revision, said at an earlier hour, is the one that counts"
+
+
 def test_judgements_that_come_while_a_snapshot_is_taken_are_still_new(people):
     people.judges("ann")
     with people.store.read() as session:
