@@ -1,30 +1,120 @@
-"""What was made from what: artifacts on disk name the artifacts that they were made from."""
+"""What was made from what: a graph over the manifests of all artifacts below a folder.
 
-import json
+Its nodes are contents, as in the cache (docs/decisions/0003): what several makings gave alike is one node. Which of them is
+shown, and when such a content counts as made from something, is said in docs/decisions/0020.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from models.records import Artifact
-from tasks.storage import MANIFEST
+from models.errors import DataError
+from tasks.storage import MANIFEST, Content, Manifest, read_manifest_in
+
+MIN_DIGEST_CHARACTERS = 4
 
 
-def made_from(root: Path, sources: set[str]) -> list[Artifact]:
-    """All artifacts below `root/artifacts` that come from artifacts with these digests, over any number of steps.
+class Lineage:
+    """All makings of all contents below a folder, and the walks over them."""
 
-    The sources themselves are left out. Sorted by kind and digest; of several with equal content one is given.
-    """
-    manifests = [_read(path) for path in sorted((root / "artifacts").glob(f"*/{MANIFEST}"))]
-    reached, found = set(sources), {}
-    growing = True
-    while growing:
-        growing = False
-        for manifest in manifests:
-            artifact = Artifact.model_validate(manifest["artifact"])
-            if artifact.sha256 not in reached and reached & set(manifest["inputs"]):
-                reached.add(artifact.sha256)
-                found[artifact.sha256] = artifact
-                growing = True
-    return sorted(found.values(), key=lambda one: (one.kind, one.sha256))
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        found: dict[Content, list[Manifest]] = {}
+        for one in sorted(manifests, key=lambda one: (one.made.created_at, one.artifact.uri)):
+            found.setdefault(one.content, []).append(one)
+        self.makings = {content: _that_tell(content, own) for content, own in found.items()}
+
+    @classmethod
+    def below(cls, root: Path) -> "Lineage":
+        """The lineage of all artifacts in `root/artifacts`. Raises ArtifactError naming the folder of a damaged one."""
+        manifests = []
+        for path in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
+            if path.parent.name.startswith(".") or not path.exists():  # it is being written, or made again just now
+                continue
+            manifest = read_manifest_in(path.parent)
+            here = manifest.artifact.model_copy(update={"uri": str(path.parent)})  # the folder may have been moved
+            manifests.append(manifest.model_copy(update={"artifact": here}))
+        return cls(manifests)
+
+    def find(self, named: str, kinds: frozenset[str] | None = None) -> Content:
+        """The content (of one of `kinds`) that is named by an artifact's folder, or by a digest or its first characters.
+
+        Raises DataError where there is none, and where there are several.
+        """
+        folder = Path(named)
+        if (folder / MANIFEST).is_file():
+            return read_manifest_in(folder).content
+        start = folder.name.lower()  # a snapshot's folder is named by its digest
+        same = [one for one in self._known() if kinds is None or one.kind in kinds]
+        same = [one for one in same if len(start) >= MIN_DIGEST_CHARACTERS and one.sha256.startswith(start)]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            listed = "; ".join(sorted(f"{one.kind} {one.sha256}" for one in same)[:10])
+            raise DataError(
+                f"{named}: {len(same)} artifacts begin so: {listed}; give more of the digest, or the folder"
+            )
+        raise DataError(
+            f"{named}: no artifact of this digest or folder; ask for policy@champion, policy@3, reward@champion, "
+            f"labeler:NAME, a digest (its first {MIN_DIGEST_CHARACTERS} characters or more), or an artifact's folder"
+        )
+
+    def behind(self, content: Content) -> dict[Content, Manifest | None]:
+        """A content and all that it was made from, nearest first, each with the making that is shown; None where it is not here.
+
+        Of several makings the one is shown that brings in the fewest contents not met before, and of these the oldest: what a
+        policy learned from stands nearest to it, and what was made alike in other runs from other feedback stays out.
+        """
+        shown: dict[Content, Manifest | None] = {}
+        met, waiting = {content}, deque([content])
+        while waiting:
+            current = waiting.popleft()
+            own = self.makings.get(current, ())
+            shown[current] = min(own, key=lambda one: len(_read(one) - met), default=None)
+            if shown[current] is not None:
+                new = [one for one in inputs_of(shown[current]).values() if one not in met]
+                waiting.extend(dict.fromkeys(new))
+                met.update(new)
+        return shown
+
+    def made_from(self, sources: set[Content]) -> dict[Content, Manifest]:
+        """All contents that come from these, oldest first, each with the first making that does.
+
+        The sources are left out, and so is what was also made without them: the same bytes come about either way.
+        """
+        return self._reached(sources, all)
+
+    def also_made_without(self, sources: set[Content]) -> dict[Content, Manifest]:
+        """The contents that were made from these sources, and again, alike, without them."""
+        certain = self.made_from(sources)
+        return {content: one for content, one in self._reached(sources, any).items() if content not in certain}
+
+    def _known(self) -> set[Content]:
+        """All contents that are here, and those that these were made from."""
+        return self.makings.keys() | {content for own in self.makings.values() for one in own for content in _read(one)}
+
+    def _reached(self, sources: set[Content], needed: Callable[[Iterable[bool]], bool]) -> dict[Content, Manifest]:
+        reached = set(sources)
+        found: dict[Content, Manifest] = {}
+        growing = True
+        while growing:
+            growing = False
+            for content, own in self.makings.items():
+                if content not in reached and needed(not reached.isdisjoint(_read(one)) for one in own):
+                    reached.add(content)
+                    found[content] = next(one for one in own if not reached.isdisjoint(_read(one)))
+                    growing = True
+        return dict(sorted(found.items(), key=lambda item: (item[1].made.created_at, item[0].sha256)))
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def inputs_of(manifest: Manifest) -> dict[str, Content]:
+    """Input name -> what it was. What was loaded and saved again unchanged is not its own source."""
+    return {name: one for name, one in manifest.made.inputs.items() if one != manifest.content}
+
+
+def _read(manifest: Manifest) -> set[Content]:
+    return set(inputs_of(manifest).values())
+
+
+def _that_tell(content: Content, makings: list[Manifest]) -> list[Manifest]:
+    """The makings that read artifacts, where some do: one that only loaded the same bytes from a file tells nothing of them."""
+    return [one for one in makings if _read(one)] or makings
