@@ -21,7 +21,8 @@ class Lineage:
         found: dict[Content, list[Manifest]] = {}
         for one in sorted(manifests, key=lambda one: (one.made.created_at, one.artifact.uri)):
             found.setdefault(one.content, []).append(one)
-        self.makings = {content: _that_tell(content, own) for content, own in found.items()}
+        self.makings = found
+        self.makings = {content: self._that_tell(content, own) for content, own in found.items()}
 
     @classmethod
     def below(cls, root: Path) -> "Lineage":
@@ -79,31 +80,54 @@ class Lineage:
     def made_from(self, sources: set[Content]) -> dict[Content, Manifest]:
         """All contents that come from these, oldest first, each with the first making that does.
 
-        The sources are left out, and so is what was also made without them: the same bytes come about either way.
+        The sources are left out, and so is what can be made without them by makings that are all here, down to the first.
         """
-        return self._reached(sources, all)
+        without = self._made_without(sources)
+        return {content: one for content, one in self._touched(sources).items() if content not in without}
 
     def also_made_without(self, sources: set[Content]) -> dict[Content, Manifest]:
         """The contents that were made from these sources, and again, alike, without them."""
-        certain = self.made_from(sources)
-        return {content: one for content, one in self._reached(sources, any).items() if content not in certain}
+        without = self._made_without(sources)
+        return {content: one for content, one in self._touched(sources).items() if content in without}
+
+    def _touched(self, sources: set[Content]) -> dict[Content, Manifest]:
+        """What has a making that comes from these sources, and the first such making."""
+        found: dict[Content, Manifest] = {}
+
+        def comes_from_them(making: Manifest) -> bool:
+            return any(one in sources or one in found for one in _read(making))
+
+        _until_nothing_is_new(self.makings, sources, comes_from_them, found)
+        return dict(sorted(found.items(), key=lambda item: (item[1].made.created_at, item[0].sha256)))
+
+    def _made_without(self, sources: set[Content]) -> dict[Content, Manifest]:
+        """What has a making of which all inputs, and theirs, are here and none is a source."""
+        found: dict[Content, Manifest] = {}
+        _until_nothing_is_new(self.makings, sources, lambda making: _read(making) <= found.keys(), found)
+        return found
 
     def _known(self) -> set[Content]:
         """All contents that are here, and those that these were made from."""
         return self.makings.keys() | {content for own in self.makings.values() for one in own for content in _read(one)}
 
-    def _reached(self, sources: set[Content], needed: Callable[[Iterable[bool]], bool]) -> dict[Content, Manifest]:
-        reached = set(sources)
-        found: dict[Content, Manifest] = {}
-        growing = True
-        while growing:
-            growing = False
-            for content, own in self.makings.items():
-                if content not in reached and needed(not reached.isdisjoint(_read(one)) for one in own):
-                    reached.add(content)
-                    found[content] = next(one for one in own if not reached.isdisjoint(_read(one)))
-                    growing = True
-        return dict(sorted(found.items(), key=lambda item: (item[1].made.created_at, item[0].sha256)))
+    def _that_tell(self, content: Content, makings: list[Manifest]) -> list[Manifest]:
+        """The makings that say where a content comes from: those that did not start from itself, and of these, those that read
+        artifacts. One that only loaded the same bytes from a file tells nothing."""
+        if len(makings) == 1:
+            return makings
+        own = [one for one in makings if content not in self._all_behind(one)] or makings
+        return [one for one in own if _read(one)] or own
+
+    def _all_behind(self, manifest: Manifest) -> set[Content]:
+        """Everything that a making may come from, by any making of its inputs."""
+        met = set(manifest.made.inputs.values())
+        waiting = list(met)
+        while waiting:
+            for one in self.makings.get(waiting.pop(), ()):
+                new = _read(one) - met
+                met |= new
+                waiting.extend(new)
+        return met
 
 
 def inputs_of(manifest: Manifest) -> dict[str, Content]:
@@ -115,6 +139,16 @@ def _read(manifest: Manifest) -> set[Content]:
     return set(inputs_of(manifest).values())
 
 
-def _that_tell(content: Content, makings: list[Manifest]) -> list[Manifest]:
-    """The makings that read artifacts, where some do: one that only loaded the same bytes from a file tells nothing of them."""
-    return [one for one in makings if _read(one)] or makings
+def _until_nothing_is_new(
+    makings: dict[Content, list[Manifest]],
+    sources: set[Content],
+    is_found: Callable[[Manifest], bool],
+    found: dict[Content, Manifest],
+) -> None:
+    """Puts contents into `found` with their first making that `is_found`, again and again until none is added."""
+    before = -1
+    while len(found) > before:
+        before = len(found)
+        for content, own in makings.items():
+            if content not in found and content not in sources and (making := next(filter(is_found, own), None)):
+                found[content] = making

@@ -112,6 +112,23 @@ def test_bytes_that_were_only_loaded_again_keep_where_they_come_from(tmp_path):
     assert behind(tmp_path, policy) == ["policy", "sft", "feedback"]
 
 
+def test_a_base_that_is_a_policy_that_changed_nothing_still_comes_from_its_own_training(tmp_path):
+    """Loaded again, that policy gives the bytes of the base that it started from: its makings go round in a circle."""
+    feedback = make(tmp_path, "feedback", "feedback")
+    base = make(tmp_path, "sft", "language-model", feedback, holds="weights")
+    policy = make(tmp_path, "policy", "policy", base, holds="weights")
+    make(tmp_path, "base-model", "language-model", policy, holds="weights")
+    assert behind(tmp_path, policy) == ["policy", "sft", "feedback"]
+    assert made_from(tmp_path, feedback) == ["sft", "policy"]
+
+
+def test_what_was_made_alike_from_inputs_that_are_gone_is_no_proof(tmp_path, alike):
+    (feedback, pairs, _), (second, *_) = alike.values()
+    shutil.rmtree(second.folder)
+    assert "pairs-1" in made_from(tmp_path, feedback)
+    assert content(pairs) not in Lineage.below(tmp_path).also_made_without({content(feedback)})
+
+
 def test_what_is_not_here_is_still_named(tmp_path):
     pairs = make(tmp_path, "pairs", "pairs")
     policy = make(tmp_path, "policy", "policy", pairs)
