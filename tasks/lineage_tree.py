@@ -213,7 +213,7 @@ def _hang(branch: Branch, tree: Tree) -> None:
 
 
 def _bullets(branch: Branch, depth: int) -> Iterator[str]:
-    below = "".join(f"<br>{plain(printable(line))}" for line in branch.details)
-    yield f"{'  ' * depth}- **{plain(printable(branch.title))}**{below}"
+    below = "".join(f"<br>{plain(line)}" for line in branch.details)
+    yield f"{'  ' * depth}- **{plain(branch.title)}**{below}"
     for child in branch.children:
         yield from _bullets(child, depth + 1)

@@ -1,4 +1,8 @@
-"""Text that others wrote (labelers' names, prompts, model output), made harmless to show."""
+"""Text that others wrote (labelers' names, settings), made harmless to show."""
+
+import re
+
+_MARKUP = re.compile(r"[\\`*\[\]|~@]|(?<=:)/(?=/)|(?<=www)\.")
 
 
 def printable(text: str) -> str:
@@ -7,7 +11,10 @@ def printable(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text as Markdown that shows it as it is: no HTML, no links, no table cells of its own."""
-    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("[", "&#91;"), ("`", "&#96;")):
+    """One line of Markdown that shows the text as it is: no HTML, no links (not by a bare address either), no emphasis.
+
+    Prefect's page shows numeric entities as they are written, so that all signs but those of HTML are escaped by a backslash.
+    """
+    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
-    return text
+    return _MARKUP.sub(r"\\\g<0>", printable(text))

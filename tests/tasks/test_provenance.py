@@ -129,8 +129,8 @@ def test_labelers_known_from_files_alone_and_their_names_are_shown_as_they_are(t
     assert found.labelers == {EVIL: 3}
     assert ask(tmp_path, f"labeler:{EVIL}").models == {one: found.behind[one] for one in found.subjects}
     page = as_markdown(found)
-    assert "&lt;b&gt;eve&lt;/b&gt;&#124;&#96;x&#96;&#91;y]" in page and "<b>" not in page and "\x1b" not in page
-    assert "[y]" not in page and "`" not in page and "line" in page and "\nline" not in page
+    assert r"&lt;b&gt;eve&lt;/b&gt;\|\`x\`\[y\](http:\//evil.example)�\[31m line (3)" in page
+    assert "<b>" not in page
     shown = "\n".join(lines(branches_behind(found)))
     assert "<b>eve</b>|`x`[y](http://evil.example)�[31m line (3)" in shown, "no markup of rich's, no escape codes"
     with pytest.raises(DataError, match="labeler dora: no one of this name"):
