@@ -3,7 +3,7 @@
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
-from models.errors import ArtifactError
+from models.errors import PipelineError
 from models.records import Artifact
 from tasks.lineage_tree import as_markdown
 from tasks.pipeline_run import PipelineRun
@@ -22,7 +22,7 @@ def report_lineage(run: PipelineRun, versions: dict[str, int]) -> None:
     models = {one.artifact.kind: one.artifact for one in run.outcomes if one.artifact.kind in MODEL_STAGES}
     try:
         found = {kind: _trace(run, artifact) for kind, artifact in models.items()}
-    except ArtifactError as error:
+    except PipelineError as error:
         get_run_logger().warning("no lineage: %s", error)
         return
     for kind, name in MODEL_STAGES.items():

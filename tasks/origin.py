@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import select
+
 from labeling.store.accounts import find_labeler
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Snapshot
@@ -29,22 +31,26 @@ class Origin:
     withdrawn: dict[str, datetime]
 
 
-def origin_of(folder: Path, sha256: str, store_url: str) -> Origin:
-    """What is known of the feedback in a folder, from its files and, where there is one, from the feedback store."""
-    judgements = judgements_in(folder)
-    prompts = Counter(one.split for one in read_records(folder / "prompts.jsonl", Prompt))
-    snapshot, withdrawn = None, {}
+def origins_of(folders: dict[str, Path], store_url: str) -> dict[str, Origin]:
+    """What is known of feedback (digest -> folder), from its files and, where there is one, from the feedback store."""
+    snapshots: dict[str, Snapshot] = {}
+    gone: dict[str, datetime] = {}
     if is_there(store_url):
         with FeedbackStore(store_url) as store, store.read() as session:
-            snapshot = session.get(Snapshot, sha256)
-            withdrawn = {name: at for name, at in withdrawals(session).items() if name in judgements}
-    return Origin(
-        dict(sorted(judgements.items())),
-        dict(sorted(prompts.items())),
-        snapshot and snapshot.created_at,
-        snapshot and snapshot.criterion,
-        withdrawn if snapshot else {},  # names in files are not those of the store
-    )
+            found = session.scalars(select(Snapshot).where(Snapshot.sha256.in_(folders)))
+            snapshots = {one.sha256: one for one in found}
+            gone = withdrawals(session)
+            session.expunge_all()
+    return {sha256: _origin_of(folder, snapshots.get(sha256), gone) for sha256, folder in folders.items()}
+
+
+def _origin_of(folder: Path, snapshot: Snapshot | None, gone: dict[str, datetime]) -> Origin:
+    judgements = dict(sorted(judgements_in(folder).items()))
+    prompts = dict(sorted(Counter(one.split for one in read_records(folder / "prompts.jsonl", Prompt)).items()))
+    if snapshot is None:  # and names in files are not those of the store
+        return Origin(judgements, prompts, taken_at=None, criterion=None, withdrawn={})
+    withdrawn = {name: at for name, at in gone.items() if name in judgements}
+    return Origin(judgements, prompts, snapshot.created_at, snapshot.criterion, withdrawn)
 
 
 def judgements_in(folder: Path) -> Counter[str]:

@@ -9,7 +9,7 @@ from models.config import TrackingConfig
 from models.errors import DataError
 from models.records import Artifact
 from tasks.lineage import Lineage, inputs_of
-from tasks.origin import Origin, feedback_with, is_there, origin_of
+from tasks.origin import Origin, feedback_with, is_there, origins_of
 from tasks.storage import Content, Manifest
 from tasks.tracking import digest_of_version, registered_versions
 
@@ -21,10 +21,11 @@ MODELS = frozenset({"reward-model", "policy"})
 class Provenance:
     """What is behind something, and what came of it.
 
-    `labeler`: whose feedback was asked for, None where it was an artifact. `subjects`: that feedback, or the artifact. `behind`: it and what it was made from, each with
-    the making that is shown (None: not here). `alike`: contents behind it that were also made from other inputs.
-    `after`: what was made from it; `also_without`: what was made from it, and again, alike, without it. `origins`: by digest
-    of the feedback behind it. `versions`: digest -> its versions in the registry.
+    `labeler`: whose feedback was asked for, None where it was an artifact. `subjects`: that feedback, or the artifact.
+    `behind`: it and what it was made from, each with the making that is shown (None: not here). `alike`: contents behind it
+    that were also made from other inputs. `after`: what was made from it; `also_without`: what was made from it, and again,
+    alike, without it. `origins`: by digest of the feedback behind an artifact. `versions`: digest -> its versions in the
+    registry.
     """
 
     asked: str
@@ -60,6 +61,7 @@ class Provenance:
         """All of it, for programs."""
         return {
             "asked": self.asked,
+            "subjects": [one.model_dump() for one in self.subjects],
             "made_from": [self._entry(content, one) for content, one in self.behind.items()],
             "made_into": [self._entry(content, one) for content, one in self.after.items()],
             "also_made_without": [self._entry(content, one) for content, one in self.also_without.items()],
@@ -134,11 +136,8 @@ def _provenance(
     behind = lineage.behind(subjects[0]) if labeler is None else {one: _first(lineage, one) for one in subjects}
     alike = {content: _others(one, lineage.makings[content]) for content, one in behind.items() if one is not None}
     after = lineage.made_from(set(subjects))
-    origins = {
-        content.sha256: origin_of(one.artifact.folder, content.sha256, store_url)
-        for content, one in behind.items()
-        if content.kind == FEEDBACK and one is not None
-    }
+    read = {one.sha256: made.artifact.folder for one, made in behind.items() if made and one.kind == FEEDBACK}
+    origins = origins_of(read, store_url) if labeler is None else {}
     return Provenance(
         asked,
         labeler,

@@ -19,6 +19,7 @@ from models.label_sources import FeedbackFolder
 from models.pairs import make_pairs
 from models.records import Artifact, Completion
 from tasks.lineage import Lineage
+from tasks.provenance import trace
 from tasks.snapshot import write_snapshot
 from tasks.storage import MANIFEST, Content
 from tasks.tracking import TrackedRun, register_candidate
@@ -210,6 +211,13 @@ def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, s
     with pytest.raises(DataError, match="no one of this name"):
         withdraw_labeler(store.url, "dora", "", tmp_path, tracking)
     assert len(people.rows(Labeler)) == 3
+
+    run.client.set_registered_model_alias("rein-policy", "champion", "1")
+    for asked, name in (("policy@2", "second"), ("rein-policy@champion", "first")):
+        assert trace(asked, tmp_path, store.url, tracking).subjects == (content(made[name][1]),)
+    for asked in ("policy@9", "policy@nobody", "nothing@1"):
+        with pytest.raises(DataError, match=r"mlflow\.db has no model of this name with this version or alias"):
+            trace(asked, tmp_path, store.url, tracking)
 
 
 def test_a_snapshot_folder_is_read_back_as_it_was(tmp_path, store):
