@@ -1,5 +1,6 @@
 """The command `rein`: the same flows and the same settings as in Prefect, from a terminal."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -127,6 +128,48 @@ def withdraw(
         print(f"learned from it: {one.artifact.kind} {one.artifact.uri} {', '.join(one.versions) or 'not registered'}")
     if not learned:
         print("No reward model or policy has learned from it.")
+
+
+@app.command
+def lineage(
+    asked: str,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    store: Store = DEFAULT_STORE,
+    root: str = StorageConfig().root,
+    tracking_uri: str = TrackingConfig().uri,
+) -> None:
+    """Where a model or any artifact comes from, whose judgements are behind it, and what was made from it.
+
+    Parameters
+    ----------
+    asked
+        policy@champion, policy@3, reward@champion; labeler:NAME; a digest or its first characters; an artifact's folder.
+    as_json
+        For programs: everything that is known, as JSON.
+    root
+        The folder of the artifacts (`storage.root`).
+    tracking_uri
+        Where models are registered (`tracking.uri`).
+    """
+    _set_defaults(Path(root).resolve())
+    from tasks.lineage_tree import answer, as_tree, branches_after, branches_behind
+    from tasks.provenance import trace
+
+    found = trace(asked, Path(root).resolve(), store, TrackingConfig(uri=tracking_uri))
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for line in answer(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    trees = ("What it was made from", branches_behind(found)), ("What was made from it", branches_after(found))
+    for heading, branches in trees:
+        if branches:
+            console.print()
+            console.print(as_tree(branches, heading))
 
 
 @app.command

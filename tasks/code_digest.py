@@ -6,6 +6,8 @@ Prefect's own `TASK_SOURCE` sees only the lines of the task itself; a stage is t
 import ast
 import functools
 import hashlib
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -75,3 +77,22 @@ def code_digest(module: str) -> str:
         assert file is not None
         digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def package_version() -> str:
+    """The version of Rein that is installed."""
+    return version("rein")
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The commit that the project's code is at, `-dirty` after it where files were edited; None where it is no repository."""
+    git = ("git", "-C", str(PROJECT))
+    try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True)
+        if Path(top.stdout.strip()) != PROJECT:  # it is installed below somebody else's repository
+            return None
+        described = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -27,7 +27,7 @@ def tune_policy(
     """
     from models.stages import ppo
 
-    accuracy = read_manifest(reward)["metrics"]["reward_accuracy"]
+    accuracy = read_manifest(reward).metrics["reward_accuracy"]
     if accuracy < config.min_reward_accuracy:
         raise TrainingError(
             f"the reward model's held-out accuracy is {accuracy:.3f}, below ppo.min_reward_accuracy "

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from models.evaluation import Match
 from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
+from tasks.lineage_report import report_lineage
 from tasks.pipeline_run import PipelineRun
 from tasks.promotion import Verdict
 from tasks.registry import RegisteredPolicy, note_origin
@@ -77,6 +78,7 @@ def write_report(
     run.tracked.log_metrics({"seconds": report["seconds"]})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
+    report_lineage(run, versions)
     return report
 
 

@@ -32,6 +32,7 @@ from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics
 from models.sources import Settings
 from tasks.code_digest import code_digest
+from tasks.making import making_of
 from tasks.pipeline_run import PipelineRun, StageOutcome
 from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
 from tasks.tracking import TrackedRun
@@ -109,7 +110,7 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
                     artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
                     cached = False
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
-            metrics = read_manifest(artifact)["metrics"]
+            metrics = read_manifest(artifact).metrics
             run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
             run.tracked.log_metrics(_numbers(metrics))
             run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
@@ -191,6 +192,7 @@ def _execute(
     body: Callable[..., int], name: str, kind: str, key: str, run: PipelineRun, inputs: dict[str, Any]
 ) -> Artifact:
     artifacts = {field: value for field, value in inputs.items() if isinstance(value, Artifact)}
+    made = making_of(name, body.__module__, inputs)
     tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}
     started = time.monotonic()
     with TrackedRun.start(run.config.tracking, name, tags, parent_id=run.tracked.run_id) as tracked:
@@ -198,7 +200,7 @@ def _execute(
             work = Work(name, folder, tracked, _checkpoint_folder(run.root, key))
             rows = body(work, **inputs)
             destination = run.root / "artifacts" / key
-            artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, artifacts.values())
+            artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, made)
         tracked.log_inputs(artifacts)
         tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": time.monotonic() - started})
         tracked.set_tags({"rein.artifact": artifact.uri, "rein.sha256": artifact.sha256})

@@ -8,14 +8,56 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from models.errors import ArtifactError
-from models.records import Artifact
+from models.records import Artifact, Record, describe_validation
 
 MANIFEST = "manifest.json"
+
+
+class Content(Record):
+    """What an artifact holds, wherever it lies and whoever made it."""
+
+    kind: str
+    sha256: str
+
+
+class Making(Record):
+    """How an artifact came to be: by which stage, from which artifacts, with which settings and code, and when.
+
+    `inputs`: name of the stage's input -> what it was. `settings`: its other inputs, as JSON. `chosen`: the dotted names of
+    those settings that differ from their defaults. `git_commit` ends in `-dirty` where files had been edited.
+    """
+
+    stage: str
+    inputs: dict[str, Content]
+    settings: dict[str, Any]
+    chosen: tuple[str, ...]
+    code_sha256: str
+    version: str
+    git_commit: str | None
+    created_at: datetime
+
+
+class Manifest(Record):
+    """What lies beside an artifact's files: its handle, its final numbers, the digest of each file, and how it was made."""
+
+    artifact: Artifact
+    metrics: dict[str, Any]
+    files: dict[str, str]
+    made: Making
+
+    @property
+    def content(self) -> Content:
+        """What the artifact holds."""
+        return Content(**self.artifact.identity)
 
 
 def file_digest(path: Path) -> str:
@@ -52,20 +94,16 @@ def publish(
     kind: str,
     rows: int,
     run_id: str,
-    metrics: dict[str, float | None],
-    inputs: Iterable[Artifact] = (),
+    metrics: dict[str, Any],
+    made: Making,
 ) -> Artifact:
-    """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there.
-
-    The manifest names the digests of the artifacts that it was made from.
-    """
+    """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there."""
     digests = folder_digests(scratch)
     sha256 = content_digest(digests)
     artifact = Artifact(kind=kind, uri=str(destination.resolve()), sha256=sha256, rows=rows, run_id=run_id)
-    manifest = {"artifact": artifact.model_dump(), "metrics": metrics, "files": digests}
-    manifest["inputs"] = sorted({one.sha256 for one in inputs})
+    manifest = Manifest(artifact=artifact, metrics=metrics, files=digests, made=made)
     with (scratch / MANIFEST).open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
+        json.dump(manifest.model_dump(mode="json"), file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -75,19 +113,30 @@ def publish(
     return artifact
 
 
-def read_manifest(artifact: Artifact) -> dict:
-    """The manifest beside an artifact's files. Raises ArtifactError naming the folder when it is missing or unreadable."""
+def read_manifest(artifact: Artifact) -> Manifest:
+    """The manifest beside an artifact's files. Raises ArtifactError naming the folder when it is missing or damaged."""
+    return read_manifest_in(artifact.folder)
+
+
+def read_manifest_in(folder: Path) -> Manifest:
+    """The manifest of the artifact in a folder. Raises ArtifactError naming the folder when it is missing or damaged."""
     try:
-        return json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ArtifactError(
-            f"{artifact.folder}: no readable {MANIFEST}; the artifact is missing or incomplete"
-        ) from None
+        return Manifest.model_validate(json.loads((folder / MANIFEST).read_bytes()))
+    except OSError:
+        reason = "it cannot be read"
+    except ValidationError as error:
+        reason = describe_validation(error)
+    except ValueError as error:
+        reason = f"not JSON ({error})"
+    raise ArtifactError(
+        f"{folder}: no readable {MANIFEST}: {reason}; the artifact is missing or damaged: remove the folder, and its stage "
+        "makes it again"
+    )
 
 
 def verify(artifact: Artifact) -> None:
     """Raises ArtifactError, naming folder and file, unless every file is there and is what the handle says."""
-    expected = read_manifest(artifact)["files"]
+    expected = read_manifest(artifact).files
     found = folder_digests(artifact.folder)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

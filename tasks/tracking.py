@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from models.config import TrackingConfig
+from models.errors import DataError
 from models.records import Artifact
 
 FLUSH_SECONDS = 5.0
@@ -178,3 +179,22 @@ def _dataset_input(name: str, artifact: Artifact) -> DatasetInput:
     source = json.dumps({"uri": artifact.uri})
     dataset = Dataset(artifact.kind, artifact.sha256[:16], "local", source, profile=json.dumps({"rows": artifact.rows}))
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", name)])
+
+
+def digest_of_version(config: TrackingConfig, name: str, version: str) -> str:
+    """The digest of the artifact in a registered version, by its number or alias. Raises DataError where there is none."""
+    client = connect(config)
+    try:
+        if version.isdecimal():
+            return client.get_model_version(name, version).tags["rein.sha256"]
+        return client.get_model_version_by_alias(name, version).tags["rein.sha256"]
+    except (MlflowException, KeyError):
+        raise DataError(
+            f"{name}@{version}: {config.uri} has no model of this name with this version or alias"
+        ) from None
+
+
+def tag_version(run: TrackedRun, name: str, version: int, tags: Mapping[str, str]) -> None:
+    """Tags of a registered version, which MLflow's UI shows beside it."""
+    for key, value in tags.items():
+        run.client.set_model_version_tag(name, str(version), key, value)

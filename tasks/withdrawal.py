@@ -9,8 +9,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import snapshots_with
 from models.config import TrackingConfig
 from models.records import Artifact
-from tasks.lineage import made_from
-from tasks.tracking import registered_versions
+from tasks.provenance import trace
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,12 @@ def withdraw_labeler(
 ) -> tuple[list[str], list[Learned]]:
     """Withdraws a labeler; gives back the digests of the snapshots that hold their judgements, and what learned from these.
 
-    Raises DataError for a labeler who is not known or has withdrawn already.
+    Raises DataError for a labeler who is not known or has withdrawn already, ArtifactError where an artifact is damaged.
     """
+    found = trace(f"labeler:{name}", root, store_url, tracking)  # first: nobody withdraws where this cannot be told
     with FeedbackStore(store_url) as store, store.write() as session:
         labeler = withdraw(session, name, reason, datetime.now(UTC))
         snapshots = [one.sha256 for one in snapshots_with(session, labeler.id)]
-    models = [one for one in made_from(root, set(snapshots)) if one.kind in ("reward-model", "policy")]
-    versions = registered_versions(tracking, {one.sha256 for one in models}) if models else {}
-    return snapshots, [Learned(one, tuple(versions.get(one.sha256, ()))) for one in models]
+    return snapshots, [
+        Learned(one.artifact, tuple(found.versions.get(content.sha256, ()))) for content, one in found.models.items()
+    ]

@@ -16,6 +16,7 @@ from labeling.store.schema import (
     PromptRow,
     Snapshot,
     SnapshotLabeler,
+    Withdrawal,
 )
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating, Record
@@ -91,6 +92,12 @@ def snapshots_with(session: Session, labeler_id: int) -> list[Snapshot]:
             .order_by(Snapshot.created_at, Snapshot.sha256)
         )
     )
+
+
+def withdrawals(session: Session) -> dict[str, datetime]:
+    """Who has withdrawn, and when."""
+    marked = select(Labeler.name, Withdrawal.created_at).join(Withdrawal, Withdrawal.labeler_id == Labeler.id)
+    return {name: at for name, at in session.execute(marked)}
 
 
 def _named(rankings: Iterable[Ranking], ratings: Iterable[Rating]) -> set[str]:

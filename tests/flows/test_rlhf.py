@@ -62,7 +62,9 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     table = json.loads(Path(client.download_artifacts(parent.info.run_id, "samples.json")).read_text())
     assert {"prompt", "base_completion", "policy_completion", "policy_score", "kl_nats"} <= set(table["columns"])
     assert len(table["data"]) == 2 * first_report["held_out_prompts"]
-    assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {"config.yaml", "report.json"}
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {
+        *("config.yaml", "report.json", "lineage.md")
+    }
 
 
 def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
@@ -162,8 +164,15 @@ def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, tmp_pa
 
 def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
     (Path(first_report["artifacts"]["pairs"]) / "pairs.jsonl").unlink()
-    again = workplace.report("rlhf", SMOKE)
+    damaged = workplace.root / "artifacts" / "of-another-run"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text("{}")
+    done = workplace.rein("rlhf", SMOKE)
+    shutil.rmtree(damaged)
+    again = workplace.report_of(done)
     assert again["stages_run"] == ["pairs"]  # it gives the same pairs, so that nothing after it has to run
+    assert f"no lineage: {damaged}: no readable manifest.json" in done.stderr
+    assert not Path(again["path"]).with_name("lineage.md").exists()
     assert again["reward_accuracy"] == first_report["reward_accuracy"]
 
 

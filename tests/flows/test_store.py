@@ -7,7 +7,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
+from mlflow.tracking import MlflowClient
 from sqlalchemy import select
 
 from labeling.store import accounts
@@ -15,6 +17,8 @@ from labeling.store.assignments import next_task
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
+from models.config import TrackingConfig
+from tasks.provenance import trace
 from tests.flows.conftest import SMOKE, Workplace
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
@@ -155,6 +159,11 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     assert again["stages_run"] == [] and again["artifacts"] == report["artifacts"]
     with store.read() as session:
         [snapshot] = session.scalars(select(Snapshot).where(Snapshot.num_rankings == 80))
+    shown = workplace.rein("lineage", f"policy@{report['registered_versions']['rein-policy']}")
+    assert shown.returncode == 0, shown.stderr[-3000:]
+    assert shown.stdout.startswith("Labelers behind it (judgements): ann (40); ben (40)\n")
+    assert f"feedback {snapshot.sha256[:12]}, 80 rows" in shown.stdout
+    assert "snapshot of the feedback store" in shown.stdout
     done = workplace.rein("withdraw", "ann", "--reason", "asked to")
     assert done.returncode == 0, done.stderr[-3000:]
     learned = [line for line in done.stdout.splitlines() if line.startswith("learned from it: ")]
@@ -164,6 +173,30 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     assert f"reward-model {report['artifacts']['reward']} rein-reward v" in done.stdout
     without = workplace.report("learn", SMOKE, LABELS)
     assert without["rankings"] == 40 and without["artifacts"]["reward"] != report["artifacts"]["reward"]
+    # ann and ben ranked alike: the pairs are the same bytes with and without ann, and what is made anew is not called hers
+    tracking = TrackingConfig(uri=workplace.tracking_uri)
+    of_ann, of_ben = (trace(f"labeler:{name}", workplace.root, store.url, tracking) for name in ("ann", "ben"))
+    learned_from = [{one.artifact.uri for one in found.models.values()} for found in (of_ann, of_ben)]
+    for stage in ("reward", "ppo"):
+        assert [report["artifacts"][stage] in models for models in learned_from] == [True, True]
+        assert [without["artifacts"][stage] in models for models in learned_from] == [False, True]
+
+
+def test_the_page_of_a_run_says_whose_judgements_are_behind_its_policy(workplace, store):
+    """The last run of the test before: Prefect shows the page, MLflow has it and the tags."""
+    wanted = {"artifacts": {"key": {"any_": ["lineage"]}}}
+    [page] = httpx.post(f"{workplace.prefect_url}/artifacts/latest/filter", json=wanted).json()
+    assert "- Labelers behind it (judgements): ben (40)\n" in page["data"]
+    client = MlflowClient(tracking_uri=workplace.tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("rein").experiment_id], "tags.`rein.flow` = 'learn'")
+    run = runs[0]  # the newest
+    tags = run.data.tags
+    assert tags["rein.lineage.labelers"] == "ben" and len(tags["rein.lineage.reward"]) == 64
+    assert "lineage.md" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    [version] = client.search_model_versions(f"tags.`rein.sha256` = '{tags['rein.lineage.ppo']}'")
+    assert {name: value for name, value in tags.items() if name.startswith("rein.lineage.")} == {
+        name: value for name, value in version.tags.items() if name.startswith("rein.lineage.")
+    }
 
 
 def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):

@@ -1,7 +1,5 @@
 """The champion in a real MLflow registry and a real feedback store: moves, ways back, and what a kill in between leaves."""
 
-from pathlib import Path
-
 import pytest
 
 from labeling.store.database import FeedbackStore
@@ -9,12 +7,11 @@ from labeling.store.retrainings import read_promotions
 from models.batch_config import FeedbackConfig
 from models.config import TrackingConfig
 from models.errors import ConfigError
-from models.records import Artifact
 from tasks import promotion
 from tasks.promotion import move_champion, promote_policy, read_standing, roll_back
 from tasks.registry import RegisteredPolicy, find_policy, note_origin
-from tasks.storage import publish, scratch_folder
 from tasks.tracking import TrackedRun, connect, register_challenger
+from tests.tasks.hand_made import make
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +21,7 @@ def tracking(tmp_path_factory) -> TrackingConfig:
     config = TrackingConfig(uri=f"sqlite:///{root}/mlflow.db")
     with TrackedRun.start(config, "a run", {}) as run:
         for number in (1, 2, 3):
-            made = {kind: artifact(root, f"{kind}-{number}") for kind in ("policy", "reward")}
+            made = {kind: make(root, f"{kind}-{number}", kind) for kind in ("policy", "reward")}
             note_origin(
                 config,
                 RegisteredPolicy(
@@ -36,13 +33,6 @@ def tracking(tmp_path_factory) -> TrackingConfig:
                 ),
             )
     return config
-
-
-def artifact(root: Path, name: str) -> Artifact:
-    with scratch_folder(root / "artifacts") as folder:
-        (folder / "model").mkdir()
-        (folder / "model" / "weights.txt").write_text(name)
-        return publish(folder, root / "artifacts" / name, name.split("-")[0], 1, "0" * 32, {})
 
 
 @pytest.fixture

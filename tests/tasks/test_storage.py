@@ -8,6 +8,9 @@ import pytest
 
 from models.errors import ArtifactError
 from tasks.storage import MANIFEST, content_digest, folder_digests, publish, read_manifest, scratch_folder, verify
+from tests.tasks.hand_made import making
+
+MADE = making("rows", {"seed": 0})
 
 
 def fill(folder, files):
@@ -20,14 +23,15 @@ def fill(folder, files):
 def make(root, name="made", files=None, run_id="run-1"):
     with scratch_folder(root) as folder:
         fill(folder, files or {"rows.jsonl": "one\n", "model/weights.bin": "two"})
-        return publish(folder, root / name, "rows", 1, run_id, {"loss": 0.5, "upside_down": ["ann"]})
+        return publish(folder, root / name, "rows", 1, run_id, {"loss": 0.5, "upside_down": ["ann"]}, MADE)
 
 
 def test_a_published_artifact_is_whole(tmp_path):
     artifact = make(tmp_path)
     verify(artifact)
     assert (artifact.folder / "model" / "weights.bin").read_text() == "two"
-    assert read_manifest(artifact)["metrics"] == {"loss": 0.5, "upside_down": ["ann"]}
+    assert read_manifest(artifact).metrics == {"loss": 0.5, "upside_down": ["ann"]}
+    assert read_manifest(artifact).made == MADE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
 
 
@@ -89,13 +93,28 @@ def test_damage_is_named(tmp_path, damage, complaint):
     assert str(caught.value) == f"{artifact.folder}: {complaint}"
 
 
-def test_an_artifact_that_is_gone_or_has_no_manifest(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[]", "valid dictionary"),
+        (b'{"artifact": {}}', "artifact.kind: Field required"),
+    ],
+)
+def test_a_damaged_manifest_is_named_with_what_to_do(tmp_path, text, complaint):
     artifact = make(tmp_path)
-    (artifact.folder / MANIFEST).write_text("{")
-    with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
+    (artifact.folder / MANIFEST).write_bytes(text)
+    with pytest.raises(ArtifactError) as caught:
         verify(artifact)
+    assert str(caught.value).startswith(f"{artifact.folder}: no readable manifest.json: ")
+    assert complaint in str(caught.value) and "remove the folder, and its stage makes it again" in str(caught.value)
+
+
+def test_an_artifact_that_is_gone(tmp_path):
+    artifact = make(tmp_path)
     shutil.rmtree(artifact.folder)
-    with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
+    with pytest.raises(ArtifactError, match=r"no readable manifest\.json: it cannot be read"):
         verify(artifact)
 
 

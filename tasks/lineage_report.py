@@ -1,0 +1,49 @@
+"""Where a run's policy comes from, left for people: a page beside the report, tags in MLflow, an artifact in Prefect."""
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+
+from models.errors import PipelineError
+from models.records import Artifact
+from tasks.lineage_tree import as_markdown
+from tasks.pipeline_run import PipelineRun
+from tasks.provenance import Provenance, trace_artifact
+from tasks.tracking import tag_version
+
+MAX_TAG_CHARACTERS = 5000
+MODEL_STAGES = {"reward-model": "reward_name", "policy": "policy_name"}
+
+
+def report_lineage(run: PipelineRun, versions: dict[str, int]) -> None:
+    """Writes lineage.md beside report.json, and `rein.lineage.<stage>` tags on the run and on both registered versions.
+
+    A damaged artifact of some other run does not end this one: it is named in the log, and the page is left out.
+    """
+    models = {one.artifact.kind: one.artifact for one in run.outcomes if one.artifact.kind in MODEL_STAGES}
+    try:
+        found = {kind: _trace(run, artifact) for kind, artifact in models.items()}
+    except PipelineError as error:
+        get_run_logger().warning("no lineage: %s", error)
+        return
+    for kind, name in MODEL_STAGES.items():
+        registered = getattr(run.config.tracking, name)
+        tag_version(run.tracked, registered, versions[registered], lineage_tags(found[kind]))
+    run.tracked.set_tags(lineage_tags(found["policy"]))
+    path = run.report_folder / "lineage.md"
+    path.write_text(as_markdown(found["policy"]), encoding="utf-8")
+    run.tracked.log_file(path)
+    create_markdown_artifact(path.read_text(encoding="utf-8"), key="lineage", description="Where the policy comes from")
+
+
+def lineage_tags(found: Provenance) -> dict[str, str]:
+    """`rein.lineage.<stage>` -> the digests of what that stage made and the model comes from; `rein.lineage.labelers`."""
+    by_stage: dict[str, list[str]] = {}
+    for content, manifest in found.behind.items():
+        if manifest is not None:
+            by_stage.setdefault(manifest.made.stage, []).append(content.sha256)
+    named = by_stage | {"labelers": list(found.labelers)}
+    return {f"rein.lineage.{name}": ", ".join(values)[:MAX_TAG_CHARACTERS] for name, values in named.items()}
+
+
+def _trace(run: PipelineRun, artifact: Artifact) -> Provenance:
+    return trace_artifact(artifact, run.root, run.config.feedback.url, run.config.tracking)
