@@ -1,7 +1,9 @@
 """Artifacts that several machines share: what comes from the mirror is whole, or it is not taken."""
 
 import json
+import os
 import shutil
+import uuid
 
 import fsspec
 import pytest
@@ -12,14 +14,18 @@ from tasks.mirror import find_artifact, keep_in_mirror
 from tasks.storage import MANIFEST, publish, read_manifest, scratch_folder, verify
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def mirror(request, tmp_path):
     """The address of an empty mirror."""
     if request.param == "file":
         yield f"file://{tmp_path}/shared/rein"
-    else:
+    elif request.param == "memory":
         yield "memory://rein"
         fsspec.filesystem("memory").store.clear()
+    else:
+        if "REIN_TEST_S3" not in os.environ:
+            pytest.skip("REIN_TEST_S3 names no bucket to try S3 with (s3://bucket; extra `s3`; AWS_ENDPOINT_URL, keys)")
+        yield f"{os.environ['REIN_TEST_S3']}/{uuid.uuid4()}"
 
 
 def make(root, text="one\n", key="pairs-1") -> Artifact:
