@@ -9,7 +9,7 @@ from flows.learn import learn
 from flows.rlhf import rlhf
 from models.errors import ConfigError
 from models.presets import load_config
-from tests.test_presets import SMOKE
+from tests.test_presets import SMOKE, rein
 
 SECRETS = [
     ("tracking", "uri", "https://ann:hunter2@mlflow.example", "MLFLOW_TRACKING_PASSWORD"),
@@ -74,3 +74,9 @@ def test_a_parameter_of_a_flow_reads_nothing_from_the_environment(monkeypatch):
     config = learn.validate_parameters(with_setting("tracking", "experiment", "${MY_SECRET}"))["config"]
     assert config.tracking.experiment == "${MY_SECRET}"
     assert load_config(SMOKE, ["tracking.experiment=${MY_SECRET}"]).tracking.experiment == "hunter2"
+
+
+def test_an_option_of_the_command_holds_no_secret_either(tmp_path):
+    done = rein("withdraw", "ann", "--tracking-uri", "https://ann:hunter2@mlflow.example", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ConfigError: uri: holds a password" in done.stderr and "hunter2" not in done.stderr
