@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from pydantic import ValidationError
 
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
 from models.batch_config import FeedbackConfig
@@ -15,6 +16,7 @@ from models.errors import PipelineError
 from models.fields import describe_fields
 from models.presets import load_config
 from models.promotion import PromotionRequest
+from models.records import describe_validation
 
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
@@ -292,6 +294,9 @@ def main() -> None:
         app()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValidationError as error:  # of an option; what a preset says wrong is a ConfigError by then
+        print(f"\nConfigError: {describe_validation(error)}", file=sys.stderr)
+        sys.exit(1)
     except PipelineError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)

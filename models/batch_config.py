@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.addresses import DatabaseAddress
 from models.sources import Count, Positive, Settings
 
 
@@ -67,5 +68,6 @@ class BatchConfig(Settings):
 class FeedbackConfig(Settings):
     """Where the feedback store is."""
 
-    url: str = "sqlite:///.rein/feedback.db"
+    place_fields = ("url",)
+    url: DatabaseAddress = "sqlite:///.rein/feedback.db"
     """SQLAlchemy URL of the store: an SQLite file, or postgresql+psycopg://user@host/name. No passwords here: PGPASSWORD."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.addresses import MirrorAddress, RayAddress, TrackingAddress
 from models.batch_config import BatchConfig, FeedbackConfig
 from models.compute_config import Compute
 from models.label_sources import LabelSource, SimulatedLabels
@@ -131,7 +132,7 @@ class RayRunner(Settings):
     """Shards at the same time, on the workers of a Ray cluster. Needs the extra `ray`, and folders that the workers see too."""
 
     kind: Literal["ray"] = "ray"
-    address: Annotated[str, Field(min_length=1)] = "local"
+    address: RayAddress = "local"
     """`local` starts a Ray on this machine for the stage; `auto`, `host:6379` and `ray://host:10001` are running clusters."""
 
 
@@ -208,7 +209,8 @@ class EvaluationConfig(Settings):
 class TrackingConfig(Settings):
     """Where runs are recorded."""
 
-    uri: str = "sqlite:///.rein/mlflow.db"
+    place_fields = ("uri",)
+    uri: TrackingAddress = "sqlite:///.rein/mlflow.db"
     """MLflow tracking URI: a local database or a server's URL. No passwords here: MLflow reads them from the environment."""
     experiment: str = "rein"
     """MLflow experiment."""
@@ -221,8 +223,11 @@ class TrackingConfig(Settings):
 class StorageConfig(Settings):
     """Where artifacts and reports lie."""
 
+    place_fields = ("root", "mirror")
     root: str = ".rein"
     """A folder; artifacts go to `artifacts/` in it, reports to `reports/`, checkpoints of what still trains to `checkpoints/`."""
+    mirror: MirrorAddress | None = None
+    """Artifacts are also copied here, and taken from here when they are missing in `root`: `s3://bucket/folder`, `file:///mnt/share`."""
 
 
 class PipelineConfig(Settings):

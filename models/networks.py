@@ -8,6 +8,7 @@ import copy
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as tokenizer_models
 from torch import Tensor, nn
@@ -75,14 +76,21 @@ def build_policy(config: ScratchBase, tokenizer: PreTrainedTokenizerBase, seed: 
 def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, from the hub or a folder, ready for training.
 
-    Raises ConfigError when it cannot be found, has no usable pad token or no chat template.
+    Raises ConfigError when it cannot be found, has no safetensors, needs code of its own, is an adapter alone, or has no usable
+    pad token or chat template.
     """
+    if (Path(config.model) / "adapter_config.json").exists():  # it names another model, which would be loaded unasked
+        raise ConfigError(f"base.model {config.model!r} is an adapter; merge it into its model first")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            config.model, revision=config.revision, dtype=torch.float32, use_safetensors=True
+            config.model,
+            revision=config.revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"base.model {config.model!r} cannot be loaded: {reason}") from None
     if config.pad_token is not None:

@@ -12,10 +12,13 @@ Count = Annotated[int, Field(ge=1)]
 class Settings(BaseModel):
     """Base of all settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     local_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""
+
+    place_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that say where something is kept, as a folder or an address. (models/allowed_roots.py checks both kinds of field.)"""
 
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that change nothing in what is made: they do not count for caching."""

@@ -11,6 +11,7 @@ import prefect.runtime
 import yaml
 from prefect.artifacts import create_markdown_artifact
 
+from models.allowed_roots import require_allowed
 from models.config import PipelineConfig
 from models.presets import require_files
 from models.records import Artifact
@@ -61,9 +62,10 @@ class PipelineRun:
 def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
-    Refuses a config that names files that do not exist. Writes the resolved config to the report folder and to MLflow. An
+    Refuses a config that names files that do not exist, or that REIN_ALLOWED_ROOTS does not allow. Writes the resolved config to the report folder and to MLflow. An
     exception ends the MLflow run as FAILED, a cancel as KILLED.
     """
+    require_allowed(config)
     require_files(config)
     flow_run_id = str(prefect.runtime.flow_run.id)
     flow_run_name = str(prefect.runtime.flow_run.name)

@@ -6,7 +6,8 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 
 - the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, a file path by the
   file's content) and the digest of the project code that the stage's module reaches;
-- on a hit the artifact's files are verified, and a damaged or missing one is made again;
+- on a hit the artifact's files are verified, and a damaged or missing one is fetched from `storage.mirror`, or made again; without a
+  hit, the artifact is looked for by its cache key here and there, since another machine may have made it;
 - two runs that ask for the same artifact at once make it once: the second waits;
 - a training loop keeps checkpoints in `<root>/checkpoints/<cache key>`: a stage that was killed goes on from there when it is
   called again, and the folder is removed once the artifact is made;
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.states import Completed, State
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.errors import ArtifactError
@@ -33,6 +35,7 @@ from models.records import Artifact, StepMetrics
 from models.sources import Settings
 from tasks.code_digest import code_digest
 from tasks.making import making_of
+from tasks.mirror import find_artifact, keep_in_mirror
 from tasks.pipeline_run import PipelineRun, StageOutcome
 from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
 from tasks.tracking import TrackedRun
@@ -95,7 +98,9 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
             persist_result=True,
             result_serializer="json",
         )
-        def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact:
+        def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact | State:
+            if artifact := find_artifact(run.root / "artifacts" / key, run.config.storage.mirror):
+                return Completed(name="Cached", data=artifact)  # made here before, or on another machine
             return _execute(body, name, kind, key, run, inputs)
 
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
@@ -103,12 +108,12 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
             with _turn(run.root, key):
                 state = prefect_task(key, run, inputs, return_state=True)
-                artifact = state.result()
-                cached = state.name == "Cached"
-                if cached and (damage := _damage(artifact)):
-                    get_run_logger().warning("%s runs again: %s", name, damage)
-                    artifact = prefect_task.with_options(refresh_cache=True)(key, run, inputs)
-                    cached = False
+                if state.name == "Cached" and (damage := _damage(state.result())):
+                    get_run_logger().warning("%s is sought elsewhere or made again: %s", name, damage)
+                    state = prefect_task.with_options(refresh_cache=True)(key, run, inputs, return_state=True)
+                artifact, cached = state.result(), state.name == "Cached"
+                if run.config.storage.mirror:
+                    keep_in_mirror(artifact, run.config.storage.mirror, is_new=not cached)
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
             metrics = read_manifest(artifact).metrics
             run.outcomes.append(StageOutcome(name, artifact, cached, metrics))

@@ -14,7 +14,7 @@ from models.fields import describe_fields
 from models.presets import load_config, parse_config, read_preset
 
 PROJECT = Path(__file__).resolve().parent.parent
-PRESETS = sorted((PROJECT / "deployments").glob("*.yaml"))
+PRESETS = sorted(set((PROJECT / "deployments").glob("*.yaml")) - {PROJECT / "deployments" / "compose.yaml"})
 TINY = PROJECT / "deployments" / "tiny.yaml"
 SMOKE = PROJECT / "deployments" / "smoke.yaml"
 

@@ -94,14 +94,6 @@ def test_load_base_names_a_folder_that_does_not_exist(tmp_path):
         load_base(PretrainedBase(model=str(missing)))
 
 
-def test_load_base_reads_no_pickled_weights(base_folder_once, tmp_path, policy, tokenizer):
-    save_policy(tmp_path, policy, tokenizer)
-    (tmp_path / "model.safetensors").unlink()
-    torch.save(policy.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"base\.model .* cannot be loaded"):
-        load_base(PretrainedBase(model=str(tmp_path)))
-
-
 def test_load_base_takes_pad_token_and_template_from_the_config(tmp_path, policy, tokenizer):
     bare = copy.deepcopy(tokenizer)
     bare.pad_token, bare.chat_template = None, None
