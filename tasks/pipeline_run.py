@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from models.config import PipelineConfig
 from models.presets import require_files
 from models.records import Artifact
-from tasks.tracking import TrackedRun
+from tasks.tracking import TrackedRun, send_what_was_kept
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class PipelineRun:
     flow_name: str
     flow_run_id: str
     flow_run_name: str
+    flow_run_url: str | None
     tracked: TrackedRun
     started: float = field(default_factory=time.monotonic)
     outcomes: list[StageOutcome] = field(default_factory=list)
@@ -60,7 +61,7 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
     Refuses a config that names files that do not exist. Writes the resolved config to the report folder and to MLflow. An
-    exception ends the MLflow run as FAILED, a cancel as KILLED.
+    exception ends the MLflow run as FAILED, a cancel as KILLED. What earlier runs could not tell MLflow is sent first.
     """
     require_files(config)
     flow_run_id = str(prefect.runtime.flow_run.id)
@@ -71,10 +72,16 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
         "prefect.flow_run_name": flow_run_name,
     }
     url = str(prefect.runtime.flow_run.ui_url)
-    if url.startswith("http"):  # a temporary server has no address that lasts
+    url = url if url.startswith("http") else None  # a temporary server has no address that lasts
+    if url:
         tags["prefect.flow_run_url"] = url
-    with TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags) as tracked:
-        run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, tracked)
+    root = Path(config.storage.root).resolve()
+    send_what_was_kept(config.tracking, root)
+    with (
+        TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags, root) as tracked,
+        tracked.watch_machine(),
+    ):
+        run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, url, tracked)
         run.report_folder.mkdir(parents=True, exist_ok=True)
         resolved = run.report_folder / "config.yaml"
         resolved.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))

@@ -1,4 +1,4 @@
-"""What a flow run leaves for people: report.json, models in the registry, the samples table, final numbers on the parent run."""
+"""What a flow run leaves for people: report.json, models in the registry, and in MLflow a note, samples, plots and final numbers."""
 
 import json
 import time
@@ -11,26 +11,38 @@ from models.evaluation import Match
 from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
 from tasks.pipeline_run import PipelineRun
-from tasks.tracking import register_candidate
+from tasks.plots import plot_score_against_kl, plot_updates
+from tasks.storage import read_steps
+from tasks.tracking import register_challenger
 
 MAX_SAMPLE_ROWS = 200
 DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
 """Kinds of artifacts that are data rather than what was made of it: the dataset inputs of a flow's MLflow run."""
+REWARD_FIGURES = ("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha")
+POLICY_FIGURES = (
+    *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
+    *("kl_nats", "end_rate", "reward_accuracy"),
+)
+MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
 @task(name="register-models")
 def register_models(run: PipelineRun, reward: Artifact, policy: Artifact) -> dict[str, int]:
-    """Registers both models in MLflow, alias `candidate`, and gives back their versions. Doing it again changes nothing."""
+    """Registers both models in MLflow, alias `challenger`, and gives back their versions. Doing it again changes nothing."""
     tracking = run.config.tracking
+    described = {
+        tracking.reward_name: (reward, "Reward model", REWARD_FIGURES),
+        tracking.policy_name: (policy, "Policy tuned with PPO", POLICY_FIGURES),
+    }
     return {
-        tracking.reward_name: register_candidate(run.tracked, tracking.reward_name, reward),
-        tracking.policy_name: register_candidate(run.tracked, tracking.policy_name, policy),
+        name: register_challenger(run.tracked, name, artifact, _version_text(run, what, figures))
+        for name, (artifact, what, figures) in described.items()
     }
 
 
 @task(name="report")
 def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int]) -> dict[str, Any]:
-    """Writes report.json and gives back what it says. Logs the samples table to the flow's MLflow run."""
+    """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
     matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
     run.tracked.log_table(
         {field: [getattr(match, field) for match in matches] for field in Match.model_fields}, "samples.json"
@@ -55,10 +67,37 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
     )
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
+    _log_plots(run)
     run.tracked.log_metrics({"seconds": report["seconds"]})
+    run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS]})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
     return report
+
+
+def _log_plots(run: PipelineRun) -> None:
+    for outcome in run.outcomes:
+        if outcome.name == "ppo" and (steps := read_steps(outcome.artifact)):
+            for plot, name in (
+                (plot_updates, "ppo_by_update.png"),
+                (plot_score_against_kl, "ppo_score_against_kl.png"),
+            ):
+                path = run.report_folder / name
+                plot(steps, path)
+                run.tracked.log_file(path, "plots")
+
+
+def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
+    """What a registered version is, in Markdown: where it came from and its headline figures."""
+    link = (
+        f"[{run.flow_run_name}]({run.flow_run_url})" if run.flow_run_url else f"{run.flow_run_name} ({run.flow_run_id})"
+    )
+    simulated = " Its labelers were **simulated**." if isinstance(run.config.labels, SimulatedLabels) else ""
+    rows = "\n".join(f"| {name} | {run.metrics[name]:.4g} |" for name in figures if run.metrics.get(name) is not None)
+    return (
+        f"{what}, from Prefect flow run {link}, MLflow run {run.tracked.run_id}.{simulated}\n\n"
+        f"| figure | value |\n|---|---|\n{rows}"
+    )
 
 
 def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import ArtifactError
-from models.records import Artifact
+from models.records import Artifact, StepMetrics, read_records
 
 MANIFEST = "manifest.json"
+STEPS = "steps.jsonl"
+"""The numbers of each training step, beside what was trained. Times stand in them, so that they are no part of its content."""
 
 
 def file_digest(path: Path) -> str:
@@ -25,8 +27,9 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every file below a folder, the manifest left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    """Relative path -> SHA-256 of every file below a folder, the manifest and the steps left out."""
+    about = (folder / MANIFEST, folder / STEPS)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in about)
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
@@ -83,6 +86,12 @@ def read_manifest(artifact: Artifact) -> dict:
         raise ArtifactError(
             f"{artifact.folder}: no readable {MANIFEST}; the artifact is missing or incomplete"
         ) from None
+
+
+def read_steps(artifact: Artifact) -> list[StepMetrics]:
+    """The steps in which an artifact was trained; none, when it was not."""
+    path = artifact.folder / STEPS
+    return read_records(path, StepMetrics) if path.is_file() else []
 
 
 def verify(artifact: Artifact) -> None:

@@ -101,7 +101,7 @@ def test_the_same_again_is_all_cached(workplace, first_report, client):
         assert again[figure] == first_report[figure]
     assert again["registered_versions"] == first_report["registered_versions"]  # not registered twice
     for name, number in again["registered_versions"].items():
-        assert int(client.get_model_version_by_alias(name, "candidate").version) == number
+        assert int(client.get_model_version_by_alias(name, "challenger").version) == number
     parent = client.get_run(again["mlflow_run_id"])
     assert parent.data.metrics["kl_nats"] == pytest.approx(first_report["kl_nats"])
 

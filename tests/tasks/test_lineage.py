@@ -20,7 +20,7 @@ from models.records import Artifact, Completion
 from tasks.lineage import made_from
 from tasks.snapshot import write_snapshot
 from tasks.storage import publish, scratch_folder
-from tasks.tracking import TrackedRun, register_candidate
+from tasks.tracking import TrackedRun, register_challenger
 from tasks.withdrawal import withdraw_labeler
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 
@@ -93,21 +93,21 @@ def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, s
     for name, folder in (("first", first), ("second", second)):
         reward = make(tmp_path, f"reward-{name}", "reward-model", feedback_artifact(tmp_path, folder))
         made[name] = reward, make(tmp_path, f"policy-{name}", "policy", reward)
-    with TrackedRun.start(tracking, "test", {}) as run:
-        register_candidate(run, "rein-policy", made["first"][1])
-        register_candidate(run, "rein-policy", made["second"][1])
+    with TrackedRun.start(tracking, "test", {}, tmp_path) as run:
+        register_challenger(run, "rein-policy", made["first"][1])
+        register_challenger(run, "rein-policy", made["second"][1])
 
     snapshots, learned = withdraw_labeler(store.url, "bob", "asked to", tmp_path, tracking)
     assert snapshots == [second_sha256]
     assert {one.artifact: one.versions for one in learned} == {
         made["second"][0]: (),
-        made["second"][1]: ("rein-policy v2 (candidate)",),
+        made["second"][1]: ("rein-policy v2 (challenger)",),
     }
     snapshots, learned = withdraw_labeler(store.url, "ann", "", tmp_path, tracking)
     assert sorted(snapshots) == sorted([first_sha256, second_sha256])
     assert {one.versions for one in learned if one.artifact.kind == "policy"} == {
         ("rein-policy v1",),
-        ("rein-policy v2 (candidate)",),
+        ("rein-policy v2 (challenger)",),
     }
     assert withdraw_labeler(store.url, "cleo", "", tmp_path, tracking) == ([], [])
     with store.read() as session, pytest.raises(DataError, match="no judgement by 'helpfulness'"):
