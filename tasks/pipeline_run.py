@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from models.config import PipelineConfig
 from models.presets import require_files
 from models.records import Artifact
-from tasks.tracking import TrackedRun, send_what_was_kept
+from tasks.tracking import TrackedRun, parameter_text, send_what_was_kept
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class PipelineRun:
     flow_run_name: str
     flow_run_url: str | None
     tracked: TrackedRun
+    changed: str | None = None
+    """What is set otherwise than in the run before it: `ppo.clip 0.2 → 0.1, since rlhf calm-owl`."""
     started: float = field(default_factory=time.monotonic)
     outcomes: list[StageOutcome] = field(default_factory=list)
 
@@ -86,7 +88,11 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
         resolved = run.report_folder / "config.yaml"
         resolved.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
         tracked.log_file(resolved)
-        tracked.log_parameters(flatten(config.model_dump(mode="json")))
+        settings = {key: parameter_text(value) for key, value in flatten(config.model_dump(mode="json")).items()}
+        if before := tracked.newest_before(flow_name):
+            run.changed = describe_changes(settings, *before)
+            tracked.set_tags({"rein.changed": run.changed})
+        tracked.log_parameters(settings)
         create_markdown_artifact(_mlflow_link(config, tracked), key="mlflow-run", description="This flow run in MLflow")
         yield run
 
@@ -100,6 +106,16 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def describe_changes(settings: dict[str, str], name: str, before: dict[str, str]) -> str:
+    """`key old → new, ..., since <name>`; a key that one side lacks is `unset` there."""
+    changes = [
+        f"{key} {before.get(key, 'unset')} → {settings.get(key, 'unset')}"
+        for key in sorted(settings.keys() | before.keys())
+        if settings.get(key) != before.get(key)
+    ]
+    return f"{', '.join(changes) or 'nothing'}, since {name}"
 
 
 def _mlflow_link(config: PipelineConfig, tracked: TrackedRun) -> str:

@@ -1,9 +1,12 @@
 """Pictures of a PPO run: what the policy gained and what it paid for it."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.records import StepMetrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # loads much
 
 CURVES = {
     "objective/scores": "mean score",
@@ -13,9 +16,10 @@ CURVES = {
 INK, FAINT = "#1f4e79", "#c9d3dd"
 
 
-def plot_updates(steps: Sequence[StepMetrics], path: Path) -> None:
-    """A PNG with score, KL and entropy against the update, one below the other."""
+def plot_updates(steps: Sequence[StepMetrics]) -> "Figure":
+    """Score, KL and entropy against the update, one below the other."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 9), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(len(CURVES), sharex=True), CURVES.items(), strict=True):
@@ -23,13 +27,14 @@ def plot_updates(steps: Sequence[StepMetrics], path: Path) -> None:
         axes.set_ylabel(title)
         axes.grid(color=FAINT, linewidth=0.5)
     axes.set_xlabel("update")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path, dpi=110)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
 
 
-def plot_score_against_kl(steps: Sequence[StepMetrics], path: Path) -> None:
-    """A PNG with the way of the policy: score over KL, a dot per update, first and last named."""
+def plot_score_against_kl(steps: Sequence[StepMetrics]) -> "Figure":
+    """The way of the policy: score over KL, a dot per update, first and last named."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     kl = [step.values["objective/kl"] for step in steps]
     scores = [step.values["objective/scores"] for step in steps]
@@ -43,5 +48,5 @@ def plot_score_against_kl(steps: Sequence[StepMetrics], path: Path) -> None:
     axes.set_xlabel(CURVES["objective/kl"])
     axes.set_ylabel(CURVES["objective/scores"])
     axes.grid(color=FAINT, linewidth=0.5)
-    figure.colorbar(dots, label="update")
-    figure.savefig(path, dpi=110)
+    figure.colorbar(dots, label="update", ticks=MaxNLocator(integer=True))
+    return figure

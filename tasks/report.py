@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from models.evaluation import Match
 from models.label_sources import SimulatedLabels
@@ -23,10 +24,11 @@ POLICY_FIGURES = (
     *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
     *("kl_nats", "end_rate", "reward_accuracy"),
 )
+HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", "reward_accuracy")
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
-@task(name="register-models")
+@task(name="register-models", cache_policy=NO_CACHE)
 def register_models(run: PipelineRun, reward: Artifact, policy: Artifact) -> dict[str, int]:
     """Registers both models in MLflow, alias `challenger`, and gives back their versions. Doing it again changes nothing."""
     tracking = run.config.tracking
@@ -40,17 +42,17 @@ def register_models(run: PipelineRun, reward: Artifact, policy: Artifact) -> dic
     }
 
 
-@task(name="report")
+@task(name="report", cache_policy=NO_CACHE)
 def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int]) -> dict[str, Any]:
     """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
     matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
-    run.tracked.log_table(
-        {field: [getattr(match, field) for match in matches] for field in Match.model_fields}, "samples.json"
-    )
+    columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
+    run.tracked.log_table({name: [getattr(match, name) for match in matches] for name in columns}, "samples.json")
     path = run.report_folder / "report.json"
     report = run.metrics | {
         "path": str(path),
         "flow": run.flow_name,
+        "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
         "registered_versions": versions,
         "seconds": round(time.monotonic() - run.started, 2),
@@ -69,7 +71,8 @@ def write_report(run: PipelineRun, evaluation: Artifact, versions: dict[str, int
     run.tracked.log_file(path)
     _log_plots(run)
     run.tracked.log_metrics({"seconds": report["seconds"]})
-    run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS]})
+    stages = ", ".join(report["stages_run"]) or "none"
+    run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
     return report
@@ -83,7 +86,7 @@ def _log_plots(run: PipelineRun) -> None:
                 (plot_score_against_kl, "ppo_score_against_kl.png"),
             ):
                 path = run.report_folder / name
-                plot(steps, path)
+                plot(steps).savefig(path, dpi=110)
                 run.tracked.log_file(path, "plots")
 
 
@@ -123,7 +126,9 @@ def _plain(text: str) -> str:
 
 def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
+    headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
+    changed = f"\n\nChanged: {_plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report["upside_down_labelers"])
     named = f"\n\nThese labelers rank against the others: {_plain(against)}." if against else ""
-    return f"# Report{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    return f"**{headline}**{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

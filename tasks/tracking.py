@@ -12,10 +12,9 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
@@ -31,7 +30,8 @@ from requests import RequestException
 from models.config import TrackingConfig
 from models.errors import TrackingError
 from models.records import Artifact
-from tasks.outbox import RETRY_SECONDS, Letter, Logger, Outbox, send_kept
+from tasks.outbox import Letter, Logger, Outbox, send_kept
+from tasks.patience import Patient, describe_away
 
 MAX_PARAM_CHARACTERS = 6000
 AWAY = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
@@ -41,7 +41,7 @@ HURRY_SECONDS = 5.0
 SAMPLE_SECONDS, SAMPLE_LATER_SECONDS, LATER_SECONDS = 1.0, 10.0, 600.0
 
 
-def connect(config: TrackingConfig) -> "PatientClient":
+def connect(config: TrackingConfig) -> Patient:
     """A client for the configured tracking server; a local database's folder is made when missing.
 
     Raises TrackingError when it has not answered for `patience_seconds`.
@@ -50,50 +50,22 @@ def connect(config: TrackingConfig) -> "PatientClient":
     if config.uri.startswith("sqlite:///"):
         Path(config.uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(config.uri)  # a local model registry looks there for what is registered
-    return PatientClient(config, _logger())
-
-
-class PatientClient:
-    """MLflow's client, whose calls wait while the server or the database is away."""
-
-    def __init__(self, config: TrackingConfig, logger: Logger) -> None:
-        self.config, self.logger = config, logger
-        self.impatient: MlflowClient = self._patiently(MlflowClient)(tracking_uri=config.uri)
-
-    def __getattr__(self, name: str) -> Callable:
-        """A method of MlflowClient. Raises TrackingError when MLflow is away for too long, MlflowException when it refuses."""
-        return self._patiently(getattr(self.impatient, name))
-
-    def _patiently(self, call: Callable) -> Callable:
-        @functools.wraps(call)
-        def patient(*arguments: Any, **named: Any) -> Any:
-            deadline = time.monotonic() + self.config.patience_seconds
-            warned = False
-            while True:
-                try:
-                    return call(*arguments, **named)
-                except (MlflowException, OSError) as error:
-                    if not _is_away(error):
-                        raise
-                    about = f"MLflow at {self.config.uri} is away ({_first_line(error)})"
-                    if time.monotonic() > deadline:
-                        waited = f"waited {self.config.patience_seconds:g} s (tracking.patience_seconds)"
-                        raise TrackingError(f"{about}; {waited}. Start it, or set tracking.uri") from error
-                    if not warned:
-                        self.logger.warning("%s; waiting for it up to %g s", about, self.config.patience_seconds)
-                    warned = True
-                    time.sleep(RETRY_SECONDS)
-
-        return patient
+    return Patient(
+        functools.partial(MlflowClient, tracking_uri=config.uri),
+        _is_away,
+        _name(config.uri),
+        config.patience_seconds,
+        _logger(),
+    )
 
 
 class TrackedRun:
     """One MLflow run: numbers, parameters, files, inputs and models of a flow run or a stage."""
 
-    def __init__(self, client: PatientClient, experiment_id: str, run_id: str, root: Path) -> None:
+    def __init__(self, client: Patient, uri: str, experiment_id: str, run_id: str, root: Path) -> None:
         self.client, self.experiment_id, self.run_id = client, experiment_id, run_id
         send = functools.partial(_send, client.impatient)
-        self._outbox = Outbox(root / "unsent", client.config.uri, run_id, send, client.logger)
+        self._outbox = Outbox(root / "unsent", uri, run_id, send, client.logger)
 
     @classmethod
     def start(
@@ -109,18 +81,24 @@ class TrackedRun:
         all_tags = dict(tags) | {"mlflow.runName": name}
         if parent_id:
             all_tags["mlflow.parentRunId"] = parent_id
-        return cls(client, experiment_id, client.create_run(experiment_id, tags=all_tags).info.run_id, root)
+        run_id = client.create_run(experiment_id, tags=all_tags).info.run_id
+        return cls(client, config.uri, experiment_id, run_id, root)
 
     def log_parameters(self, parameters: Mapping[str, object]) -> None:
         """Parameters, values as text; one too long for MLflow is cut with a visible mark."""
-        params = []
-        for key, value in parameters.items():
-            text = str(value)
-            if len(text) > MAX_PARAM_CHARACTERS:
-                text = text[: MAX_PARAM_CHARACTERS - 6] + " [cut]"
-            params.append(Param(key, text))
+        params = [Param(key, parameter_text(value)) for key, value in parameters.items()]
         for start in range(0, len(params), 100):
             self.client.log_batch(self.run_id, params=params[start : start + 100])
+
+    def newest_before(self, flow_name: str) -> tuple[str, dict[str, str]] | None:
+        """Name and parameters of the newest finished run of this flow in the experiment; None when there is none."""
+        runs = self.client.search_runs(
+            [self.experiment_id],
+            f"tags.`rein.flow` = '{flow_name}' AND attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return (runs[0].info.run_name, runs[0].data.params) if runs else None
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Numbers at a step, sent within seconds without making anybody wait. What is not finite is left out."""
@@ -191,7 +169,13 @@ class TrackedRun:
         """Ends the run in its true state: FAILED by an error, KILLED by a cancel, else FINISHED."""
         status = "FINISHED" if error_type is None else "FAILED" if issubclass(error_type, Exception) else "KILLED"
         hurry = status == "KILLED" or isinstance(error, TrackingError)  # to be gone soon, or waited already
-        self._outbox.close(status, HURRY_SECONDS if hurry else self.client.config.patience_seconds)
+        self._outbox.close(status, HURRY_SECONDS if hurry else self.client.patience_seconds)
+
+
+def parameter_text(value: object) -> str:
+    """A parameter as MLflow is told it."""
+    text = str(value)
+    return text if len(text) <= MAX_PARAM_CHARACTERS else text[: MAX_PARAM_CHARACTERS - 6] + " [cut]"
 
 
 def send_what_was_kept(config: TrackingConfig, root: Path) -> None:
@@ -261,22 +245,24 @@ def _send(client: MlflowClient, letter: Letter) -> None:
             client.log_batch(letter.run_id, metrics=metrics, tags=tags)
         if letter.status:
             client.set_terminated(letter.run_id, letter.status, letter.ended)
-    except (MlflowException, OSError) as error:
+    except Exception as error:
         if _is_away(error):
-            raise TrackingError(f"MLflow at {letter.uri} is away ({_first_line(error)})") from error
+            raise TrackingError(describe_away(_name(letter.uri), error)) from error
         raise
 
 
-def _is_away(error: MlflowException | OSError) -> bool:
+def _is_away(error: Exception) -> bool:
     """Whether trying again can help: not when MLflow has understood and refused."""
-    reason = error if isinstance(error, OSError) else error.__context__  # no connection, or a server that answers with 5xx
-    if isinstance(reason, RequestException):
+    reason = error.__context__ if isinstance(error, MlflowException) else error
+    if isinstance(reason, RequestException):  # no connection, or a server that answers with 5xx
         return reason.response is None or reason.response.status_code >= 500
-    return error.error_code in AWAY if isinstance(error, MlflowException) else error.errno in FULL_DISK
+    if isinstance(error, MlflowException):
+        return error.error_code in AWAY
+    return isinstance(error, OSError) and error.errno in FULL_DISK
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+def _name(uri: str) -> str:
+    return f"MLflow at {uri}"
 
 
 def _logger() -> Logger:
@@ -287,12 +273,14 @@ def _logger() -> Logger:
         return logging.getLogger(__name__)
 
 
-def _create_experiment(client: PatientClient, config: TrackingConfig) -> str:
-    """A new experiment; beside a local database its files lie in a folder next to it, not in the working directory."""
+def _create_experiment(client: Patient, config: TrackingConfig) -> str:
+    """A new experiment, shown by MLflow as one about training; beside a local database its files lie in a folder next to it, not
+    in the working directory."""
+    tags = {"mlflow.experimentKind": "custom_model_development"}
     if not config.uri.startswith("sqlite:///"):
-        return client.create_experiment(config.experiment)
+        return client.create_experiment(config.experiment, tags=tags)
     folder = Path(config.uri.removeprefix("sqlite:///")).resolve().parent / "mlflow-artifacts"
-    return client.create_experiment(config.experiment, artifact_location=folder.as_uri())
+    return client.create_experiment(config.experiment, artifact_location=folder.as_uri(), tags=tags)
 
 
 def _dataset_input(name: str, artifact: Artifact) -> DatasetInput:
