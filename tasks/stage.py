@@ -13,6 +13,7 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
   stage ran or was cached.
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -106,6 +107,7 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
         def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact:
             return _execute(body, name, kind, key, run, inputs)
 
+        @functools.wraps(body)
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
             key = cache_key(name, body.__module__, inputs)
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
