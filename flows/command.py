@@ -270,7 +270,9 @@ def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
     print(f"report: {report['path']}")
     programs = os.path.relpath(Path(sys.executable).parent)
-    print(f"compare runs:  {programs}/mlflow ui --backend-store-uri {config.tracking.uri}")
+    served = config.tracking.uri.startswith("http")
+    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
+    print(f"compare runs:  {page}")
     print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
 
 

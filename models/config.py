@@ -218,6 +218,8 @@ class TrackingConfig(Settings):
     """Name of the reward model in the model registry."""
     policy_name: str = "rein-policy"
     """Name of the policy in the model registry."""
+    patience_seconds: float = Field(300, gt=0)
+    """How long a run waits for MLflow's server or database when it is away, in seconds. Training steps never wait for it."""
 
 
 class StorageConfig(Settings):

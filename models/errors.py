@@ -4,7 +4,8 @@ PipelineError
 ├── ConfigError     a preset, an override or a combination of settings is wrong
 ├── DataError       a file, a row or a record is wrong
 ├── ArtifactError   a stored artifact is missing, incomplete or altered
-└── TrainingError   a loop met numbers it must not go on with
+├── TrainingError   a loop met numbers it must not go on with
+└── TrackingError   MLflow has not answered for too long
 
 All of them carry one message and nothing else, so they survive pickling between processes.
 """
@@ -28,3 +29,7 @@ class ArtifactError(PipelineError):
 
 class TrainingError(PipelineError):
     """Training met a state in which going on would waste the run. The message says what to try."""
+
+
+class TrackingError(PipelineError):
+    """MLflow's server or database is away. The message says where it should be."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from labeling.files.read_feedback import read_feedback
 from labeling.household import INSTRUCTIONS
@@ -30,7 +31,7 @@ def make_batch(work: Work, prompts: Artifact, completions: Artifact, instruction
     return completions.rows
 
 
-@task(name="publish-batch")
+@task(name="publish-batch", cache_policy=NO_CACHE)
 def publish_batch(run: PipelineRun, batch: Artifact) -> str:
     """Publishes the batch in the feedback store and gives back its id there. Doing it again changes nothing.
 

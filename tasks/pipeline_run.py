@@ -15,7 +15,7 @@ from models.allowed_roots import require_allowed
 from models.config import PipelineConfig
 from models.presets import require_files
 from models.records import Artifact
-from tasks.tracking import TrackedRun
+from tasks.tracking import TrackedRun, parameter_text, send_what_was_kept
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class PipelineRun:
     flow_name: str
     flow_run_id: str
     flow_run_name: str
+    flow_run_url: str | None
     tracked: TrackedRun
+    changed: str | None = None
+    """What is set otherwise than in the run before it: `ppo.clip 0.2 → 0.1, since rlhf calm-owl`."""
     started: float = field(default_factory=time.monotonic)
     outcomes: list[StageOutcome] = field(default_factory=list)
     snapshot: str | None = None
@@ -62,8 +65,9 @@ class PipelineRun:
 def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
-    Refuses a config that names files that do not exist, or that REIN_ALLOWED_ROOTS does not allow. Writes the resolved config to the report folder and to MLflow. An
-    exception ends the MLflow run as FAILED, a cancel as KILLED.
+    Refuses a config that names files that do not exist, or that REIN_ALLOWED_ROOTS does not allow. Writes the resolved config to
+    the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as KILLED. What earlier runs could not
+    tell MLflow is sent first.
     """
     require_allowed(config)
     require_files(config)
@@ -75,15 +79,25 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
         "prefect.flow_run_name": flow_run_name,
     }
     url = str(prefect.runtime.flow_run.ui_url)
-    if url.startswith("http"):  # a temporary server has no address that lasts
+    url = url if url.startswith("http") else None  # a temporary server has no address that lasts
+    if url:
         tags["prefect.flow_run_url"] = url
-    with TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags) as tracked:
-        run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, tracked)
+    root = Path(config.storage.root).resolve()
+    send_what_was_kept(config.tracking, root)
+    with (
+        TrackedRun.start(config.tracking, f"{flow_name} {flow_run_name}", tags, root) as tracked,
+        tracked.watch_machine(),
+    ):
+        run = PipelineRun(config, flow_name, flow_run_id, flow_run_name, url, tracked)
         run.report_folder.mkdir(parents=True, exist_ok=True)
         resolved = run.report_folder / "config.yaml"
         resolved.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
         tracked.log_file(resolved)
-        tracked.log_parameters(flatten(config.model_dump(mode="json")))
+        settings = {key: parameter_text(value) for key, value in flatten(config.model_dump(mode="json")).items()}
+        if before := tracked.newest_before(flow_name):
+            run.changed = describe_changes(settings, *before)
+            tracked.set_tags({"rein.changed": run.changed})
+        tracked.log_parameters(settings)
         create_markdown_artifact(_mlflow_link(config, tracked), key="mlflow-run", description="This flow run in MLflow")
         yield run
 
@@ -97,6 +111,16 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def describe_changes(settings: dict[str, str], name: str, before: dict[str, str]) -> str:
+    """`key old → new, ..., since <name>`; a key that one side lacks is `unset` there."""
+    changes = [
+        f"{key} {before.get(key, 'unset')} → {settings.get(key, 'unset')}"
+        for key in sorted(settings.keys() | before.keys())
+        if settings.get(key) != before.get(key)
+    ]
+    return f"{', '.join(changes) or 'nothing'}, since {name}"
 
 
 def _mlflow_link(config: PipelineConfig, tracked: TrackedRun) -> str:

@@ -1,4 +1,4 @@
-"""What a flow run leaves for people: report.json, models in the registry, the samples table, final numbers on the parent run."""
+"""What a flow run leaves for people: report.json, models in the registry, and in MLflow a note, samples, plots and final numbers."""
 
 import json
 import time
@@ -6,30 +6,44 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from models.evaluation import Match
 from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
 from tasks.lineage_report import report_lineage
 from tasks.pipeline_run import PipelineRun
+from tasks.plots import plot_score_against_kl, plot_updates
 from tasks.promotion import Verdict
 from tasks.registry import RegisteredPolicy, note_origin
+from tasks.storage import read_steps
 from tasks.tracking import register_challenger
 
 MAX_SAMPLE_ROWS = 200
 DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
 """Kinds of artifacts that are data rather than what was made of it: the dataset inputs of a flow's MLflow run."""
+REWARD_FIGURES = ("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha")
+POLICY_FIGURES = (
+    *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
+    *("kl_nats", "end_rate", "reward_accuracy"),
+)
+HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", "reward_accuracy")
+MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
-@task(name="register-models")
+@task(name="register-models", cache_policy=NO_CACHE)
 def register_models(
     run: PipelineRun, policy: Artifact, reward: Artifact, base: Artifact, feedback: Artifact, pairs: Artifact
 ) -> RegisteredPolicy:
     """Registers both models in MLflow, alias `challenger`, with what they were made from. Doing it again changes nothing."""
     tracking = run.config.tracking
+    texts = (
+        _version_text(run, "Policy tuned with PPO", POLICY_FIGURES),
+        _version_text(run, "Reward model", REWARD_FIGURES),
+    )
     registered = RegisteredPolicy(
-        version=register_challenger(run.tracked, tracking.policy_name, policy),
-        reward_version=register_challenger(run.tracked, tracking.reward_name, reward),
+        version=register_challenger(run.tracked, tracking.policy_name, policy, texts[0]),
+        reward_version=register_challenger(run.tracked, tracking.reward_name, reward, texts[1]),
         policy=policy,
         reward=reward,
         base=base,
@@ -41,24 +55,25 @@ def register_models(
     return registered
 
 
-@task(name="report")
+@task(name="report", cache_policy=NO_CACHE)
 def write_report(
     run: PipelineRun, evaluation: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
 ) -> dict[str, Any]:
-    """Writes report.json and gives back what it says. Logs the samples table to the flow's MLflow run."""
+    """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
+    versions = {
+        run.config.tracking.reward_name: policy.reward_version,
+        run.config.tracking.policy_name: policy.version,
+    }
     matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
-    run.tracked.log_table(
-        {field: [getattr(match, field) for match in matches] for field in Match.model_fields}, "samples.json"
-    )
+    columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
+    run.tracked.log_table({name: [getattr(match, name) for match in matches] for name in columns}, "samples.json")
     path = run.report_folder / "report.json"
     report = run.metrics | {
         "path": str(path),
         "flow": run.flow_name,
+        "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
-        "registered_versions": {
-            run.config.tracking.reward_name: policy.reward_version,
-            run.config.tracking.policy_name: policy.version,
-        },
+        "registered_versions": versions,
         "seconds": round(time.monotonic() - run.started, 2),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
@@ -75,11 +90,39 @@ def write_report(
     )
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
+    _log_plots(run)
     run.tracked.log_metrics({"seconds": report["seconds"]})
+    stages = ", ".join(report["stages_run"]) or "none"
+    run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
     report_lineage(run, versions)
     return report
+
+
+def _log_plots(run: PipelineRun) -> None:
+    for outcome in run.outcomes:
+        if outcome.name == "ppo" and (steps := read_steps(outcome.artifact)):
+            for plot, name in (
+                (plot_updates, "ppo_by_update.png"),
+                (plot_score_against_kl, "ppo_score_against_kl.png"),
+            ):
+                path = run.report_folder / name
+                plot(steps).savefig(path, dpi=110)
+                run.tracked.log_file(path, "plots")
+
+
+def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
+    """What a registered version is, in Markdown: where it came from and its headline figures."""
+    link = (
+        f"[{run.flow_run_name}]({run.flow_run_url})" if run.flow_run_url else f"{run.flow_run_name} ({run.flow_run_id})"
+    )
+    simulated = " Its labelers were **simulated**." if isinstance(run.config.labels, SimulatedLabels) else ""
+    rows = "\n".join(f"| {name} | {run.metrics[name]:.4g} |" for name in figures if run.metrics.get(name) is not None)
+    return (
+        f"{what}, from Prefect flow run {link}, MLflow run {run.tracked.run_id}.{simulated}\n\n"
+        f"| figure | value |\n|---|---|\n{rows}"
+    )
 
 
 def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
@@ -105,7 +148,9 @@ def _plain(text: str) -> str:
 
 def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
+    headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
+    changed = f"\n\nChanged: {_plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report["upside_down_labelers"])
     named = f"\n\nThese labelers rank against the others: {_plain(against)}." if against else ""
-    return f"# Report{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    return f"**{headline}**{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

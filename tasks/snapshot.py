@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from labeling.feedback import Feedback
 from labeling.files.exporters import export_raw
@@ -15,7 +16,7 @@ from tasks.pipeline_run import PipelineRun
 from tasks.storage import content_digest, folder_digests, scratch_folder
 
 
-@task(name="snapshot")
+@task(name="snapshot", cache_policy=NO_CACHE)
 def freeze_snapshot(run: PipelineRun, config: StoredFeedback) -> FeedbackFolder:
     """The folder of what the feedback store holds now, as a source of feedback. What comes later changes nothing in it.
 

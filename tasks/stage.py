@@ -11,10 +11,12 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 - two runs that ask for the same artifact at once make it once: the second waits;
 - a training loop keeps checkpoints in `<root>/checkpoints/<cache key>`: a stage that was killed goes on from there when it is
   called again, and the folder is removed once the artifact is made;
-- its final numbers are copied to the flow's MLflow run, so that runs compare whether a stage ran or was cached.
+- its final numbers and the curves of its training steps are copied to the flow's MLflow run, so that runs compare whether a
+  stage ran or was cached.
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import shutil
@@ -31,13 +33,23 @@ from prefect.states import Completed, State
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.errors import ArtifactError
-from models.records import Artifact, StepMetrics
+from models.records import Artifact, StepMetrics, write_records
 from models.sources import Settings
 from tasks.code_digest import code_digest
 from tasks.making import making_of
 from tasks.mirror import find_artifact, keep_in_mirror
 from tasks.pipeline_run import PipelineRun, StageOutcome
-from tasks.storage import content_digest, file_digest, folder_digests, publish, read_manifest, scratch_folder, verify
+from tasks.storage import (
+    STEPS,
+    content_digest,
+    file_digest,
+    folder_digests,
+    publish,
+    read_manifest,
+    read_steps,
+    scratch_folder,
+    verify,
+)
 from tasks.tracking import TrackedRun
 
 if TYPE_CHECKING:
@@ -68,7 +80,7 @@ class Work:
         return Checkpoints(self.checkpoint_folder, every, get_run_logger())
 
     def follow(self, steps: Iterator[StepMetrics]) -> list[StepMetrics]:
-        """Runs a training loop to its end: each step's numbers to MLflow, progress to the terminal and to Prefect."""
+        """Runs a training loop to its end: each step's numbers to MLflow and a file, progress to the terminal and to Prefect."""
         logger = get_run_logger()
         taken: list[StepMetrics] = []
         progress_id = create_progress_artifact(progress=0.0, key=f"{self.stage}-progress", description=self.stage)
@@ -84,6 +96,7 @@ class Work:
                     reported = time.monotonic()
                     update_progress_artifact(progress_id, progress=100 * (step.step + 1) / step.num_steps)
         update_progress_artifact(progress_id, progress=100.0)
+        write_records(self.folder / STEPS, taken)
         logger.info("%s: %d steps, at the end %s", self.stage, len(taken), _headline(taken[-1]))
         return taken
 
@@ -103,6 +116,7 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
                 return Completed(name="Cached", data=artifact)  # made here before, or on another machine
             return _execute(body, name, kind, key, run, inputs)
 
+        @functools.wraps(body)
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
             key = cache_key(name, body.__module__, inputs)
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
@@ -118,6 +132,8 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
             metrics = read_manifest(artifact).metrics
             run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
             run.tracked.log_metrics(_numbers(metrics))
+            for step in read_steps(artifact):
+                run.tracked.log_metrics(_curves(name, step.values), step.step)
             run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
             return artifact
 
@@ -200,13 +216,13 @@ def _execute(
     made = making_of(name, body.__module__, inputs)
     tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}
     started = time.monotonic()
-    with TrackedRun.start(run.config.tracking, name, tags, parent_id=run.tracked.run_id) as tracked:
+    with TrackedRun.start(run.config.tracking, name, tags, run.root, run.tracked.run_id) as tracked:
+        tracked.log_inputs(artifacts)  # before the work: after it nothing is left that MLflow must answer
         with scratch_folder(run.root / "artifacts") as folder:
             work = Work(name, folder, tracked, _checkpoint_folder(run.root, key))
             rows = body(work, **inputs)
             destination = run.root / "artifacts" / key
             artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, made)
-        tracked.log_inputs(artifacts)
         tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": time.monotonic() - started})
         tracked.set_tags({"rein.artifact": artifact.uri, "rein.sha256": artifact.sha256})
         create_markdown_artifact(_describe(work, artifact), key=name, description=f"What stage {name} made")
@@ -215,6 +231,11 @@ def _execute(
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _curves(stage: str, values: dict[str, float]) -> dict[str, float]:
+    """PPO's numbers under the names that TRL gives them, those of other stages under `<stage>/`."""
+    return values if stage == "ppo" else {f"{stage}/{name}": value for name, value in values.items()}
 
 
 def _headline(step: StepMetrics) -> str:

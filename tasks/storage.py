@@ -17,9 +17,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import ArtifactError
-from models.records import Artifact, Record, describe_validation
+from models.records import Artifact, Record, StepMetrics, describe_validation, read_records
 
 MANIFEST = "manifest.json"
+STEPS = "steps.jsonl"
+"""The numbers of each training step, beside what was trained. Times stand in them, so that they are no part of its content."""
 
 
 class Content(Record):
@@ -67,8 +69,9 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every file below a folder, the manifest left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    """Relative path -> SHA-256 of every file below a folder, the manifest and the steps left out."""
+    about = (folder / MANIFEST, folder / STEPS)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in about)
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
@@ -132,6 +135,12 @@ def read_manifest_in(folder: Path) -> Manifest:
         f"{folder}: no readable {MANIFEST}: {reason}; the artifact is missing or damaged: remove the folder, and its stage "
         "makes it again"
     )
+
+
+def read_steps(artifact: Artifact) -> list[StepMetrics]:
+    """The steps in which an artifact was trained; none, when it was not."""
+    path = artifact.folder / STEPS
+    return read_records(path, StepMetrics) if path.is_file() else []
 
 
 def verify(artifact: Artifact) -> None:

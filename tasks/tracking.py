@@ -1,92 +1,146 @@
-"""MLflow, and the only file that knows it. Every call names its run, since MLflow's "active run" is lost between threads."""
+"""MLflow, and the only file that knows it. Every call names its run, since MLflow's "active run" is lost between threads.
 
+Numbers, tags and the state that a run ends in go out in their own time (tasks/outbox.py). Calls that need an answer wait for
+`tracking.patience_seconds` while MLflow is away.
+"""
+
+import errno
+import functools
 import json
+import logging
 import math
+import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.tracking import MlflowClient
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
+from requests import RequestException
 
 from models.config import TrackingConfig
-from models.errors import DataError
+from models.errors import DataError, TrackingError
 from models.records import Artifact
+from tasks.outbox import Letter, Logger, Outbox, send_kept
+from tasks.patience import Patient, describe_away
 
-FLUSH_SECONDS = 5.0
-MAX_METRICS_PER_CALL = 1000
 MAX_PARAM_CHARACTERS = 6000
+AWAY = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+"""MLflow's error codes that trying again can cure: a locked database, a full disk, an overloaded server."""
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+HURRY_SECONDS = 5.0
+SAMPLE_SECONDS, SAMPLE_LATER_SECONDS, LATER_SECONDS = 1.0, 10.0, 600.0
 
 
-def connect(config: TrackingConfig) -> MlflowClient:
-    """A client for the configured tracking server; a local database's folder is made when missing."""
+def connect(config: TrackingConfig) -> Patient:
+    """A client for the configured tracking server; a local database's folder is made when missing.
+
+    Raises TrackingError when it has not answered for `patience_seconds`.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tried again here, where there is an end to it
     if config.uri.startswith("sqlite:///"):
         Path(config.uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(config.uri)
-    return MlflowClient(tracking_uri=config.uri)
+    mlflow.set_tracking_uri(config.uri)  # a local model registry looks there for what is registered
+    return Patient(
+        functools.partial(MlflowClient, tracking_uri=config.uri),
+        _is_away,
+        _name(config.uri),
+        config.patience_seconds,
+        _logger(),
+    )
 
 
 class TrackedRun:
     """One MLflow run: numbers, parameters, files, inputs and models of a flow run or a stage."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client = client
-        self.run_id = run_id
-        self._waiting: list[Metric] = []
-        self._flushed = time.monotonic()
+    def __init__(self, client: Patient, uri: str, experiment_id: str, run_id: str, root: Path) -> None:
+        self.client, self.experiment_id, self.run_id = client, experiment_id, run_id
+        send = functools.partial(_send, client.impatient)
+        self._outbox = Outbox(root / "unsent", uri, run_id, send, client.logger)
 
     @classmethod
     def start(
-        cls, config: TrackingConfig, name: str, tags: Mapping[str, str], parent_id: str | None = None
+        cls, config: TrackingConfig, name: str, tags: Mapping[str, str], root: Path, parent_id: str | None = None
     ) -> "TrackedRun":
-        """Opens a run, nested below `parent_id` when given."""
+        """Opens a run, nested below `parent_id` when given; what could not be sent is kept below `root`.
+
+        Raises TrackingError when MLflow is away for too long.
+        """
         client = connect(config)
         experiment = client.get_experiment_by_name(config.experiment)
         experiment_id = experiment.experiment_id if experiment else _create_experiment(client, config)
         all_tags = dict(tags) | {"mlflow.runName": name}
         if parent_id:
             all_tags["mlflow.parentRunId"] = parent_id
-        return cls(client, client.create_run(experiment_id, tags=all_tags).info.run_id)
-
-    @property
-    def experiment_id(self) -> str:
-        """The experiment that this run belongs to."""
-        return self.client.get_run(self.run_id).info.experiment_id
+        run_id = client.create_run(experiment_id, tags=all_tags).info.run_id
+        return cls(client, config.uri, experiment_id, run_id, root)
 
     def log_parameters(self, parameters: Mapping[str, object]) -> None:
         """Parameters, values as text; one too long for MLflow is cut with a visible mark."""
-        params = []
-        for key, value in parameters.items():
-            text = str(value)
-            if len(text) > MAX_PARAM_CHARACTERS:
-                text = text[: MAX_PARAM_CHARACTERS - 6] + " [cut]"
-            params.append(Param(key, text))
+        params = [Param(key, parameter_text(value)) for key, value in parameters.items()]
         for start in range(0, len(params), 100):
             self.client.log_batch(self.run_id, params=params[start : start + 100])
 
-    def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Numbers at a step; written in batches, at the latest when the run ends. What is not finite is left out."""
-        now = int(time.time() * 1000)
-        self._waiting += [
-            Metric(name, float(value), now, step)
-            for name, value in values.items()
-            if value is not None and math.isfinite(value)
-        ]
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+    def newest_before(self, flow_name: str) -> tuple[str, dict[str, str]] | None:
+        """Name and parameters of the newest finished run of this flow in the experiment; None when there is none."""
+        runs = self.client.search_runs(
+            [self.experiment_id],
+            f"tags.`rein.flow` = '{flow_name}' AND attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return (runs[0].info.run_name, runs[0].data.params) if runs else None
 
-    def flush(self) -> None:
-        """Writes what waits."""
-        while self._waiting:
-            part, self._waiting = self._waiting[:MAX_METRICS_PER_CALL], self._waiting[MAX_METRICS_PER_CALL:]
-            self.client.log_batch(self.run_id, metrics=part)
-        self._flushed = time.monotonic()
+    def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Numbers at a step, sent within seconds without making anybody wait. What is not finite is left out."""
+        now = int(time.time() * 1000)
+        self._outbox.add(
+            metrics=[
+                (name, float(value), now, step)
+                for name, value in values.items()
+                if value is not None and math.isfinite(value)
+            ]
+        )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags of the run."""
-        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        """Tags of the run, sent as numbers are."""
+        self._outbox.add(tags={key: str(value) for key, value in tags.items()})
+
+    @contextmanager
+    def watch_machine(self) -> Iterator[None]:
+        """Meanwhile MLflow's system metrics of CPU, memory and GPU (with nvidia-ml-py): each second, after ten minutes each ten."""
+        over = threading.Event()
+        watching = threading.Thread(target=self._watch, args=(over,), daemon=True, name=f"machine-{self.run_id}")
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
+
+    def _watch(self, over: threading.Event) -> None:
+        monitors: list[BaseMetricsMonitor] = [CPUMonitor()]
+        with suppress(ImportError, RuntimeError):  # no nvidia-ml-py, or no GPU
+            monitors.append(GPUMonitor())
+        started = time.monotonic()
+        for monitor in monitors:  # the first answer about the CPU is always 0
+            monitor.collect_metrics()
+            monitor.clear_metrics()
+        while not over.wait(SAMPLE_SECONDS if time.monotonic() - started < LATER_SECONDS else SAMPLE_LATER_SECONDS):
+            for monitor in monitors:
+                monitor.collect_metrics()
+                values = {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+                self.log_metrics(values, step=round(time.monotonic() - started))
+                monitor.clear_metrics()
 
     def log_inputs(self, artifacts: Mapping[str, Artifact]) -> None:
         """Artifacts that the run reads, as dataset inputs under our own digests."""
@@ -102,14 +156,6 @@ class TrackedRun:
         """A table that MLflow's UI shows, columns by name."""
         self.client.log_table(self.run_id, dict(rows), name)
 
-    def log_model(self, name: str, folder: Path, tags: Mapping[str, str]) -> str:
-        """Stores a model folder as a LoggedModel made by this run and returns its id."""
-        model = self.client.create_logged_model(self.experiment_id, name, source_run_id=self.run_id, tags=dict(tags))
-        self.client.log_model_artifacts(model.model_id, str(folder))
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.log_output(model.model_id)
-        return model.model_id
-
     def log_output(self, model_id: str) -> None:
         """Links a LoggedModel as something that this run gave. Doing it again changes nothing."""
         linked = self.client.get_run(self.run_id).outputs.model_outputs
@@ -121,15 +167,29 @@ class TrackedRun:
 
     def __exit__(self, error_type: type[BaseException] | None, error: object, traceback: object) -> None:
         """Ends the run in its true state: FAILED by an error, KILLED by a cancel, else FINISHED."""
-        self.flush()
         status = "FINISHED" if error_type is None else "FAILED" if issubclass(error_type, Exception) else "KILLED"
-        self.client.set_terminated(self.run_id, status)
+        hurry = status == "KILLED" or isinstance(error, TrackingError)  # to be gone soon, or waited already
+        self._outbox.close(status, HURRY_SECONDS if hurry else self.client.patience_seconds)
 
 
-def register_challenger(run: TrackedRun, name: str, artifact: Artifact) -> int:
+def parameter_text(value: object) -> str:
+    """A parameter as MLflow is told it."""
+    text = str(value)
+    return text if len(text) <= MAX_PARAM_CHARACTERS else text[: MAX_PARAM_CHARACTERS - 6] + " [cut]"
+
+
+def send_what_was_kept(config: TrackingConfig, root: Path) -> None:
+    """Sends what earlier runs could not send to this address and have kept below `root`."""
+    if (root / "unsent").is_dir():
+        client = connect(config)
+        send_kept(root / "unsent", config.uri, functools.partial(_send, client.impatient), client.logger)
+
+
+def register_challenger(run: TrackedRun, name: str, artifact: Artifact, description: str = "") -> int:
     """The version of the registered model `name` that holds this artifact, newly registered unless it is there already.
 
-    The alias `challenger` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest.
+    The alias `challenger` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest. A new
+    version gets the description, which is Markdown.
     """
     client = run.client
     versions = client.search_model_versions(f"name = '{name}'")
@@ -138,11 +198,29 @@ def register_challenger(run: TrackedRun, name: str, artifact: Artifact) -> int:
         version = max(same, key=lambda version: int(version.version))
     else:
         tags = {"rein.sha256": artifact.sha256, "rein.run_id": artifact.run_id}
-        model_id = _maker_of(artifact, run).log_model(name, artifact.folder / "model", tags)
-        version = mlflow.register_model(f"models:/{model_id}", name, tags=tags)
+        model_id = _store_model(run, name, artifact, tags)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        version = client.create_model_version(
+            name, f"models:/{model_id}", tags=tags, description=description, model_id=model_id
+        )
     client.set_registered_model_alias(name, "challenger", version.version)
     run.log_output(version.source.removeprefix("models:/"))
     return int(version.version)
+
+
+def _store_model(run: TrackedRun, name: str, artifact: Artifact, tags: Mapping[str, str]) -> str:
+    """The id of a new LoggedModel with the artifact's model folder, made by the run that made the artifact; by `run` when this
+    tracking server has never heard of that one (a new database, say)."""
+    client, run_id, experiment_id = run.client, run.run_id, run.experiment_id
+    with suppress(MlflowException):
+        experiment_id = client.get_run(artifact.run_id).info.experiment_id
+        run_id = artifact.run_id
+    model = client.create_logged_model(experiment_id, name, source_run_id=run_id, tags=dict(tags))
+    client.log_model_artifacts(model.model_id, str(artifact.folder / "model"))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model.model_id
 
 
 def registered_versions(config: TrackingConfig, sha256s: set[str]) -> dict[str, list[str]]:
@@ -158,21 +236,51 @@ def registered_versions(config: TrackingConfig, sha256s: set[str]) -> dict[str, 
     return found
 
 
-def _maker_of(artifact: Artifact, fallback: TrackedRun) -> TrackedRun:
-    """The run that made an artifact; `fallback` when this tracking server has never heard of it (a new database, say)."""
+def _send(client: MlflowClient, letter: Letter) -> None:
+    """Raises TrackingError when MLflow is away."""
+    metrics = [Metric(*point) for point in letter.metrics]
+    tags = [RunTag(key, value) for key, value in letter.tags.items()]
     try:
-        fallback.client.get_run(artifact.run_id)
-    except MlflowException:
-        return fallback
-    return TrackedRun(fallback.client, artifact.run_id)
+        if metrics or tags:
+            client.log_batch(letter.run_id, metrics=metrics, tags=tags)
+        if letter.status:
+            client.set_terminated(letter.run_id, letter.status, letter.ended)
+    except Exception as error:
+        if _is_away(error):
+            raise TrackingError(describe_away(_name(letter.uri), error)) from error
+        raise
 
 
-def _create_experiment(client: MlflowClient, config: TrackingConfig) -> str:
-    """A new experiment; beside a local database its files lie in a folder next to it, not in the working directory."""
+def _is_away(error: Exception) -> bool:
+    """Whether trying again can help: not when MLflow has understood and refused."""
+    reason = error.__context__ if isinstance(error, MlflowException) else error
+    if isinstance(reason, RequestException):  # no connection, or a server that answers with 5xx
+        return reason.response is None or reason.response.status_code >= 500
+    if isinstance(error, MlflowException):
+        return error.error_code in AWAY
+    return isinstance(error, OSError) and error.errno in FULL_DISK
+
+
+def _name(uri: str) -> str:
+    return f"MLflow at {uri}"
+
+
+def _logger() -> Logger:
+    """The run's log in Prefect; outside of runs an ordinary one."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)
+
+
+def _create_experiment(client: Patient, config: TrackingConfig) -> str:
+    """A new experiment, shown by MLflow as one about training; beside a local database its files lie in a folder next to it, not
+    in the working directory."""
+    tags = {"mlflow.experimentKind": "custom_model_development"}
     if not config.uri.startswith("sqlite:///"):
-        return client.create_experiment(config.experiment)
+        return client.create_experiment(config.experiment, tags=tags)
     folder = Path(config.uri.removeprefix("sqlite:///")).resolve().parent / "mlflow-artifacts"
-    return client.create_experiment(config.experiment, artifact_location=folder.as_uri())
+    return client.create_experiment(config.experiment, artifact_location=folder.as_uri(), tags=tags)
 
 
 def _dataset_input(name: str, artifact: Artifact) -> DatasetInput:

@@ -62,9 +62,36 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     table = json.loads(Path(client.download_artifacts(parent.info.run_id, "samples.json")).read_text())
     assert {"prompt", "base_completion", "policy_completion", "policy_score", "kl_nats"} <= set(table["columns"])
     assert len(table["data"]) == 2 * first_report["held_out_prompts"]
+    assert table["columns"][:3] == [
+        "prompt",
+        "policy_completion",
+        "base_completion",
+    ]  # the second is compared by default
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {
         *("config.yaml", "report.json", "lineage.md")
     }
+    assert parent.data.tags["rein.stages_run"] == ", ".join(STAGES) and "rein.changed" not in parent.data.tags
+    for name, number in first_report["registered_versions"].items():
+        text = client.get_model_version(name, str(number)).description
+        assert first_report["prefect_flow_run_id"] in text and "were **simulated**" in text
+        assert f"| reward_accuracy | {first_report['reward_accuracy']:.4g} |" in text
+
+
+def assert_curves_and_plots(client: MlflowClient, run_id: str) -> None:
+    """Those of training, on the flow's own run, where MLflow's charts compare them."""
+    for name in ("objective/kl", "objective/scores", "objective/entropy", "policy/approxkl_avg", "lr", "episode"):
+        assert [point.step for point in client.get_metric_history(run_id, name)] == [0, 1], name
+    for name in ("pretraining/loss", "sft/loss", "reward/loss", "reward/accuracy"):
+        assert len(client.get_metric_history(run_id, name)) > 1, name
+    for file in client.list_artifacts(run_id, "plots"):
+        assert Path(client.download_artifacts(run_id, file.path)).read_bytes().startswith(b"\x89PNG")
+    plots = {file.path for file in client.list_artifacts(run_id, "plots")}
+    assert plots == {"plots/ppo_by_update.png", "plots/ppo_score_against_kl.png"}
+
+
+def test_the_flows_own_run_has_the_curves(client, first_report):
+    assert_curves_and_plots(client, first_report["mlflow_run_id"])
+    assert client.get_metric_history(first_report["mlflow_run_id"], "system/cpu_utilization_percentage")
 
 
 def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
@@ -106,6 +133,10 @@ def test_the_same_again_is_all_cached(workplace, first_report, client):
         assert int(client.get_model_version_by_alias(name, "challenger").version) == number
     parent = client.get_run(again["mlflow_run_id"])
     assert parent.data.metrics["kl_nats"] == pytest.approx(first_report["kl_nats"])
+    assert_curves_and_plots(client, again["mlflow_run_id"])
+    assert parent.data.tags["rein.stages_run"] == "none"
+    assert parent.data.tags["rein.changed"] == f"nothing, since rlhf {first_report['prefect_flow_run_name']}"
+    assert parent.data.tags["mlflow.note.content"].startswith(f"**win_rate {again['win_rate']:.3g}, ")
 
 
 @pytest.fixture(scope="module")

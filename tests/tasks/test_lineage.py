@@ -189,7 +189,7 @@ def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, s
     for name, folder in (("first", first), ("second", second)):
         reward = make(tmp_path, f"reward-{name}", "reward-model", feedback_artifact(tmp_path, folder))
         made[name] = reward, make(tmp_path, f"policy-{name}", "policy", reward)
-    with TrackedRun.start(tracking, "test", {}) as run:
+    with TrackedRun.start(tracking, "test", {}, tmp_path) as run:
         register_challenger(run, "rein-policy", made["first"][1])
         register_challenger(run, "rein-policy", made["second"][1])
 

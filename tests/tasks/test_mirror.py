@@ -12,6 +12,7 @@ from models.errors import ArtifactError, ConfigError
 from models.records import Artifact
 from tasks.mirror import find_artifact, keep_in_mirror
 from tasks.storage import MANIFEST, publish, read_manifest, scratch_folder, verify
+from tests.tasks.hand_made import making
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -33,7 +34,7 @@ def make(root, text="one\n", key="pairs-1") -> Artifact:
         (folder / "model").mkdir()
         (folder / "model" / "weights.bin").write_text("two")
         (folder / "rows.jsonl").write_text(text)
-        return publish(folder, root / key, "pairs", 1, "run-1", {"loss": 0.5})
+        return publish(folder, root / key, "pairs", 1, "run-1", {"loss": 0.5}, making("pairs"))
 
 
 def test_another_machine_finds_what_was_kept(tmp_path, mirror):

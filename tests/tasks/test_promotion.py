@@ -19,7 +19,7 @@ def tracking(tmp_path_factory) -> TrackingConfig:
     """A registry with three versions of the policy, of which `challenger` is the last."""
     root = tmp_path_factory.mktemp("registry")
     config = TrackingConfig(uri=f"sqlite:///{root}/mlflow.db")
-    with TrackedRun.start(config, "a run", {}) as run:
+    with TrackedRun.start(config, "a run", {}, root) as run:
         for number in (1, 2, 3):
             made = {kind: make(root, f"{kind}-{number}", kind) for kind in ("policy", "reward")}
             note_origin(

@@ -30,7 +30,7 @@ def made(tmp_path):
     with store.write() as session:
         feedback = take_snapshot(session, "helpfulness")
         folder, sha256 = write_snapshot(tmp_path / "snapshots", feedback)
-        note_snapshot(session, feedback, sha256, "helpfulness", NOW)
+        note_snapshot(session, feedback, sha256, "helpfulness", 0, NOW)
         accounts.withdraw(session, "bob", "", NOW)
     store.close()
     source = copy_as(tmp_path, "feedback-1", "feedback", folder)

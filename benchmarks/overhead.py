@@ -1,0 +1,163 @@
+"""What orchestration costs: a run through Prefect and MLflow against the same stage bodies called directly.
+
+    .venv/bin/python -m benchmarks.overhead deployments/tiny.yaml
+
+Both sides take turns in processes of their own, with the same settings, data and seed, each from nothing, and must end in the same
+policy, file by file. The one is the command `rein rlhf`, temporary Prefect server and a new MLflow database included. The other runs the
+same wiring with a plain function in place of each stage; registering and reporting are left out, and the time to import Prefect and MLflow
+is taken off. Writes benchmarks/results/overhead.json.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+RESULTS = PROJECT / "benchmarks" / "results" / "overhead.json"
+WANTED = "under 10 % or 20 s"
+WANTED_SHARE, WANTED_SECONDS = 0.1, 20.0
+
+
+def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any]:
+    """Runs flow `rlhf` with plain functions for stages; the seconds that importing took, and the policy's digest."""
+    started = time.monotonic()
+    import mlflow  # noqa: F401
+    from prefect.logging import disable_run_logger
+
+    import_seconds = time.monotonic() - started
+    from flows import base, collect, learn, rlhf
+    from models.presets import load_config
+
+    artifacts: dict[str, Any] = {}
+    for module in (base, collect, learn, rlhf):
+        for name, body in stage_bodies(module).items():
+            setattr(module, name, directly(body, artifacts))
+    learn.register_models = learn.write_report = lambda *_: {}
+    config = load_config(Path(preset), overrides)
+
+    @contextmanager
+    def open_run(*_: Any) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(config=config, root=root)
+
+    rlhf.open_run = open_run
+    with disable_run_logger():
+        rlhf.rlhf.fn(config)
+    return {"import_seconds": import_seconds, "policy": artifacts["tune_policy"].sha256}
+
+
+def stage_bodies(module: Any) -> dict[str, Callable[..., int]]:
+    """The bodies of the stages that a module of flows/ names: what takes a `work` first."""
+    wrapped = {name: value.__wrapped__ for name, value in vars(module).items() if hasattr(value, "__wrapped__")}
+    return {name: body for name, body in wrapped.items() if next(iter(signature(body).parameters), "") == "work"}
+
+
+def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..., Any]:
+    """A stage's body as a function that makes its artifact and nothing else."""
+    from tasks.stage import Work
+    from tasks.storage import publish, scratch_folder
+
+    class PlainWork(Work):
+        def checkpoints(self, every: int) -> Any:
+            from models.checkpoints import Checkpoints
+
+            return Checkpoints(self.checkpoint_folder, every)
+
+        def follow(self, steps: Iterator[Any]) -> list[Any]:
+            return list(steps)
+
+    def call(run: SimpleNamespace, **inputs: Any) -> Any:
+        name = body.__name__
+        with scratch_folder(run.root / "artifacts") as folder:
+            work = PlainWork(name, folder, None, run.root / "checkpoints" / name)
+            rows = body(work, **inputs)
+            artifacts[name] = publish(folder, run.root / "artifacts" / name, name, rows, "", work.metrics)
+        return artifacts[name]
+
+    return call
+
+
+def turn(preset: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
+    """Each side once: its seconds on the clock and the policy's digest."""
+    figures = {}
+    for side in ("orchestrated", "direct"):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / ".rein"
+            where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides]
+            command = ["-m", "flows.command", "rlhf", preset, *where]
+            if side == "direct":
+                command = ["-m", "benchmarks.overhead", preset, *where, "--directly", str(root)]
+            clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+            environment = clean | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+            started = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, *command], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+            )
+            seconds = time.monotonic() - started
+            if side == "direct":
+                told = json.loads(done.stdout.splitlines()[-1])
+                seconds, policy = seconds - told["import_seconds"], told["policy"]
+            else:
+                (manifest,) = root.glob("artifacts/ppo-*/manifest.json")
+                policy = json.loads(manifest.read_text(encoding="utf-8"))["artifact"]["sha256"]
+        figures[side] = {"seconds": round(seconds, 2), "policy": policy}
+        print(f"{side}: {seconds:.1f} s", flush=True)
+    return figures
+
+
+def summarize(turns: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Medians of both sides, what lies between them, and whether that is as wanted."""
+    seconds = {side: [one[side]["seconds"] for one in turns] for side in ("orchestrated", "direct")}
+    orchestrated, direct = (statistics.median(seconds[side]) for side in ("orchestrated", "direct"))
+    overhead = orchestrated - direct
+    return {
+        "orchestrated_seconds": orchestrated,
+        "direct_seconds": direct,
+        "overhead_seconds": round(overhead, 2),
+        "overhead_share": round(overhead / direct, 4),
+        "wanted": WANTED,
+        "as_wanted": overhead < WANTED_SECONDS or overhead < WANTED_SHARE * direct,
+        "same_policy": len({one[side]["policy"] for one in turns for side in one}) == 1,
+        "turns": seconds,
+    }
+
+
+def main() -> None:
+    """Reads the command line, runs both sides, writes and prints what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("overrides", nargs="*", help="key.path=value")
+    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--directly", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.directly:
+        return print(json.dumps(run_directly(arguments.preset, arguments.overrides, arguments.directly)))
+    turns = [turn(arguments.preset, arguments.overrides) for _ in range(arguments.repetitions)]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+    figures = summarize(turns) | {
+        "overrides": arguments.overrides,
+        "commit": commit.stdout.strip(),
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("prefect", "mlflow", "torch")},
+    }
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(kept | {Path(arguments.preset).stem: figures}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

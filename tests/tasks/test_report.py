@@ -1,0 +1,50 @@
+"""What a person reads of a run: pictures, and what was changed. The rest is tested on whole runs in tests/flows."""
+
+import pytest
+from matplotlib.collections import PathCollection
+
+from models.records import StepMetrics
+from tasks.pipeline_run import describe_changes
+from tasks.plots import plot_score_against_kl, plot_updates
+
+STEPS = [
+    StepMetrics(
+        step=step,
+        num_steps=3,
+        values={"objective/scores": step * 2.0, "objective/kl": step / 4, "objective/entropy": 30.0 - step, "lr": 0.1},
+    )
+    for step in range(3)
+]
+
+
+def test_score_kl_and_entropy_are_drawn_against_the_update(tmp_path):
+    figure = plot_updates(STEPS)
+    drawn = [axes.lines[0].get_xydata().tolist() for axes in figure.axes]
+    assert drawn == [
+        [[0, 0], [1, 2], [2, 4]],
+        [[0, 0], [1, 0.25], [2, 0.5]],
+        [[0, 30], [1, 29], [2, 28]],
+    ]
+    assert [axes.get_ylabel().split()[:2] for axes in figure.axes] == [
+        ["mean", "score"],
+        ["KL", "to"],
+        ["entropy,", "nats"],
+    ]
+    figure.savefig(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("num", "named"), [(3, ["update 0", "update 2"]), (1, ["update 0"])])
+def test_score_is_drawn_against_kl_with_its_ends_named(num, named):
+    axes = plot_score_against_kl(STEPS[:num]).axes[0]
+    (dots,) = (one for one in axes.collections if isinstance(one, PathCollection))
+    assert dots.get_offsets().tolist() == [[0, 0], [0.25, 2], [0.5, 4]][:num]
+    assert [text.get_text() for text in axes.texts] == named
+
+
+def test_changes_name_key_old_and_new():
+    before = {"seed": "0", "ppo.kl.coef": "0.05", "ppo.ptx": "None"}
+    after = {"seed": "0", "ppo.kl.coef": "0.1", "ppo.ptx.coef": "1"}
+    changes = "ppo.kl.coef 0.05 → 0.1, ppo.ptx None → unset, ppo.ptx.coef unset → 1"
+    assert describe_changes(after, "rlhf calm-owl", before) == f"{changes}, since rlhf calm-owl"
+    assert describe_changes(before, "rlhf calm-owl", before) == "nothing, since rlhf calm-owl"

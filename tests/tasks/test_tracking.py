@@ -1,0 +1,219 @@
+"""MLflow for real: a server that is killed and comes back, a database that is locked, models in the registry."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from models.config import TrackingConfig
+from models.errors import TrackingError
+from tasks import outbox, tracking
+from tasks.storage import publish, scratch_folder
+from tasks.tracking import TrackedRun, register_challenger, send_what_was_kept
+from tests.tasks.mlflow_server import MlflowServer
+
+LONGEST_GAP_SECONDS = 2.0  # a step takes .02; a call to a server that is away costs MLflow's own client minutes
+AWAY_SECONDS = 4.0
+
+
+@dataclass
+class Outage:
+    """What happened while the server was killed and started again."""
+
+    num_steps: int
+    longest_gap: float
+    over_it: str
+    ended_in_it: str
+    kept: dict
+    refusal: str
+    waited_for_it: str
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tracking")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[MlflowServer]:
+    started = MlflowServer(folder)
+    started.start()
+    started.wait()
+    yield started
+    started.kill()
+
+
+@pytest.fixture(scope="module")
+def client(server: MlflowServer) -> MlflowClient:
+    """Reads what came to be, past the code under test."""
+    return MlflowClient(tracking_uri=server.url)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hurry() -> Iterator[None]:
+    """Sends ten times a second instead of every five seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "SEND_EVERY_SECONDS", 0.1)
+        patch.setattr(outbox, "RETRY_SECONDS", 0.2)
+        yield
+
+
+def settings(server: MlflowServer, patience_seconds: float = 120) -> TrackingConfig:
+    return TrackingConfig(uri=server.url, patience_seconds=patience_seconds)
+
+
+def start(config: TrackingConfig, name: str, folder: Path) -> TrackedRun:
+    return TrackedRun.start(config, name, {}, folder)
+
+
+class Steps:
+    """A training loop: logs its steps, .02 seconds each, and measures the longest time between two."""
+
+    def __init__(self, run: TrackedRun) -> None:
+        self.run, self.num_steps, self.longest_gap = run, 0, 0.0
+
+    def take_until(self, done) -> None:
+        before = time.monotonic()
+        while not done():
+            self.run.log_metrics({"objective/kl": self.num_steps / 4, "loss": -self.num_steps}, self.num_steps)
+            self.num_steps += 1
+            threading.Event().wait(0.02)
+            self.longest_gap = max(self.longest_gap, time.monotonic() - before)
+            before = time.monotonic()
+
+
+def end_by_an_error(run: TrackedRun) -> None:
+    with pytest.raises(ZeroDivisionError), run:
+        run.log_metrics({"loss": 0.5}, step=7)
+        run.set_tags({"rein.note": "ended while MLflow was away"})
+        raise ZeroDivisionError
+
+
+@pytest.fixture(scope="module")
+def outage(server: MlflowServer, client: MlflowClient, folder: Path) -> Outage:
+    """A training over the whole outage, and beside it runs that end or begin in it."""
+    ended = start(settings(server, patience_seconds=0.5), "ended in it", folder)
+    with ThreadPoolExecutor(2) as others, start(settings(server), "over it", folder) as run:
+        steps = Steps(run)
+        steps.take_until(lambda: client.get_metric_history(run.run_id, "loss"))
+        server.kill()
+        killed = time.monotonic()
+        refused: Future = others.submit(start, settings(server, patience_seconds=0.5), "refused", folder)
+        waiting: Future = others.submit(start, settings(server), "waited", folder)
+        ending: Future = others.submit(end_by_an_error, ended)
+        steps.take_until(lambda: time.monotonic() - killed > AWAY_SECONDS and refused.done() and ending.done())
+        kept = json.loads((folder / "unsent" / f"{ended.run_id}.json").read_text(encoding="utf-8"))
+        server.start()
+        steps.take_until(lambda: waiting.done() and server.answers())
+    with waiting.result():
+        pass
+    ending.result()
+    refusal = str(refused.exception())
+    assert isinstance(refused.exception(), TrackingError)
+    waited = waiting.result().run_id
+    return Outage(steps.num_steps, steps.longest_gap, run.run_id, ended.run_id, kept, refusal, waited)
+
+
+def test_every_step_is_there_once_although_the_server_was_killed_meanwhile(outage, client):
+    assert outage.num_steps > 50
+    for name, value in (("objective/kl", lambda step: step / 4), ("loss", lambda step: -step)):
+        points = client.get_metric_history(outage.over_it, name)
+        assert sorted(point.step for point in points) == list(range(outage.num_steps)), name
+        assert all(point.value == value(point.step) for point in points)
+    assert client.get_run(outage.over_it).info.status == "FINISHED"
+
+
+def test_training_is_not_held_up_while_the_server_is_away(outage):
+    print(f"\nlongest time between two steps: {outage.longest_gap:.3f} s of {outage.num_steps} steps")
+    assert outage.longest_gap < LONGEST_GAP_SECONDS
+
+
+def test_what_could_not_be_sent_is_kept_and_sent_by_a_later_run(outage, server, client, folder):
+    ((name, value, _, step),) = outage.kept["metrics"]
+    assert (name, value, step) == ("loss", 0.5, 7)
+    assert (outage.kept["uri"], outage.kept["status"]) == (server.url, "FAILED")
+    assert client.get_run(outage.ended_in_it).info.status == "RUNNING"
+    elsewhere = folder / "unsent" / "elsewhere.json"
+    elsewhere.write_text(json.dumps(outage.kept | {"uri": "http://127.0.0.1:9", "run_id": "0" * 32}))
+    send_what_was_kept(settings(server), folder)
+    run = client.get_run(outage.ended_in_it)
+    assert run.info.status == "FAILED" and run.info.end_time == outage.kept["ended"]
+    assert run.data.tags["rein.note"] == "ended while MLflow was away"
+    assert [(point.step, point.value) for point in client.get_metric_history(outage.ended_in_it, "loss")] == [(7, 0.5)]
+    assert [path.name for path in (folder / "unsent").iterdir()] == ["elsewhere.json"], "for another address"
+    elsewhere.unlink()
+
+
+def test_a_call_that_needs_an_answer_waits_for_the_server_and_else_says_what_to_do(outage, server, client):
+    assert client.get_run(outage.waited_for_it).info.status == "FINISHED"
+    assert outage.refusal.startswith(f"MLflow at {server.url} is away (Connection")
+    assert outage.refusal.endswith("waited 0.5 s (tracking.patience_seconds). Start it, or set tracking.uri")
+
+
+def test_what_mlflow_refuses_raises_at_once(server, folder):
+    with start(settings(server), "refused", folder) as run:
+        run.log_parameters({"seed": 0})
+        began = time.monotonic()
+        with pytest.raises(MlflowException, match="seed"):
+            run.log_parameters({"seed": 1})
+        assert time.monotonic() - began < 10
+
+
+def test_a_locked_database_holds_nothing_up(server, client, folder):
+    config = TrackingConfig(uri=server.database)
+    with start(config, "locked", folder) as run, run.watch_machine():
+        steps = Steps(run)
+        lock = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        steps.take_until(lambda: time.monotonic() - began > 1.5)
+        lock.execute("ROLLBACK")
+        lock.close()
+    assert steps.longest_gap < 1
+    points = client.get_metric_history(run.run_id, "loss")
+    assert sorted(point.step for point in points) == list(range(steps.num_steps))
+    load = client.get_metric_history(run.run_id, "system/cpu_utilization_percentage")
+    assert load and all(0 <= point.value <= 100 for point in load)
+    memory = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
+    assert [point.step for point in memory] == [point.step for point in load] and memory[0].value > 100
+
+
+def test_a_cancelled_run_is_killed_in_mlflow(server, client, folder):
+    with pytest.raises(KeyboardInterrupt), start(settings(server), "cancelled", folder) as run:
+        raise KeyboardInterrupt
+    assert client.get_run(run.run_id).info.status == "KILLED"
+
+
+def test_a_registered_version_says_what_it_is(server, client, folder):
+    made = []
+    with start(settings(server), "registers", folder) as run:
+        for text in ("one", "other"):
+            with scratch_folder(folder / "artifacts") as scratch:
+                (scratch / "model").mkdir()
+                (scratch / "model" / "weights.txt").write_text(text)
+                made.append(publish(scratch, folder / "artifacts" / text, "policy", 1, run.run_id, {}))
+        assert register_challenger(run, "policy", made[0], "**first**") == 1
+        assert register_challenger(run, "policy", made[1], "second") == 2
+        assert register_challenger(run, "policy", made[0], "again") == 1, "known by its content"
+    assert [client.get_model_version("policy", number).description for number in ("1", "2")] == ["**first**", "second"]
+    assert client.get_model_version_by_alias("policy", "challenger").version == "1"
+    stored = client.get_model_version("policy", "1").source.removeprefix("models:/")
+    assert client.get_logged_model(stored).status == "READY"
+
+
+def test_the_newest_finished_run_of_a_flow_is_found_with_its_settings(server, folder):
+    for number in (1, 2):
+        with TrackedRun.start(settings(server), f"flow {number}", {"rein.flow": "learn"}, folder) as run:
+            run.log_parameters({"ppo.clip": number})
+    with TrackedRun.start(settings(server), "flow 3", {"rein.flow": "learn"}, folder) as run:
+        assert run.newest_before("learn") == ("flow 2", {"ppo.clip": "2"})
+        assert run.newest_before("collect") is None
+    assert tracking.parameter_text("a" * 6001) == "a" * 5994 + " [cut]"
