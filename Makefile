@@ -1,4 +1,5 @@
 # make run [SEED=1] [PRESET=deployments/tiny.yaml] [ARGS="ppo.kl.coef=0.1 seed=1"]
+# make up [ARGS="--prefect-port 4201 --mlflow-port 5001"]   Prefect, a worker, MLflow and the labelers' page
 # make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]
 # make test-label-studio   the round trip through a real Label Studio, in an environment of its own (1 GB)
@@ -11,10 +12,13 @@ STAMP := .venv/.complete
 LABEL_STUDIO := .label-studio/.complete
 PEERS := .bench/trl-1.12.0/.complete .bench/trl-1.16.0/.complete
 
-.PHONY: run label test test-label-studio bench lint setup
+.PHONY: run up label test test-label-studio bench lint setup
 
 run: $(STAMP)
 	$(BIN)/rein rlhf $(PRESET) $(if $(SEED),seed=$(SEED)) $(ARGS)
+
+up: $(STAMP)
+	$(BIN)/python -m deployments.up $(ARGS)
 
 label: $(STAMP)
 	$(BIN)/rein label $(ARGS)

@@ -235,46 +235,47 @@ class StorageConfig(Settings):
 class PipelineConfig(Settings):
     """Everything a run needs to know."""
 
+    # in the order of the form in Prefect: what people change most stands first
     seed: int = 0
     """Every random choice derives from this number."""
-    compute: Compute = Compute()
-    """Device, precision, processes."""
-    storage: StorageConfig = StorageConfig()
-    """Where files go."""
-    tracking: TrackingConfig = TrackingConfig()
-    """Where runs are recorded."""
-    split: SplitConfig = SplitConfig()
-    """Train, validation and test prompts."""
-    base: Annotated[PretrainedBase | ScratchBase, Field(discriminator="kind")]
-    """The model that everything starts from."""
-    pretraining: PretrainingConfig | None = None
-    """Domain pretraining; leave out to skip it."""
-    sft: SFTConfig | None = None
-    """Supervised fine-tuning; leave out to skip it."""
+    ppo: PPOConfig = PPOConfig()
+    """Policy optimisation."""
+    reward: RewardConfig = RewardConfig()
+    """Reward model."""
+    pairs: PairsConfig = PairsConfig()
+    """From orders to pairs."""
+    consensus: ConsensusConfig = ConsensusConfig()
+    """From several rankings to one order."""
+    labels: LabelSource
+    """Where rankings come from."""
     prompts: PromptsConfig | None = None
     """Prompt sampling (flows `collect` and `rlhf`)."""
     generation: GenerationConfig = GenerationConfig()
     """Completion generation (flows `collect` and `rlhf`)."""
     batch: BatchConfig = BatchConfig()
     """What labelers are given (flow `collect`)."""
-    feedback: FeedbackConfig = FeedbackConfig()
-    """Where the feedback store is."""
-    labels: LabelSource
-    """Where rankings come from."""
-    consensus: ConsensusConfig = ConsensusConfig()
-    """From several rankings to one order."""
-    pairs: PairsConfig = PairsConfig()
-    """From orders to pairs."""
-    reward: RewardConfig = RewardConfig()
-    """Reward model."""
-    ppo: PPOConfig = PPOConfig()
-    """Policy optimisation."""
+    base: Annotated[PretrainedBase | ScratchBase, Field(discriminator="kind")]
+    """The model that everything starts from."""
+    pretraining: PretrainingConfig | None = None
+    """Domain pretraining; leave out to skip it."""
+    sft: SFTConfig | None = None
+    """Supervised fine-tuning; leave out to skip it."""
+    split: SplitConfig = SplitConfig()
+    """Train, validation and test prompts."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Policy against base on held-out prompts."""
     retraining: RetrainingConfig = RetrainingConfig()
     """When to learn anew (flow `retrain`)."""
     promotion: PromotionConfig = PromotionConfig()
     """What a challenger must show to become champion (flow `retrain`)."""
+    compute: Compute = Compute()
+    """Device, precision, processes."""
+    feedback: FeedbackConfig = FeedbackConfig()
+    """Where the feedback store is."""
+    storage: StorageConfig = StorageConfig()
+    """Where files go."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where runs are recorded."""
 
     @property
     def longest_completion(self) -> int:

@@ -71,6 +71,14 @@ class PPOConfig(Settings):
     uncounted_fields = ("checkpoint_every",)
     num_updates: Count = 40
     """How many times a batch is sampled and learned from."""
+    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
+    """The leash to the frozen starting model: `fixed` at `coef`, or `adaptive`, steered to `target_nats`."""
+    kl_budget_nats: Positive | None = None
+    """Stop when the mean KL of an update's completions exceeds this."""
+    learning_rate: Positive = 3e-6
+    """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
+    value_learning_rate: Positive = 1e-5
+    """Peak learning rate of the value model, same schedule."""
     batch_size: Count = 64
     """Rollouts per update."""
     microbatch_tokens: Count = 8192
@@ -79,16 +87,8 @@ class PPOConfig(Settings):
     """Passes over each batch (Stiennon et al. 2020: 4)."""
     num_minibatches: Count = 4
     """Optimizer steps per pass; must divide batch_size."""
-    learning_rate: Positive = 3e-6
-    """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
-    value_learning_rate: Positive = 1e-5
-    """Peak learning rate of the value model, same schedule."""
     max_grad_norm: Positive = 1.0
     """Gradient norm is clipped to this, for each network by itself."""
-    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
-    """The leash to the frozen starting model."""
-    kl_budget_nats: Positive | None = None
-    """Stop when the mean KL of an update's completions exceeds this."""
     target_kl: Positive | None = None
     """End an update early: no optimizer step on a minibatch whose policy/approxkl_avg (nats per token) is above 1.5 times this, nor on those after it."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0

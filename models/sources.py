@@ -12,7 +12,13 @@ Count = Annotated[int, Field(ge=1)]
 class Settings(BaseModel):
     """Base of all settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        field_title_generator=lambda name, _: name,  # a form shows the key that presets and the command line use
+    )
 
     local_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""

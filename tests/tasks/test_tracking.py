@@ -18,6 +18,7 @@ from models.errors import TrackingError
 from tasks import outbox, tracking
 from tasks.storage import publish, scratch_folder
 from tasks.tracking import TrackedRun, register_challenger, send_what_was_kept
+from tests.tasks.hand_made import making
 from tests.tasks.mlflow_server import MlflowServer
 
 LONGEST_GAP_SECONDS = 2.0  # a step takes .02; a call to a server that is away costs MLflow's own client minutes
@@ -199,7 +200,7 @@ def test_a_registered_version_says_what_it_is(server, client, folder):
             with scratch_folder(folder / "artifacts") as scratch:
                 (scratch / "model").mkdir()
                 (scratch / "model" / "weights.txt").write_text(text)
-                made.append(publish(scratch, folder / "artifacts" / text, "policy", 1, run.run_id, {}))
+                made.append(publish(scratch, folder / "artifacts" / text, "policy", 1, run.run_id, {}, making("ppo")))
         assert register_challenger(run, "policy", made[0], "**first**") == 1
         assert register_challenger(run, "policy", made[1], "second") == 2
         assert register_challenger(run, "policy", made[0], "again") == 1, "known by its content"

@@ -1,0 +1,93 @@
+"""Programs that are kept running, with real processes."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from deployments import programs as module
+from deployments.programs import Program, Programs, StartError
+from tests.processes import processes_that_name
+
+PARENT = """
+import subprocess, sys, time
+wait = "import time; time.sleep(1000)"
+middle = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {wait!r}, sys.argv[1]], start_new_session=True); {wait}"
+subprocess.Popen([sys.executable, "-c", middle, sys.argv[1]], start_new_session=True)
+time.sleep(1000)
+"""
+DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(sys.argv[1], flush=True); time.sleep(1000)"
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def programs(tmp_path, said):
+    running = Programs(tmp_path, os.environ, said.append)
+    yield running
+    running.stop()
+
+
+def until(condition) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("it never came to be")
+
+
+def python(code: str, folder: Path) -> tuple[str, ...]:
+    return (sys.executable, "-c", code, str(folder))
+
+
+def test_what_a_program_started_ends_with_it_wherever_it_is(programs, tmp_path):
+    programs.start(Program("parent", python(PARENT, tmp_path)))
+    until(lambda: len(processes_that_name(tmp_path)) == 3)  # each in a session of its own
+    programs.stop()
+    assert processes_that_name(tmp_path) == []
+
+
+def test_what_a_killed_program_leaves_is_ended_before_it_starts_again(programs, tmp_path, said):
+    programs.start(Program("parent", python(PARENT, tmp_path)))
+    until(lambda: len(processes_that_name(tmp_path)) == 3)
+    first = set(processes_that_name(tmp_path))
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: programs.revive() or len(said) == 2)
+    assert said[0].startswith("parent has ended (killed by SIGKILL); it starts again in 1 s. See ")
+    assert said[1] == "parent has been started again"
+    assert not first & set(processes_that_name(tmp_path))
+
+
+def test_the_pause_grows_while_a_program_keeps_dying(programs, said, monkeypatch):
+    now = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    programs.start(Program("broken", (sys.executable, "-c", "raise SystemExit(3)")))
+    until(lambda: programs.revive() or len(said) >= 11)
+    pauses = [line.split(" in ")[1].split(" s.")[0] for line in said if "exit status 3" in line]
+    assert pauses[:4] == ["1", "2", "4", "8"]
+
+
+def test_a_program_that_does_not_listen_is_killed(programs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_TO_END", 0.3)
+    programs.start(Program("deaf", python(DEAF, tmp_path)))
+    until(lambda: str(tmp_path) in programs.log_of("deaf").read_text())
+    programs.stop()
+    assert processes_that_name(tmp_path) == []
+
+
+def test_a_program_that_never_gets_ready_is_named_with_its_log(programs, tmp_path):
+    programs.start(Program("silent", ("sleep", "1000"), "http://127.0.0.1:9"))
+    with pytest.raises(StartError, match=f"silent is not ready after 0 s; see {tmp_path}/silent.log"):
+        programs.wait_until_ready(0.3)
+
+
+def test_a_command_that_fails_is_shown_with_what_it_said(programs):
+    assert programs.run_once("speaker", (sys.executable, "-c", "print('well')")) == "well"
+    with pytest.raises(StartError, match=r"speaker failed, see .*speaker\.log:\nalas"):
+        programs.run_once("speaker", (sys.executable, "-c", "raise SystemExit('alas')"))
