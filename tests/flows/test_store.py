@@ -180,23 +180,24 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     for stage in ("reward", "ppo"):
         assert [report["artifacts"][stage] in models for models in learned_from] == [True, True]
         assert [without["artifacts"][stage] in models for models in learned_from] == [False, True]
+    require_lineage(workplace, without, "ben")
 
 
-def test_the_page_of_a_run_says_whose_judgements_are_behind_its_policy(workplace, store):
-    """The last run of the test before: Prefect shows the page, MLflow has it and the tags."""
+def require_lineage(workplace: Workplace, report: dict, labelers: str) -> None:
+    """Prefect shows the page of this run, its newest, and MLflow has it too, with tags on the run and on the version."""
     wanted = {"artifacts": {"key": {"any_": ["lineage"]}}}
     [page] = httpx.post(f"{workplace.prefect_url}/artifacts/latest/filter", json=wanted).json()
-    assert "- Labelers behind it (judgements): ben (40)\n" in page["data"]
+    assert f"- Labelers behind it (judgements): {labelers} (40)\n" in page["data"]
     client = MlflowClient(tracking_uri=workplace.tracking_uri)
-    runs = client.search_runs([client.get_experiment_by_name("rein").experiment_id], "tags.`rein.flow` = 'learn'")
-    run = runs[0]  # the newest
-    tags = run.data.tags
-    assert tags["rein.lineage.labelers"] == "ben" and len(tags["rein.lineage.reward"]) == 64
-    assert "lineage.md" in {file.path for file in client.list_artifacts(run.info.run_id)}
-    [version] = client.search_model_versions(f"tags.`rein.sha256` = '{tags['rein.lineage.ppo']}'")
-    assert {name: value for name, value in tags.items() if name.startswith("rein.lineage.")} == {
-        name: value for name, value in version.tags.items() if name.startswith("rein.lineage.")
-    }
+    assert "lineage.md" in {file.path for file in client.list_artifacts(report["mlflow_run_id"])}
+    version = client.get_model_version("rein-policy", str(report["registered_versions"]["rein-policy"]))
+    of_run, of_version = (
+        {name: value for name, value in one.items() if name.startswith("rein.lineage.")}
+        for one in (client.get_run(report["mlflow_run_id"]).data.tags, version.tags)
+    )
+    assert of_run == of_version and of_run["rein.lineage.labelers"] == labelers
+    assert of_run["rein.lineage.ppo"] == version.tags["rein.sha256"]
+    assert {"rein.lineage.reward", "rein.lineage.pairs", "rein.lineage.feedback", "rein.lineage.sft"} <= of_run.keys()
 
 
 def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):
