@@ -150,6 +150,7 @@ def environment(places: Places) -> dict[str, str]:
         "PREFECT_API_URL": f"{places.prefect}/api",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLIENT_MAX_RETRIES": "7",  # a server that is away for four minutes ends no run
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{places.prefect},http://localhost:{places.prefect_port}",
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         "MLFLOW_TRACKING_URI": places.mlflow,

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed, State
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -39,6 +39,7 @@ from tasks.code_digest import code_digest
 from tasks.making import making_of
 from tasks.mirror import find_artifact, keep_in_mirror
 from tasks.pipeline_run import PipelineRun, StageOutcome
+from tasks.progress import ToldProgress
 from tasks.storage import (
     STEPS,
     content_digest,
@@ -54,8 +55,6 @@ from tasks.tracking import TrackedRun
 
 if TYPE_CHECKING:
     from models.checkpoints import Checkpoints  # loads torch
-
-PROGRESS_SECONDS = 2.0
 
 
 @dataclass
@@ -83,8 +82,7 @@ class Work:
         """Runs a training loop to its end: each step's numbers to MLflow and a file, progress to the terminal and to Prefect."""
         logger = get_run_logger()
         taken: list[StepMetrics] = []
-        progress_id = create_progress_artifact(progress=0.0, key=f"{self.stage}-progress", description=self.stage)
-        reported = time.monotonic()
+        progress = ToldProgress(self.stage)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[numbers]}")) as bar:
             shown = bar.add_task(self.stage, total=None, numbers="")
@@ -92,10 +90,8 @@ class Work:
                 taken.append(step)
                 self.tracked.log_metrics(step.values, step.step)
                 bar.update(shown, completed=step.step + 1, total=step.num_steps, numbers=_headline(step))
-                if time.monotonic() - reported > PROGRESS_SECONDS:
-                    reported = time.monotonic()
-                    update_progress_artifact(progress_id, progress=100 * (step.step + 1) / step.num_steps)
-        update_progress_artifact(progress_id, progress=100.0)
+                progress.tell(100 * (step.step + 1) / step.num_steps)
+        progress.end()
         write_records(self.folder / STEPS, taken)
         logger.info("%s: %d steps, at the end %s", self.stage, len(taken), _headline(taken[-1]))
         return taken
