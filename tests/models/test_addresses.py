@@ -3,10 +3,12 @@
 import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import is_valid_schema, validate
+from pydantic import ValidationError
 
 from deployments.presets import load
 from flows.learn import learn
 from flows.rlhf import rlhf
+from models.config import TrackingConfig
 from models.errors import ConfigError
 from models.presets import load_config
 from tests.test_presets import SMOKE, rein
@@ -80,3 +82,9 @@ def test_an_option_of_the_command_holds_no_secret_either(tmp_path):
     done = rein("withdraw", "ann", "--tracking-uri", "https://ann:hunter2@mlflow.example", cwd=tmp_path)
     assert done.returncode == 1
     assert "ConfigError: uri: holds a password" in done.stderr and "hunter2" not in done.stderr
+
+
+def test_an_error_of_the_settings_does_not_repeat_what_was_given():
+    with pytest.raises(ValidationError) as caught:
+        TrackingConfig(uri="https://ann:hunter2@mlflow.example")
+    assert "hunter2" not in str(caught.value)

@@ -106,6 +106,16 @@ def test_only_a_new_artifact_replaces_the_one_that_is_there(tmp_path, mirror):
     assert find_artifact(tmp_path / "b" / "pairs-1", mirror).sha256 == other.sha256
 
 
+def test_a_copy_that_was_cut_off_is_no_artifact(tmp_path):
+    made, place = make(tmp_path / "here"), tmp_path / "shared" / "pairs-1"
+    keep_in_mirror(made, f"file://{place.parent}", is_new=True)
+    (place / "rows.jsonl").unlink()
+    (place / "rows.jsonl").mkdir()  # the copying of this file will fail
+    with pytest.raises(ArtifactError, match=r"storage\.mirror"):
+        keep_in_mirror(made, f"file://{place.parent}", is_new=True)
+    assert not (place / MANIFEST).exists()
+
+
 def test_a_mirror_that_cannot_be_used_is_named(tmp_path):
     made = make(tmp_path)
     (tmp_path / "file").write_text("")
