@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from models.allowed_roots import require_allowed
 from models.promotion import PromotionRequest
 from tasks.promotion import promote_policy, roll_back
 
@@ -10,6 +11,7 @@ from tasks.promotion import promote_policy, roll_back
 @flow(name="promote")
 def promote(request: PromotionRequest) -> int:
     """Moves the champion, records who did it and why, and gives back the version that is champion now."""
+    require_allowed(request)
     where = (request.tracking, request.feedback)
     if request.action == "roll_back":
         champion = roll_back(*where, request.made_by, request.reason)

@@ -7,6 +7,7 @@ from prefect.states import Completed
 
 from flows.base import adapt_base, open_base, read_ptx_texts
 from flows.learn import learn_from_feedback
+from models.allowed_roots import require_allowed
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.label_sources import StoredFeedback
@@ -29,6 +30,7 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
         raise ConfigError(
             f"labels.kind {config.labels.kind}: retraining learns from the feedback store; say kind: store"
         )
+    require_allowed(config)  # before the store is opened, which would make it
     news = count_news(config, config.labels)
     wanted = config.retraining.min_new_judgements
     if news.since_finished < wanted and news.unfinished is None:

@@ -57,7 +57,7 @@ def _artifacts_named(name: str, value: Any) -> Iterator[tuple[str, Content]]:
         return
     for field in type(value).model_fields:
         own = getattr(value, field)
-        if field in value.local_fields and Path(own).exists():
+        if field in value.local_fields and own is not None and Path(own).exists():
             yield from ((f"{name}.{field}", content) for content in _content_around(Path(own).resolve()))
         yield from _artifacts_named(f"{name}.{field}", own)
 

@@ -57,7 +57,8 @@ def test_every_preset_loads(file, monkeypatch):
 
 def test_the_presets_that_the_readme_and_prefect_need_are_there():
     deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    named = {step["deployments.presets.load"]["path"] for one in deployments for step in one["build"]}
+    steps = [inputs for one in deployments for step in one["build"] for inputs in step.values()]
+    named = {inputs["path"] for inputs in steps if "path" in inputs}
     assert named | {"deployments/tiny.yaml"} <= {file.relative_to(PROJECT).as_posix() for file in PRESETS}
 
 

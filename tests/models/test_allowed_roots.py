@@ -68,6 +68,7 @@ NO_PLACES = {
     *("AnnotatedFile.criterion", "AnnotatedFile.where", "AnnotatedFile.session_column"),
     *("AnnotatedFile.held_out_column", "PairFile.criterion", "PairFile.labeler", "PairFile.labeler_column"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column", "LoRA.target_modules"),
+    "ConsensusConfig.held_out_labelers",
 }
 
 
