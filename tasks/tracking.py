@@ -49,6 +49,7 @@ def connect(config: TrackingConfig) -> Patient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tried again here, where there is an end to it
     if config.uri.startswith("sqlite:///"):
         Path(config.uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback each time; it is told once here
     mlflow.set_tracking_uri(config.uri)  # a local model registry looks there for what is registered
     return Patient(
         functools.partial(MlflowClient, tracking_uri=config.uri),
