@@ -8,6 +8,7 @@ from models.allowed_roots import require_allowed
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.presets import load_config
+from models.promotion import PromotionRequest
 from models.sources import Settings
 from tests.test_presets import SMOKE
 
@@ -68,7 +69,8 @@ NO_PLACES = {
     *("AnnotatedFile.criterion", "AnnotatedFile.where", "AnnotatedFile.session_column"),
     *("AnnotatedFile.held_out_column", "PairFile.criterion", "PairFile.labeler", "PairFile.labeler_column"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column", "LoRA.target_modules"),
-    "ConsensusConfig.held_out_labelers",
+    *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),
+    "PromotionRequest.version",
 }
 
 
@@ -126,6 +128,12 @@ def test_a_variable_that_names_no_folders_allows_nothing(root, value, monkeypatc
 def settings_below(model: type[Settings]) -> set[type[Settings]]:
     """All kinds of settings of the project."""
     return {model}.union(*(settings_below(one) for one in model.__subclasses__()))
+
+
+def test_a_request_for_promotion_stays_below_the_allowed_roots(root):
+    outside = {"tracking": {"uri": "sqlite:////srv/mlflow.db"}}
+    with pytest.raises(ConfigError, match=r"tracking\.uri: /srv/mlflow\.db"):
+        require_allowed(PromotionRequest(made_by="ann", reason="better", **outside))
 
 
 def test_every_text_among_the_settings_is_checked_or_known_to_be_no_place():
