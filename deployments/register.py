@@ -27,6 +27,7 @@ from deployments.presets import load
 from models.errors import ConfigError, PipelineError
 
 WORK_POOL = "rein"
+QUEUE = "training"
 DEAD_RUNS = "rein: runs without a heartbeat have crashed"
 
 CrashedAfter = Annotated[int, Parameter(validator=validators.Number(gt=30))]
@@ -83,11 +84,12 @@ async def _prepare(crashed_after: int) -> None:
 
 
 async def _make_work_pool(client: PrefectClient) -> None:
-    """One run at a time, for there is one GPU; a pool that is there already stays as it is."""
+    """A queue for what trains, one run at a time, for there is one GPU; a pool that is there already stays as it is."""
     try:
         await client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
-        await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", concurrency_limit=1))
+        await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        await client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=WORK_POOL)
 
 
 async def _find_dead_runs(client: PrefectClient, crashed_after: int) -> None:

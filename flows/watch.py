@@ -1,11 +1,14 @@
 """The watcher: counts new judgements in the feedback store, and starts the deployment `retrain` when there are enough.
 
+It also tells MLflow of runs that were killed, which could not do so themselves.
+
 It keeps nothing: who has learned from what stands in the feedback store, and what runs is asked of Prefect. So it can be killed and
 started at any time, and two of them start no more than one does.
 """
 
 import logging
 import threading
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -28,6 +31,7 @@ from labeling.store.retrainings import News
 from models.config import PipelineConfig
 from models.errors import ConfigError, PipelineError
 from models.label_sources import StoredFeedback
+from tasks.dead_runs import end_dead_runs
 from tasks.retraining import count_news
 
 DEPLOYMENT = "retrain/retrain"
@@ -71,6 +75,9 @@ def look(client: SyncPrefectClient, name: str) -> float:
     if key := _due(client, of_deployment, news, config):
         run = run_deployment(name, timeout=0, as_subflow=False, idempotency_key=key, tags=[key])
         _LOGGER.info("started %s, %d new judgements: %s", run.name, news.since_started, run.id)
+    tracking = config.tracking.model_copy(update={"patience_seconds": 1.0})  # it will be asked again
+    if num_ended := end_dead_runs(tracking, lambda flow_run_id: _has_died(client, flow_run_id)):
+        _LOGGER.info("%d runs in MLflow were killed and are ended", num_ended)
     return config.retraining.check_seconds
 
 
@@ -96,6 +103,14 @@ def _due(client: SyncPrefectClient, of_deployment: DeploymentFilter, news: News,
         own = FlowRunFilterId(any_=[news.unfinished.flow_run_id])
         busy += client.read_flow_runs(flow_run_filter=FlowRunFilter(id=own, state=UNDER_WAY))
     return None if busy else key
+
+
+def _has_died(client: SyncPrefectClient, flow_run_id: str) -> bool:
+    try:
+        state = client.read_flow_run(UUID(flow_run_id)).state
+    except ObjectNotFound:  # another server's
+        return False
+    return state.is_crashed() or state.is_cancelled() or state.is_failed()
 
 
 def _runs(client: SyncPrefectClient, of_deployment: DeploymentFilter, wanted: FlowRunFilter) -> list[FlowRun]:

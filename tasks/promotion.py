@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import champion_before, last_promotion, note_promotion
@@ -104,7 +105,7 @@ def read_checks(run: PipelineRun, seen: Standing) -> tuple[Check, ...]:
     return tuple(check_challenge(challenge, run.config.promotion))
 
 
-@task(name="conclude")
+@task(name="conclude", cache_policy=NO_CACHE)
 def conclude(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing) -> Verdict | None:
     """Promotes the challenger if every condition holds, and says why or why not; None when another has become champion meanwhile."""
     checks = read_checks(run, seen)

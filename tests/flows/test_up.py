@@ -208,13 +208,14 @@ def test_registering_again_changes_nothing_twice(up, again, environment, prefect
     done = subprocess.run(command, cwd=PROJECT, env=environment | places, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert registered(up) == before
-    assert before == {"work_pool": [("rein", 1)], "deployment": [("collect",), ("rlhf",)], "automation": 1}
+    deployments = [("collect",), ("evaluate",), ("promote",), ("retrain",), ("rlhf",)]
+    assert before == {"work_queue": [("default", None), ("training", 1)], "deployment": deployments, "automation": 1}
 
 
 def registered(up: Up) -> dict:
     with sqlite3.connect(f"file:{up.root}/prefect/prefect.db?mode=ro", uri=True) as database:
         return {
-            "work_pool": database.execute("select name, concurrency_limit from work_pool").fetchall(),
+            "work_queue": database.execute("select name, concurrency_limit from work_queue order by name").fetchall(),
             "deployment": database.execute("select name from deployment order by name").fetchall(),
             "automation": database.execute("select count(*) from automation").fetchone()[0],
         }
@@ -223,6 +224,7 @@ def registered(up: Up) -> dict:
 def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, killed, again):
     see(browser, up, killed, "Crashed", CRASHED_AFTER + 60)
     assert up.flow_run(killed).state.message == f"No heartbeat for {CRASHED_AFTER} s: killed, by all signs."
+    until(lambda: tracked(up, f"rlhf {killed}").info.status == "KILLED")
     see(browser, up, again, "Completed", 120)
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
