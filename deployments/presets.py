@@ -7,7 +7,12 @@ from typing import Any
 
 from models.presets import load_config
 
-PLACES = {"REIN_ROOT": "storage.root", "REIN_TRACKING_URI": "tracking.uri", "REIN_STORE": "feedback.url"}
+PLACES = {
+    "REIN_ROOT": "storage.root",
+    "REIN_MIRROR": "storage.mirror",
+    "REIN_TRACKING_URI": "tracking.uri",
+    "REIN_STORE": "feedback.url",
+}
 """Variables of the environment that name a place, and the setting that it goes to."""
 
 

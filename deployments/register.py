@@ -84,11 +84,14 @@ async def _prepare(crashed_after: int) -> None:
 
 
 async def _make_work_pool(client: PrefectClient) -> None:
-    """A queue for what trains, one run at a time, for there is one GPU; a pool that is there already stays as it is."""
+    """With a queue for what trains, one run at a time, for there is one GPU. What is there already stays as it is."""
     try:
         await client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+    try:
+        await client.read_work_queue_by_name(QUEUE, work_pool_name=WORK_POOL)
+    except ObjectNotFound:
         await client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=WORK_POOL)
 
 

@@ -13,6 +13,7 @@ from models.label_sources import SimulatedLabels
 from models.records import Artifact, read_records
 from tasks.lineage_report import report_lineage
 from tasks.pipeline_run import PipelineRun
+from tasks.plain_text import plain
 from tasks.plots import plot_score_against_kl, plot_updates
 from tasks.promotion import Verdict
 from tasks.registry import RegisteredPolicy, note_origin
@@ -129,9 +130,9 @@ def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
     """Rows for Prefect's table. Model output is untrusted: angle brackets and pipes are neutralised."""
     return [
         {
-            "prompt": _plain(match.prompt),
-            "base": _plain(match.base_completion),
-            "policy": _plain(match.policy_completion),
+            "prompt": plain(match.prompt),
+            "base": plain(match.base_completion),
+            "policy": plain(match.policy_completion),
             "base score": f"{match.base_score:.2f}",
             "policy score": f"{match.policy_score:.2f}",
             "KL (nats)": f"{match.kl_nats:.1f}",
@@ -140,17 +141,11 @@ def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
     ]
 
 
-def _plain(text: str) -> str:
-    for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("[", "&#91;"), ("`", "&#96;")):
-        text = text.replace(sign, entity)
-    return text
-
-
 def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
-    changed = f"\n\nChanged: {_plain(report['changed'])}." if report["changed"] else ""
+    changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report["upside_down_labelers"])
-    named = f"\n\nThese labelers rank against the others: {_plain(against)}." if against else ""
+    named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
     return f"**{headline}**{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
