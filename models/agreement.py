@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from models.errors import DataError
+from models.plain_text import plain
 from models.records import Ranking, Record
 from models.shapes import Float, Int, Real
 from models.votes import VoteTable, starts_of
@@ -55,13 +56,12 @@ class AgreementReport(Record):
         ]
         for one in self.labelers:
             note = "upside down?" if one.upside_down else ""
-            name = one.labeler.replace("|", "\\|")
             lines.append(
-                f"| {name} | {one.num_rankings} | {_figure(one.reliability)} | {_figure(one.agreement)} "
+                f"| {plain(one.labeler)} | {one.num_rankings} | {_figure(one.reliability)} | {_figure(one.agreement)} "
                 f"| {one.tie_rate:.0%} | {one.unusable_rate:.0%} | {note} |"
             )
         warnings = [
-            f"- **{one.labeler}** ranks against the others: check whether the instructions were understood."
+            f"- **{plain(one.labeler)}** ranks against the others: check whether the instructions were understood."
             for one in self.labelers
             if one.upside_down
         ]

@@ -10,6 +10,7 @@ from labeling.files.read_feedback import read_feedback
 from labeling.simulated import rank_completions
 from models.config import SplitConfig
 from models.label_sources import FeedbackFiles, LabelStudioExport, SimulatedLabels
+from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
 from tasks.prompts import require_room
 from tasks.stage import Work, stage
@@ -24,7 +25,7 @@ def simulate_labels(work: Work, config: SimulatedLabels, prompts: Artifact, comp
     named = {completion.prompt_id for completion in ranked}
     asked = [prompt for prompt in read_records(prompts.folder / "prompts.jsonl", Prompt) if prompt.id in named]
     rankings = rank_completions(config, asked, ranked, seed)
-    work.note(f"**Simulated** labelers, not people: {', '.join(labeler.name for labeler in config.labelers)}")
+    work.note(f"**Simulated** labelers, not people: {', '.join(plain(one.name) for one in config.labelers)}")
     return write_feedback(work, Feedback(asked, ranked, rankings))
 
 
@@ -45,7 +46,7 @@ def ingest_feedback(
     if isinstance(config, LabelStudioExport):
         lines = rankings_as_shown(config)
         work.metrics["rankings_as_shown"] = len(lines)
-        work.note("\n".join(f"- {line}" for line in lines[:MAX_LISTED]))
+        work.note("\n".join(f"- {plain(line)}" for line in lines[:MAX_LISTED]))
     return write_feedback(work, feedback)
 
 

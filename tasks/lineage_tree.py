@@ -9,9 +9,9 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from models.plain_text import plain, printable
 from tasks.lineage import inputs_of
 from tasks.origin import Origin
-from tasks.plain_text import plain, printable
 from tasks.provenance import FEEDBACK, Provenance, release_of
 from tasks.storage import Content, Manifest
 

@@ -10,10 +10,10 @@ from prefect.cache_policies import NO_CACHE
 
 from models.evaluation import Match
 from models.label_sources import SimulatedLabels
+from models.plain_text import plain
 from models.records import Artifact, read_records
 from tasks.lineage_report import report_lineage
 from tasks.pipeline_run import PipelineRun
-from tasks.plain_text import plain
 from tasks.plots import plot_score_against_kl, plot_updates
 from tasks.promotion import Verdict
 from tasks.registry import RegisteredPolicy, note_origin

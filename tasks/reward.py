@@ -3,6 +3,7 @@
 from models.config import Compute, RewardConfig
 from models.errors import DataError
 from models.evaluation import RewardReport, evaluate_reward
+from models.plain_text import plain
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from tasks.ranks import run_training
 from tasks.stage import Work, stage
@@ -63,7 +64,7 @@ def _summary(report: RewardReport) -> str:
         f"| {band.lowest:.1f} to {band.highest:.1f} | {band.num_pairs} | {band.mean_probability:.3f} | {band.accuracy:.3f} |"
         for band in report.bands
     )
-    labelers = "\n".join(f"| {name} | {accuracy:.3f} |" for name, accuracy in report.accuracy_by_labeler.items())
+    labelers = "\n".join(f"| {plain(name)} | {accuracy:.3f} |" for name, accuracy in report.accuracy_by_labeler.items())
     return (
         "Held-out pairs by how sure the reward model was:\n\n"
         f"| probability | pairs | mean probability | accuracy |\n|---|---|---|---|\n{bands}\n\n"
