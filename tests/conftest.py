@@ -15,10 +15,11 @@ except ModuleNotFoundError:
 FLOWS = Path(__file__).parent / "flows"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file stay in one process, and so do whole runs: they share servers and cached stages."""
     for item in items:
-        own = "flows" if FLOWS in item.path.parents else str(item.path)
+        own = "flows" if FLOWS in item.path.parents else item.path.stem
         item.add_marker(pytest.mark.xdist_group(own))
 
 
