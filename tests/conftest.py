@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 try:
     from playwright.sync_api import Browser, sync_playwright
@@ -12,15 +13,17 @@ except ModuleNotFoundError:
     sync_playwright = None
 
 
-FLOWS = Path(__file__).parent / "flows"
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneProcessAFile(LoadScopeScheduling):
     """Tests of one file stay in one process, and so do whole runs: they share servers and cached stages."""
-    for item in items:
-        own = "flows" if FLOWS in item.path.parents else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(own))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/flows" if file.startswith("tests/flows/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Asked when two processes share the suite (`-n 2`)."""
+    return OneProcessAFile(config, log)
 
 
 @pytest.fixture(scope="session")
