@@ -1,6 +1,7 @@
 """Two machines that share a mirror: neither makes what the other has made."""
 
 import shutil
+from pathlib import Path
 
 from tests.flows.conftest import SMOKE, Workplace
 from tests.flows.test_rlhf import STAGES
@@ -8,8 +9,9 @@ from tests.flows.test_rlhf import STAGES
 
 def test_another_machine_makes_only_what_the_mirror_lacks(workplace, first_report, tmp_path):
     mirror = tmp_path / "mirror"
-    shutil.copytree(workplace.root / "artifacts", mirror)
-    (pairs,) = mirror.glob("pairs-*")
+    for folder in map(Path, first_report["artifacts"].values()):
+        shutil.copytree(folder, mirror / folder.name)
+    pairs = mirror / Path(first_report["artifacts"]["pairs"]).name
     (pairs / "pairs.jsonl").write_text("half")
     other = Workplace(tmp_path / "other", workplace.prefect_url)
     other.root.mkdir(parents=True)

@@ -20,6 +20,8 @@ SMALL_CONTROLS = """() => [...document.querySelectorAll("button, summary, input,
     .map(([text, box]) => `${text} ${box.width} x ${box.height}`)"""
 WIDTH = "document.documentElement.scrollWidth"
 
+STANDS_STILL = "() => new Promise(done => { const y = scrollY; setTimeout(() => done(scrollY === y), 150) })"
+
 
 def fits(page: Page) -> None:
     assert page.evaluate(WIDTH) <= 390
@@ -86,6 +88,7 @@ def test_a_finger_drags_by_the_handle_and_scrolls_elsewhere(site: Site, visit: C
 
     page.locator("li.level[data-level='1']").scroll_into_view_if_needed()
     page.locator(f"[data-id='{name}'] .handle").scroll_into_view_if_needed()
+    page.wait_for_function(STANDS_STILL)  # a swipe has momentum
     second = page.locator(".card").nth(1)
     swipe(
         page,
