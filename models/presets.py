@@ -128,7 +128,7 @@ def _environment(match: re.Match[str]) -> str:
 
 
 def require_files(config: PipelineConfig) -> None:
-    """Raises DataError naming every `path` of the configuration where there is nothing, and its key."""
+    """Raises DataError naming every file or folder of the configuration that is not there, and its key."""
     missing = [f"{key}: {path}: no such file or folder" for key, path in _paths(config) if not Path(path).exists()]
     if missing:
         raise DataError("; ".join(missing))
@@ -139,5 +139,5 @@ def _paths(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(settings, name)
         if isinstance(value, Settings):
             yield from _paths(value, f"{prefix}{name}.")
-        elif name == "path" and name in settings.local_fields:
+        elif name in ("path", "safety_model") and name in settings.local_fields and value is not None:
             yield f"{prefix}{name}", value

@@ -91,7 +91,9 @@ def test_every_missing_file_is_named_by_its_key(tmp_path):
     there.write_text("{}")
     sources = ["prompts.source={kind: file, path: gone.csv}", "sft.source={kind: file, path: lost.csv}"]
     with pytest.raises(
-        DataError, match=r"sft\.source\.path: lost\.csv: no such file.*prompts\.source\.path: gone\.csv"
+        DataError, match=r"prompts\.source\.path: gone\.csv: no such file.*sft\.source\.path: lost\.csv"
     ):
         require_files(load_config(TINY, sources))
     require_files(load_config(TINY, [f"prompts.source={{kind: file, path: {there}}}"]))
+    with pytest.raises(DataError, match=r"promotion\.safety_model: nowhere: no such file"):
+        require_files(load_config(TINY, ["promotion.safety_model=nowhere"]))
