@@ -70,7 +70,7 @@ def test_ppo_learns_from_the_score_of_the_text(
     original = ppo.evaluate_samples
 
     def watch(*arguments):
-        rollouts.append((arguments[5], original(*arguments)))
+        rollouts.append((arguments[4], original(*arguments)))
         return rollouts[-1][1]
 
     monkeypatch.setattr(ppo, "evaluate_samples", watch)

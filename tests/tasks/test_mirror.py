@@ -46,7 +46,7 @@ def test_another_machine_finds_what_was_kept(tmp_path, mirror):
     verify(found)
     assert (there / "model" / "weights.bin").read_text() == "two"
     assert read_manifest(found).artifact.uri == str(there)
-    assert read_manifest(found)["metrics"] == {"loss": 0.5}
+    assert read_manifest(found).metrics == {"loss": 0.5}
     assert [path.name for path in there.parent.iterdir()] == ["pairs-1"]
 
 
