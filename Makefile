@@ -24,7 +24,7 @@ label: $(STAMP)
 	$(BIN)/rein label $(ARGS)
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)

@@ -14,15 +14,16 @@ except ModuleNotFoundError:
 
 
 class OneProcessAFile(LoadScopeScheduling):
-    """Tests of one file stay in one process, and so do whole runs: they share servers and cached stages."""
+    """Tests of one file stay in one process, and so do runs of the smallest preset: they share a server and cached stages."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/flows" if file.startswith("tests/flows/") else file
+        has_own_servers = file in ("tests/flows/test_up.py", "tests/flows/test_retrain.py")
+        return "tests/flows" if file.startswith("tests/flows/") and not has_own_servers else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Asked when two processes share the suite (`-n 2`)."""
+    """Asked when several processes share the suite (`-n 3`)."""
     return OneProcessAFile(config, log)
 
 
