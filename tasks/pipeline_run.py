@@ -45,10 +45,6 @@ class PipelineRun:
     snapshot: str | None = None
     """The digest of the feedback store's snapshot that it learns from, if it does."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: Ray's workers are given what the task above theirs was given, but no connection to MLflow."""
-        return self.__dict__ | {"tracked": None}
-
     @property
     def root(self) -> Path:
         """The folder below which artifacts, cached results and reports lie."""

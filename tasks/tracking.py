@@ -68,6 +68,10 @@ class TrackedRun:
         send = functools.partial(_send, client.impatient)
         self._outbox = Outbox(root / "unsent", uri, run_id, send, client.logger)
 
+    def __getstate__(self) -> dict[str, str]:
+        """What a copy has: Ray's workers are given what the task above theirs was given, but no connection to MLflow."""
+        return {"run_id": self.run_id}
+
     @classmethod
     def start(
         cls, config: TrackingConfig, name: str, tags: Mapping[str, str], root: Path, parent_id: str | None = None
