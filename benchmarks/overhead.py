@@ -46,7 +46,8 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
     for module in (base, collect, learn, rlhf):
         for name, body in stage_bodies(module).items():
             setattr(module, name, directly(body, artifacts))
-    learn.register_models = learn.write_report = lambda *_: {}
+    learn.register_models = lambda *_, **__: None
+    rlhf.write_report = lambda *_: {}
     config = load_config(Path(preset), overrides)
 
     @contextmanager
