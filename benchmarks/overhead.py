@@ -68,6 +68,7 @@ def stage_bodies(module: Any) -> dict[str, Callable[..., int]]:
 
 def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..., Any]:
     """A stage's body as a function that makes its artifact and nothing else."""
+    from tasks.making import making_of
     from tasks.stage import Work
     from tasks.storage import publish, scratch_folder
 
@@ -85,7 +86,8 @@ def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..
         with scratch_folder(run.root / "artifacts") as folder:
             work = PlainWork(name, folder, None, run.root / "checkpoints" / name)
             rows = body(work, **inputs)
-            artifacts[name] = publish(folder, run.root / "artifacts" / name, name, rows, "", work.metrics)
+            made = making_of(name, body.__module__, inputs)
+            artifacts[name] = publish(folder, run.root / "artifacts" / name, name, rows, "", work.metrics, made)
         return artifacts[name]
 
     return call
