@@ -34,7 +34,7 @@ from tasks.registry import find_policy
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 
-SECONDS = 240  # for each thing that is waited for; a hang must not become a pass
+SECONDS = 400  # for each thing that is waited for; a hang must not become a pass
 PRESET = """
 base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads: 2, context_length: 96}
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}

@@ -64,7 +64,7 @@ class Up:
         return found
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     for _ in range(int(seconds * 5)):
         if condition():
             return
@@ -111,7 +111,7 @@ def up(tmp_path_factory, environment, prefect_file) -> Iterator[Up]:
 def press_run(browser: "Browser", up: Up, name: str, num_updates: int) -> None:
     """Deployments -> rlhf -> Run -> Custom run, one number changed, Submit."""
     page = browser.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)
     page.goto(f"{up.prefect}/deployments")
     page.get_by_role("link", name="rlhf").first.click()
     page.get_by_role("button", name="Run", exact=True).click()
@@ -140,7 +140,7 @@ def see(browser: "Browser", up: Up, name: str, state: str, seconds: float) -> No
 def first(up, browser) -> str:
     """A run with two updates of PPO, started in the browser and seen to complete."""
     press_run(browser, up, "first", 2)
-    see(browser, up, "first", "Completed", 120)
+    see(browser, up, "first", "Completed", 300)
     return "first"
 
 
@@ -226,7 +226,7 @@ def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, 
     see(browser, up, killed, "Crashed", CRASHED_AFTER + 60)
     assert up.flow_run(killed).state.message == f"No heartbeat for {CRASHED_AFTER} s: killed, by all signs."
     until(lambda: tracked(up, f"rlhf {killed}").info.status == "KILLED")
-    see(browser, up, again, "Completed", 120)
+    see(browser, up, again, "Completed", 300)
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
     assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before ppo"
@@ -272,11 +272,11 @@ def tracked(up: Up, name: str) -> Run:
 
 def test_the_end_ends_everything_and_runs_say_so(up, again, browser):
     """Comes last: nothing is up after it."""
-    see(browser, up, again, "Completed", 120)
+    see(browser, up, again, "Completed", 300)
     press_run(browser, up, "ended", 1000)
     until(lambda: bool(list((up.root / "checkpoints").glob("ppo-*/step-*"))))
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(timeout=60) == 0
+    assert up.process.wait(timeout=180) == 0
     assert processes_that_name(up.folder) == []
     with sqlite3.connect(f"file:{up.root}/prefect/prefect.db?mode=ro", uri=True) as database:
         states = dict(database.execute("select name, state_name from flow_run").fetchall())
