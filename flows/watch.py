@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from labeling.store.retrainings import News
@@ -45,35 +46,36 @@ AWAY = (httpx.TransportError, PrefectHTTPStatusError, ObjectNotFound, DBAPIError
 _LOGGER = logging.getLogger("rein.watch")
 
 
-def watch(deployment: str = DEPLOYMENT) -> None:
+def watch() -> None:
     """Looks every `retraining.check_seconds` of the deployment's own parameters, for ever.
 
-    What is away for a while (Prefect, the database, the deployment) is asked again the next time.
+    What is away for a while (Prefect, the database, the deployment), or cannot be read, is asked again the next time.
     """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     pause = 1.0
     while True:
         try:
             with get_client(sync_client=True) as client:
-                pause = look(client, deployment)
-        except (*AWAY, PipelineError) as error:
+                pause = look(client)
+        except (*AWAY, ValidationError, PipelineError) as error:
             _LOGGER.warning("cannot look now, and will look again: %s: %s", type(error).__name__, error)
         threading.Event().wait(pause)
 
 
-def look(client: SyncPrefectClient, name: str) -> float:
+def look(client: SyncPrefectClient) -> float:
     """Starts a retraining if one is due; gives back the seconds until the next look.
 
     One is due when `retraining.min_new_judgements` have come in since the last one was started, and when the last one was killed.
     None is started while one is under way. Prefect knows the same key only once.
     """
-    deployment = client.read_deployment_by_name(name)
+    deployment = client.read_deployment_by_name(DEPLOYMENT)
     config = PipelineConfig.model_validate(deployment.parameters["config"])
     if not isinstance(config.labels, StoredFeedback):
-        raise ConfigError(f"deployment {name}: labels.kind must be store, where new judgements come from")
+        raise ConfigError(f"deployment {DEPLOYMENT}: labels.kind must be store, where new judgements come from")
     news = count_news(config, config.labels)
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
     if key := _due(client, of_deployment, news, config):
-        run = run_deployment(name, timeout=0, as_subflow=False, idempotency_key=key, tags=[key])
+        run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False, idempotency_key=key, tags=[key])
         _LOGGER.info("started %s, %d new judgements: %s", run.name, news.since_started, run.id)
     tracking = config.tracking.model_copy(update={"patience_seconds": 1.0})  # it will be asked again
     if num_ended := end_dead_runs(tracking, lambda flow_run_id: _has_died(client, flow_run_id)):
@@ -115,8 +117,3 @@ def _has_died(client: SyncPrefectClient, flow_run_id: str) -> bool:
 
 def _runs(client: SyncPrefectClient, of_deployment: DeploymentFilter, wanted: FlowRunFilter) -> list[FlowRun]:
     return client.read_flow_runs(flow_run_filter=wanted, deployment_filter=of_deployment)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    watch()
