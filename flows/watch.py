@@ -18,7 +18,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterState,
-    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
@@ -38,9 +37,9 @@ from tasks.retraining import count_news
 DEPLOYMENT = "retrain/retrain"
 MAX_RESTARTS = 3
 UNDER_WAY = FlowRunFilterState(
-    operator="or_",
-    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]),
-    name=FlowRunFilterStateName(any_=["Late", "AwaitingConcurrencySlot", "AwaitingRetry"]),
+    type=FlowRunFilterStateType(
+        any_=[StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+    )
 )
 AWAY = (httpx.TransportError, PrefectHTTPStatusError, ObjectNotFound, DBAPIError)
 _LOGGER = logging.getLogger("rein.watch")
@@ -100,7 +99,11 @@ def _due(client: SyncPrefectClient, of_deployment: DeploymentFilter, news: News,
         key = f"{begun}-{len(tries)}"
     else:
         return None
-    busy = _runs(client, of_deployment, FlowRunFilter(state=UNDER_WAY))
+    busy = [
+        run
+        for run in _runs(client, of_deployment, FlowRunFilter(state=UNDER_WAY))
+        if not (run.auto_scheduled and run.state.is_scheduled())  # those of a schedule wait for their hour
+    ]
     if news.unfinished is not None:
         own = FlowRunFilterId(any_=[news.unfinished.flow_run_id])
         busy += client.read_flow_runs(flow_run_filter=FlowRunFilter(id=own, state=UNDER_WAY))

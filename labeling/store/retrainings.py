@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session, aliased
 from labeling.store.schema import Assignment, Batch, Judgement, Promotion, Retraining, Snapshot, Task, Withdrawal
 from labeling.store.snapshots import last_judgement
 
+DECIDED = ("promoted", "kept")
+
 
 @dataclass(frozen=True)
 class News:
@@ -26,7 +28,7 @@ def read_news(session: Session, policy_name: str, criterion: str, batches: Seque
     """What there is to learn from that the champion, and the challengers that it has been compared with, have not seen."""
     own = select(Retraining).where(Retraining.policy_name == policy_name).order_by(Retraining.id.desc())
     last = session.scalar(own.limit(1))
-    decided = session.scalar(own.where(Retraining.outcome.in_(["promoted", "kept"])).limit(1))
+    decided = session.scalar(own.where(Retraining.outcome.in_(DECIDED)).limit(1))
     champion = last_promotion(session, policy_name)
     seen = watermark(session, champion.snapshot_sha256 if champion else None)
     finished = max(seen, watermark(session, decided.snapshot_sha256 if decided else None))
@@ -94,8 +96,10 @@ def begin_retraining(
 
 
 def end_retraining(session: Session, number: int, outcome: str, reason: str, now: datetime) -> None:
-    """Records how a retraining ended."""
+    """Records how a retraining ended; a decision that another run has come to on the same snapshot stays."""
     retraining = session.get_one(Retraining, number)
+    if retraining.outcome in DECIDED:
+        return
     retraining.outcome, retraining.reason, retraining.ended_at = outcome, reason, now
 
 

@@ -111,6 +111,17 @@ def test_what_is_new_is_counted_from_the_last_decision_and_started_from_the_last
     assert len(people.rows(Retraining)) == 2
 
 
+def test_a_decision_is_not_undone_by_another_run_on_the_same_snapshot(people):
+    people.judges("ann")
+    learned(people, "5ha1")
+    number = begun(people, "5ha1")
+    assert begun(people, "5ha1", "f2") == number
+    ended(people, number, "promoted")
+    ended(people, number, "kept")
+    ended(people, number, "failed")
+    assert [one.outcome for one in people.rows(Retraining)] == ["promoted"]
+
+
 def test_a_clock_that_jumps_back_changes_nothing_in_what_counts(people):
     given = people.judges("ann")
     learned(people, "5ha1")
