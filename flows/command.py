@@ -4,11 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from flows.printed import print_batch, print_report
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
 from models.batch_config import FeedbackConfig
 from models.config import PipelineConfig, StorageConfig, TrackingConfig
@@ -46,6 +47,24 @@ def learn(preset: Path, *overrides: str, check: Check = False) -> None:
 def retrain(preset: Path, *overrides: str, check: Check = False) -> None:
     """Learns from what people have said since, and keeps the better of champion and challenger."""
     _run("retrain", preset, overrides, check)
+
+
+@app.command
+def evaluate(preset: Path, *overrides: str, policy: str = "challenger", opponent: str = "champion") -> None:
+    """Two registered versions of the policy on the same held-out prompts.
+
+    Parameters
+    ----------
+    policy
+        A version's number in the model registry, or its alias.
+    opponent
+        The version that it meets.
+    """
+    config = load_config(preset, overrides)
+    _set_defaults(Path(config.storage.root).resolve())
+    from flows.evaluate import evaluate as compare
+
+    print_report(config, compare(config, policy, opponent))
 
 
 @app.command
@@ -217,7 +236,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     if flow_name == "collect":
         from flows.collect import collect
 
-        _print_batch(config, collect(config))
+        print_batch(config, collect(config))
     elif flow_name == "retrain":
         from flows.retrain import retrain
 
@@ -225,15 +244,15 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         if done.name == "Skipped":
             print(f"skipped: {done.message}")
         else:
-            _print_report(config, done.result())
+            print_report(config, done.result())
     elif flow_name == "learn":
         from flows.learn import learn
 
-        _print_report(config, learn(config))
+        print_report(config, learn(config))
     else:
         from flows.rlhf import rlhf
 
-        _print_report(config, rlhf(config))
+        print_report(config, rlhf(config))
 
 
 def _set_defaults(root: Path) -> None:
@@ -247,48 +266,6 @@ def _set_defaults(root: Path) -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-
-def _print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in report.items():
-        if isinstance(value, bool | int | str):
-            table.add_row(name, str(value))
-        elif isinstance(value, float):
-            table.add_row(name, f"{value:.4f}")
-    console = Console()
-    console.print(table)
-    if report["simulated_labelers"]:
-        print("The labelers of this run were simulated.")
-    for name in report["upside_down_labelers"]:
-        print(f"labeler {name} ranks against the others: have the instructions been understood?")
-    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
-    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
-    print(f"report: {report['path']}")
-    programs = os.path.relpath(Path(sys.executable).parent)
-    served = config.tracking.uri.startswith("http")
-    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
-    print(f"compare runs:  {page}")
-    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
-
-
-def _print_batch(config: PipelineConfig, published: dict[str, str]) -> None:
-    print(f"batch: {published['batch']} in {config.feedback.url}")
-    print("let people judge it: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
-    print(f"then learn: `rein learn` with 'labels={{kind: store, criterion: {config.batch.criterion}}}'")
-    print(f"batch to rank by other means: {published['folder']}")
-    print(
-        f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {published['folder']}}}'"
-    )
-
-
-def _store_argument(config: PipelineConfig) -> str:
-    return "" if config.feedback.url == DEFAULT_STORE else f", both with --store {config.feedback.url}"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.base import adapt_base, open_base, read_ptx_texts
 from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.label_sources import SimulatedLabels, StoredFeedback
+from models.label_sources import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.records import Artifact
 from tasks.consensus import agree_on_rankings
 from tasks.evaluation import evaluate_policy
@@ -27,20 +27,27 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
     with open_run(config, "learn") as run:
         if isinstance(config.labels, SimulatedLabels):
             raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
-        start, texts = open_base(run)
         labels = config.labels
-        feedback = ingest_feedback(
-            run,
-            config=freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels,
-            split=config.split,
-            base=start,
-            max_new_tokens=config.longest_completion,
-            seed=config.seed,
-        )
-        ptx_texts = read_ptx_texts(run, feedback)
-        base = adapt_base(run, start, texts, feedback)
-        policy, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+        source = freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
+        policy, evaluation = learn_from_source(run, source)
         return write_report(run, evaluation, policy)
+
+
+def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[RegisteredPolicy, Artifact]:
+    """Everything from files of feedback to the registered policy and its evaluation, shared with flow `retrain`."""
+    config = run.config
+    start, texts = open_base(run)
+    feedback = ingest_feedback(
+        run,
+        config=source,
+        split=config.split,
+        base=start,
+        max_new_tokens=config.longest_completion,
+        seed=config.seed,
+    )
+    ptx_texts = read_ptx_texts(run, feedback)
+    base = adapt_base(run, start, texts, feedback)
+    return learn_from_feedback(run, base, feedback, ptx_texts)
 
 
 def learn_from_feedback(

@@ -5,14 +5,12 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.base import adapt_base, open_base, read_ptx_texts
-from flows.learn import learn_from_feedback
+from flows.learn import learn_from_source
 from models.allowed_roots import require_allowed
 from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.label_sources import StoredFeedback
 from tasks.challenge import challenge_champion
-from tasks.labels import ingest_feedback
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.promotion import Standing, Verdict, conclude, read_standing
 from tasks.registry import RegisteredPolicy
@@ -37,18 +35,7 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
         return Completed(name="Skipped", message=f"{news.since_finished} new judgements, {wanted} are wanted")
     with open_run(config, "retrain") as run:
         with open_retraining(run, config.labels, news) as retraining:
-            start, texts = open_base(run)
-            feedback = ingest_feedback(
-                run,
-                config=retraining.feedback,
-                split=config.split,
-                base=start,
-                max_new_tokens=config.longest_completion,
-                seed=config.seed,
-            )
-            ptx_texts = read_ptx_texts(run, feedback)
-            base = adapt_base(run, start, texts, feedback)
-            challenger, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+            challenger, evaluation = learn_from_source(run, retraining.feedback)
             retraining.verdict = settle(run, challenger)
         return write_report(run, evaluation, challenger, retraining.verdict)
 

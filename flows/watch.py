@@ -7,7 +7,7 @@ started at any time, and two of them start no more than one does.
 """
 
 import logging
-import threading
+import time
 from uuid import UUID
 
 import httpx
@@ -58,7 +58,7 @@ def watch() -> None:
                 pause = look(client)
         except (*AWAY, ValidationError, PipelineError) as error:
             _LOGGER.warning("cannot look now, and will look again: %s: %s", type(error).__name__, error)
-        threading.Event().wait(pause)
+        time.sleep(pause)
 
 
 def look(client: SyncPrefectClient) -> float:

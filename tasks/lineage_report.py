@@ -8,29 +8,28 @@ from models.records import Artifact
 from tasks.lineage_tree import as_markdown
 from tasks.pipeline_run import PipelineRun
 from tasks.provenance import Provenance, trace_artifact
+from tasks.registry import RegisteredPolicy
 from tasks.tracking import tag_version
 
 MAX_TAG_CHARACTERS = 5000
-MODEL_STAGES = {"reward-model": "reward_name", "policy": "policy_name"}
 
 
-def report_lineage(run: PipelineRun, versions: dict[str, int]) -> None:
+def report_lineage(run: PipelineRun, policy: RegisteredPolicy) -> None:
     """Writes lineage.md beside report.json, and `rein.lineage.<stage>` tags on the run and on both registered versions.
 
     A damaged artifact of some other run does not end this one: it is named in the log, and the page is left out.
     """
-    models = {one.artifact.kind: one.artifact for one in run.outcomes if one.artifact.kind in MODEL_STAGES}
+    tracking = run.config.tracking
     try:
-        found = {kind: _trace(run, artifact) for kind, artifact in models.items()}
+        of_policy, of_reward = (_trace(run, artifact) for artifact in (policy.policy, policy.reward))
     except PipelineError as error:
         get_run_logger().warning("no lineage: %s", error)
         return
-    for kind, name in MODEL_STAGES.items():
-        registered = getattr(run.config.tracking, name)
-        tag_version(run.tracked, registered, versions[registered], lineage_tags(found[kind]))
-    run.tracked.set_tags(lineage_tags(found["policy"]))
+    tag_version(run.tracked, tracking.policy_name, policy.version, lineage_tags(of_policy))
+    tag_version(run.tracked, tracking.reward_name, policy.reward_version, lineage_tags(of_reward))
+    run.tracked.set_tags(lineage_tags(of_policy))
     path = run.report_folder / "lineage.md"
-    path.write_text(as_markdown(found["policy"]), encoding="utf-8")
+    path.write_text(as_markdown(of_policy), encoding="utf-8")
     run.tracked.log_file(path)
     create_markdown_artifact(path.read_text(encoding="utf-8"), key="lineage", description="Where the policy comes from")
 

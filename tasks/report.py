@@ -61,10 +61,6 @@ def write_report(
     run: PipelineRun, evaluation: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
 ) -> dict[str, Any]:
     """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
-    versions = {
-        run.config.tracking.reward_name: policy.reward_version,
-        run.config.tracking.policy_name: policy.version,
-    }
     matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
     columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
     run.tracked.log_table({name: [getattr(match, name) for match in matches] for name in columns}, "samples.json")
@@ -74,7 +70,10 @@ def write_report(
         "flow": run.flow_name,
         "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
-        "registered_versions": versions,
+        "registered_versions": {
+            run.config.tracking.reward_name: policy.reward_version,
+            run.config.tracking.policy_name: policy.version,
+        },
         "seconds": round(time.monotonic() - run.started, 2),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
@@ -97,7 +96,7 @@ def write_report(
     run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
     create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
-    report_lineage(run, versions)
+    report_lineage(run, policy)
     return report
 
 
@@ -146,6 +145,6 @@ def _markdown(report: dict[str, Any]) -> str:
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
     changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
-    against = ", ".join(report["upside_down_labelers"])
+    against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
     named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
     return f"**{headline}**{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

@@ -1,0 +1,53 @@
+"""What `rein` prints when a flow has ended."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from labeling.command import DEFAULT_STORE
+from models.config import PipelineConfig
+
+
+def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
+    """The figures of a run, who ranks against the others, what ran, and where to look further."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in report.items():
+        if isinstance(value, bool | int | str):
+            table.add_row(name, str(value))
+        elif isinstance(value, float):
+            table.add_row(name, f"{value:.4f}")
+    console = Console()
+    console.print(table)
+    if report["simulated_labelers"]:
+        print("The labelers of this run were simulated.")
+    for name in report.get("upside_down_labelers", ()):
+        print(f"labeler {name} ranks against the others: have the instructions been understood?")
+    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
+    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
+    print(f"report: {report['path']}")
+    programs = os.path.relpath(Path(sys.executable).parent)
+    served = config.tracking.uri.startswith("http")
+    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
+    print(f"compare runs:  {page}")
+    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
+
+
+def print_batch(config: PipelineConfig, published: dict[str, str]) -> None:
+    """What `collect` has published, and what comes next."""
+    print(f"batch: {published['batch']} in {config.feedback.url}")
+    print("let people judge it: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
+    print(f"then learn: `rein learn` with 'labels={{kind: store, criterion: {config.batch.criterion}}}'")
+    print(f"batch to rank by other means: {published['folder']}")
+    print(
+        f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {published['folder']}}}'"
+    )
+
+
+def _store_argument(config: PipelineConfig) -> str:
+    return "" if config.feedback.url == DEFAULT_STORE else f", both with --store {config.feedback.url}"
