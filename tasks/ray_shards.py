@@ -7,14 +7,24 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import httpx
 import torch
 from prefect import get_client, get_run_logger, task
+from prefect.client.schemas.filters import (
+    TaskRunFilter,
+    TaskRunFilterId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.futures import as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,6 +37,8 @@ from models.sampling import Sample
 from models.shards import Shard, complete_shard
 
 CONNECT_SECONDS = 10.0
+TELL_SECONDS = 10.0
+MOST_ASKED_FOR = 200  # of Prefect's server, in one answer
 
 if TYPE_CHECKING:
     from prefect_ray import RayTaskRunner
@@ -63,6 +75,7 @@ def complete_on_ray(
         for future in as_completed(futures):  # waits in Python, so that a cancel comes through; `ray.get` holds it back
             results[future.task_run_id] = future.result()
             get_run_logger().info("%d of %d shards", len(results), len(shards))
+        _wait_until_told(list(results)[-MOST_ASKED_FOR:])  # the last of each worker is among them
         return [results[future.task_run_id] for future in futures]
 
 
@@ -80,6 +93,21 @@ def _load(model_folder: Path, device: torch.device) -> tuple[PreTrainedModel, Pr
     """A worker completes several shards, and reads the model once."""
     model, tokenizer = load_policy(model_folder)
     return model.to(device), tokenizer
+
+
+def _wait_until_told(task_run_ids: list[UUID]) -> None:
+    """Waits until Prefect has heard from the workers that these have ended: a Ray that ends kills them, and what they did not send yet.
+
+    Not for ever, and not at all when Prefect is away: the completions are here.
+    """
+    ended = TaskRunFilter(
+        id=TaskRunFilterId(any_=task_run_ids),
+        state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(TERMINAL_STATES))),
+    )
+    deadline = time.monotonic() + TELL_SECONDS
+    with get_client(sync_client=True) as client, suppress(httpx.HTTPError):
+        while len(client.read_task_runs(task_run_filter=ended)) < len(task_run_ids) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 @contextmanager

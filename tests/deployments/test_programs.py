@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from deployments import programs as module
 from deployments.programs import Program, Programs, StartError
 from tests.processes import processes_that_name
+from tests.waiting import until
 
 PARENT = """
 import subprocess, sys, time
@@ -32,14 +32,6 @@ def programs(tmp_path, said):
     running = Programs(tmp_path, os.environ, said.append)
     yield running
     running.stop()
-
-
-def until(condition) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("it never came to be")
 
 
 def python(code: str, folder: Path) -> tuple[str, ...]:

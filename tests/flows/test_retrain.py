@@ -8,9 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +31,7 @@ from models.config import TrackingConfig
 from tasks.registry import find_policy
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
+from tests.waiting import until
 
 SECONDS = 400  # for each thing that is waited for; a hang must not become a pass
 PRESET = """
@@ -58,16 +57,6 @@ ppo:
 evaluation: {judge: reward_model, num_prompts: 60, num_samples: 2}
 retraining: {min_new_judgements: 200, check_seconds: 1}
 """
-
-
-def wait_for(found: Callable[[], Any], what: str) -> Any:
-    """What `found` gives once it gives something."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        threading.Event().wait(0.2)
-    raise AssertionError(f"waited {SECONDS} s for {what}")
 
 
 @dataclass
@@ -145,7 +134,7 @@ def house(tmp_path_factory) -> Iterator[House]:
             start_new_session=True,
         )
     try:
-        wait_for(lambda: "ready after" in (folder / "log").read_text() or process.poll(), "make up")
+        until(lambda: "ready after" in (folder / "log").read_text() or process.poll(), SECONDS)
         assert process.poll() is None, (folder / "log").read_text()
         with temporary_settings({PREFECT_API_URL: house.api}):
             yield house
@@ -209,15 +198,15 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     assert house.champion() == 1
 
     assert olga.ranks() == ann.ranks() == 100
-    wait_for(lambda: len(house.retrainings()) == 2 and house.retrainings()[1][0], "a retraining on ann's rankings")
+    until(lambda: len(house.retrainings()) == 2 and house.retrainings()[1][0], SECONDS)
     outcome, reason = house.retrainings()[1]
     assert outcome == "promoted", reason
     assert house.champion() == 2
 
     for name in ("sam", "sue"):
         Person(house, name, longest_first=True).ranks(100)
-    wait_for(lambda: len(house.retrainings()) == 3 and house.retrainings()[2][0], "a retraining on sabotage")
-    wait_for(house.all_runs_have_ended, "all runs")
+    until(lambda: len(house.retrainings()) == 3 and house.retrainings()[2][0], SECONDS)
+    until(house.all_runs_have_ended, SECONDS)
     assert len(house.retrainings()) == 3
     outcome, reason = house.retrainings()[2]
     assert outcome == "kept" and "the reward model's accuracy on held-out prompts is" in reason, reason

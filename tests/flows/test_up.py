@@ -6,8 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.processes import processes_that_name
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -62,14 +62,6 @@ class Up:
     def worker(self) -> psutil.Process:
         (found,) = [one for one in psutil.Process(self.process.pid).children() if "worker" in one.cmdline()]
         return found
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    for _ in range(int(seconds * 5)):
-        if condition():
-            return
-        threading.Event().wait(0.2)
-    raise AssertionError(f"not within {seconds} s")
 
 
 @pytest.fixture(scope="module")

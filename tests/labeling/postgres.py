@@ -34,8 +34,14 @@ def cluster(folder: Path) -> Iterator[str]:
             if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
     run = {"check": True, "capture_output": True, "cwd": folder}
-    subprocess.run([*prefix, programs / "initdb", "-D", data, "-U", "rein", "-A", "trust", "-E", "UTF8"], **run)
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c max_connections=200"
+    subprocess.run([*prefix, programs / "initdb", "-D", data, "-U", "rein", "-A", "trust", "-E", "UTF8", "-N"], **run)
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": folder,
+        "max_connections": 200,
+        "fsync": "off",  # a killed server loses nothing by it, and only a machine that dies would
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     with (folder / "log").open("wb") as log:
         start = [*prefix, programs / "pg_ctl", "-D", data, "-w", "-o", options, "start"]
         subprocess.run(start, check=True, stdout=log, stderr=log, cwd=folder)

@@ -23,7 +23,7 @@ from models.batch_config import BatchConfig
 from models.records import Completion, Prompt
 from tests.free_port import free_port
 
-NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 15, 250  # docs/results.md: the same with 100 prompts
+NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 8, 150  # docs/results.md: the same with 100 prompts
 SECONDS = 600  # a hang must not become a pass
 NOW = datetime.now(UTC)
 
