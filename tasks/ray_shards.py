@@ -37,7 +37,7 @@ from models.sampling import Sample
 from models.shards import Shard, complete_shard
 
 CONNECT_SECONDS = 10.0
-TELL_SECONDS = 10.0
+TELL_SECONDS = 30.0
 MOST_ASKED_FOR = 200  # of Prefect's server, in one answer
 
 if TYPE_CHECKING:
