@@ -105,7 +105,7 @@ def _wait_until_told(task_run_ids: list[UUID]) -> None:
         state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(TERMINAL_STATES))),
     )
     deadline = time.monotonic() + TELL_SECONDS
-    with get_client(sync_client=True) as client, suppress(httpx.HTTPError):
+    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
         while len(client.read_task_runs(task_run_filter=ended)) < len(task_run_ids) and time.monotonic() < deadline:
             time.sleep(0.1)
 

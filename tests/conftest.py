@@ -13,13 +13,15 @@ except ModuleNotFoundError:
     sync_playwright = None
 
 
+LONG_BY_ITSELF = {f"tests/flows/{file}.py" for file in ("test_retrain", "test_store", "test_up")}
+
+
 class OneProcessAFile(LoadScopeScheduling):
-    """Tests of one file stay in one process, and so do runs of the smallest preset: they share a server and cached stages."""
+    """Tests of one file stay in one process, and so do most runs of the smallest preset: they share a server and cached stages."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        has_own_servers = file in ("tests/flows/test_up.py", "tests/flows/test_retrain.py")
-        return "tests/flows" if file.startswith("tests/flows/") and not has_own_servers else file
+        return "tests/flows" if file.startswith("tests/flows/") and file not in LONG_BY_ITSELF else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
