@@ -98,7 +98,7 @@ def _load(model_folder: Path, device: torch.device) -> tuple[PreTrainedModel, Pr
 def _wait_until_told(task_run_ids: list[UUID]) -> None:
     """Waits until Prefect has heard from the workers that these have ended: a Ray that ends kills them, and what they did not send yet.
 
-    Not for ever, and not at all when Prefect is away: the completions are here.
+    Not for ever, and Prefect being away is no error: the completions are here.
     """
     ended = TaskRunFilter(
         id=TaskRunFilterId(any_=task_run_ids),

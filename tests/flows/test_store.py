@@ -130,7 +130,10 @@ def test_two_people_rank_the_collected_batch_in_their_browsers(workplace, page_u
 
 @pytest.fixture(scope="module")
 def store(workplace: Workplace, batch_id: str, tokens: dict[str, str]):
-    """The store, in which stand-ins for the two people have ranked all the rest, longest completion first."""
+    """The store, in which stand-ins for the two people have ranked all the rest, longest completion first.
+
+    Ben ties the two longest: if both said the same, the pairs would be the same without ann.
+    """
     opened = FeedbackStore(workplace.store_url)
     for name in tokens:
         with opened.write() as session:
@@ -138,9 +141,7 @@ def store(workplace: Workplace, batch_id: str, tokens: dict[str, str]):
             batch = session.get_one(Batch, batch_id)
             while given := next_task(session, batch, labeler, NOW):
                 longest, second, *rest = [one for one, _ in sorted(given.completions, key=lambda one: -len(one[1]))]
-                top = (
-                    ((longest, second),) if name == "ben" else ((longest,), (second,))
-                )  # not alike, or nobody is missed
+                top = [(longest, second)] if name == "ben" else [(longest,), (second,)]
                 answer = Answer(f"{name}{given.assignment_id}", (*top, *((one,) for one in rest)))
                 judge(session, given.assignment_id, labeler, answer, NOW)
     yield opened
