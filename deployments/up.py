@@ -113,7 +113,8 @@ def servers(places: Places) -> list[Program]:
     python = sys.executable
     kept = f"sqlite:///{places.root}/mlflow.db"
     files = (places.root / "mlflow-artifacts").as_uri()
-    prefect = (python, "-m", "prefect", "server", "start", "--host", HOST, "--port", f"{places.prefect_port}")
+    served = ("--factory", "deployments.prefect_server:create_app", "--log-level", "warning")
+    prefect = (python, "-m", "uvicorn", *served, "--host", HOST, "--port", f"{places.prefect_port}")
     mlflow = (
         *(python, "-m", "mlflow", "server", "--host", HOST, "--port", f"{places.mlflow_port}", "--workers", "1"),
         *("--backend-store-uri", kept, "--default-artifact-root", files, "--no-serve-artifacts"),

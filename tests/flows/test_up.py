@@ -59,6 +59,11 @@ class Up:
             (found,) = [run for run in client.read_flow_runs() if run.name == name]
         return found
 
+    def names(self) -> set[str]:
+        """Those of all flow runs."""
+        with self.api() as client:
+            return {run.name for run in client.read_flow_runs()}
+
     def worker(self) -> psutil.Process:
         (found,) = [one for one in psutil.Process(self.process.pid).children() if "worker" in one.cmdline()]
         return found
@@ -111,7 +116,7 @@ def press_run(browser: "Browser", up: Up, name: str, num_updates: int) -> None:
     field(page, "Run Name").fill(name)
     field(page, "num_updates (Optional)").fill(str(num_updates))
     page.get_by_role("button", name="Submit").click()
-    page.get_by_text("scheduled to start").first.wait_for()
+    until(lambda: name in up.names())  # what the page says about it is gone after five seconds
     page.close()
 
 

@@ -3,7 +3,7 @@
 const START_PIXELS = 5; // less is a click
 const EDGE_PIXELS = 70; // this near to the window's edge the page scrolls along
 
-// `handlers`: move(y) while dragging, drop(y), cancel(). `y` is the pointer's place in the window.
+// `handlers`: move(x, y) while dragging, the pointer's place in the window; then drop() or cancel().
 export function makeDraggable(card, handle, handlers) {
   handle.addEventListener("pointerdown", (event) => {
     if (event.button === 0) new Drag(card, handle, handlers, event);
@@ -60,7 +60,7 @@ class Drag {
     this.card.classList.remove("dragged");
     this.card.style.transform = "";
     if (!this.isMoving) return;
-    if (isDrop) this.handlers.drop(this.at.x, this.at.y);
+    if (isDrop) this.handlers.drop();
     else this.handlers.cancel();
   }
 }

@@ -133,9 +133,10 @@ export class Ranking {
       element("div", { class: "level-buttons when-usable", role: "group", "aria-label": `Level of completion ${label}` },
         element("span", { class: "small muted", "aria-hidden": "true" }, "Level"), ...levels));
     card.addEventListener("focusin", () => (this.last = name));
+    let target = null; // what is shown is what a drop means: a long card gets its height back then, and the levels move
     makeDraggable(card, handle, {
-      move: (x, y) => this.#showTarget(this.#target(name, x, y)),
-      drop: (x, y) => this.#drop(name, this.#target(name, x, y)),
+      move: (x, y) => this.#showTarget((target = this.#target(name, x, y))),
+      drop: () => this.#drop(name, target),
       cancel: () => this.#showTarget(null),
     });
     return card;

@@ -38,14 +38,14 @@ def touch(session: CDPSession, kind: str, x: float, y: float) -> None:
     session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-def swipe(page: Page, start_at: tuple[float, float], end_at: tuple[float, float]) -> None:
-    """One finger down, along a line, and up."""
+def finger_along(page: Page, start_at: tuple[float, float], end_at: tuple[float, float]) -> CDPSession:
+    """One finger down and along a line; it stays on the glass."""
     session = page.context.new_cdp_session(page)
     touch(session, "touchStart", *start_at)
     for step in range(1, 11):
         along = [start + (end - start) * step / 10 for start, end in zip(start_at, end_at, strict=True)]
         touch(session, "touchMove", *along)
-    touch(session, "touchEnd", *end_at)
+    return session
 
 
 def centre(box: dict[str, float]) -> tuple[float, float]:
@@ -82,21 +82,26 @@ def test_a_finger_drags_by_the_handle_and_scrolls_elsewhere(site: Site, visit: C
     first = page.locator(".card").first
     name = first.get_attribute("data-id")
     x, y = centre(first.locator(".text").bounding_box())
-    swipe(page, (x, y), (x, y - 200))
+    touch(finger_along(page, (x, y), (x, y - 200)), "touchEnd", x, y - 200)
     page.wait_for_function("window.scrollY > 50")
     assert page.locator(".level .card").count() == 0, "scrolling ranks nothing"
 
-    page.locator("li.level[data-level='1']").scroll_into_view_if_needed()
-    page.locator(f"[data-id='{name}'] .handle").scroll_into_view_if_needed()
     page.wait_for_function(STANDS_STILL)  # a swipe has momentum
-    second = page.locator(".card").nth(1)
-    swipe(
-        page,
-        centre(second.locator(".handle").bounding_box()),
-        centre(page.locator("li.level[data-level='1']").bounding_box()),
-    )
-    expect(page.locator("li.level[data-level='1'] .card")).to_have_count(1)
-    assert page.locator("li.level[data-level='1'] .card").get_attribute("data-id") != name
+    level = page.locator("li.level[data-level='1']")
+    handle = page.locator(".card").nth(1).locator(".handle")
+    page.evaluate(
+        "([one, other]) => scrollBy({ behavior: 'instant', top: (one.getBoundingClientRect().top + "
+        "other.getBoundingClientRect().bottom - innerHeight) / 2 })",
+        [handle.element_handle(), level.element_handle()],
+    )  # both far from the window's edges, where a drag scrolls the page along
+    session = finger_along(page, centre(handle.bounding_box()), centre(level.bounding_box()))
+    expect(page.locator(".card.dragged")).to_have_count(1)
+    to = centre(level.bounding_box())  # a card that is dragged takes less room, so the levels have moved up
+    touch(session, "touchMove", *to)
+    expect(level).to_have_attribute("data-drop", "onto")
+    touch(session, "touchEnd", *to)
+    expect(level.locator(".card")).to_have_count(1)
+    assert level.locator(".card").get_attribute("data-id") != name
 
 
 def test_a_ranking_by_touch_is_stored(site: Site, visit: Callable[..., Page]):
