@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from flows.printed import print_batch, print_report
+from flows.temporary_server import start_prefect_server
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
 from models.batch_config import FeedbackConfig
 from models.config import PipelineConfig, StorageConfig, TrackingConfig
@@ -18,6 +19,9 @@ from models.fields import describe_fields
 from models.presets import load_config
 from models.promotion import PromotionRequest
 from models.records import describe_validation
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
@@ -62,8 +66,10 @@ def evaluate(preset: Path, *overrides: str, policy: str = "challenger", opponent
     """
     config = load_config(preset, overrides)
     _set_defaults(Path(config.storage.root).resolve())
+    wait_for_server = start_prefect_server()
     from flows.evaluate import evaluate as compare
 
+    wait_for_server()
     print_report(config, compare(config, policy, opponent))
 
 
@@ -93,8 +99,10 @@ def promote(
         Where models are registered (`tracking.uri`).
     """
     _set_defaults(Path(StorageConfig().root).resolve())
+    wait_for_server = start_prefect_server()
     from flows.promote import promote as move
 
+    wait_for_server()
     action = "roll_back" if roll_back else "promote"
     where = {"tracking": TrackingConfig(uri=tracking_uri), "feedback": FeedbackConfig(url=store)}
     champion = move(PromotionRequest(action=action, version=version, made_by=by, reason=reason, **where))
@@ -233,26 +241,28 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         print(f"{preset}: fits")
         return
     _set_defaults(Path(config.storage.root).resolve())
-    if flow_name == "collect":
-        from flows.collect import collect
-
-        print_batch(config, collect(config))
-    elif flow_name == "retrain":
-        from flows.retrain import retrain
-
-        done = retrain(config, return_state=True)
-        if done.name == "Skipped":
-            print(f"skipped: {done.message}")
-        else:
-            print_report(config, done.result())
-    elif flow_name == "learn":
-        from flows.learn import learn
-
-        print_report(config, learn(config))
+    wait_for_server = start_prefect_server()
+    flow = _imported(flow_name)
+    wait_for_server()
+    done = flow(config, return_state=True)
+    if done.name == "Skipped":
+        print(f"skipped: {done.message}")
+    elif flow_name == "collect":
+        print_batch(config, done.result())
     else:
-        from flows.rlhf import rlhf
+        print_report(config, done.result())
 
-        print_report(config, rlhf(config))
+
+def _imported(flow_name: str) -> "Flow":
+    if flow_name == "collect":
+        from flows.collect import collect as flow
+    elif flow_name == "learn":
+        from flows.learn import learn as flow
+    elif flow_name == "retrain":
+        from flows.retrain import retrain as flow
+    else:
+        from flows.rlhf import rlhf as flow
+    return flow
 
 
 def _set_defaults(root: Path) -> None:

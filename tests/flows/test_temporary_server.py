@@ -1,0 +1,57 @@
+"""The Prefect server of one command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.flows.conftest import PROJECT, clean_environment
+
+TRY = """
+import json, os, psutil
+from flows.temporary_server import start_prefect_server
+wait = start_prefect_server()
+import prefect
+wait()
+processes = [one.pid for one in psutil.Process().children()]
+with prefect.get_client(sync_client=True) as client:
+    found = client.read_flows() if processes else None
+    print(json.dumps([str(client.api_url), os.environ.get("PREFECT_API_URL"), processes, found]))
+"""
+
+
+def tried(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment() | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    return subprocess.run(
+        [sys.executable, "-c", TRY], cwd=PROJECT, env=environment | settings, capture_output=True, text=True
+    )
+
+
+def test_a_server_comes_up_answers_and_is_gone_with_the_command(tmp_path):
+    done = tried(tmp_path)
+    assert done.returncode == 0, done.stderr
+    used, named, processes, found = json.loads(done.stdout)
+    assert len(processes) == 1 and used.rstrip("/") == named and found == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(named)
+    assert (tmp_path / "prefect.db").exists(), "its database is kept where PREFECT_HOME says"
+
+
+def test_a_server_that_the_environment_or_a_profile_names_is_used(tmp_path):
+    url = "http://127.0.0.1:1/api"
+    used, named, processes, _ = json.loads(tried(tmp_path, PREFECT_API_URL=url).stdout)
+    assert (used.rstrip("/"), named, processes) == (url, url, [])
+    (tmp_path / "profiles.toml").write_text(f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "{url}"\n')
+    used, named, processes, _ = json.loads(tried(tmp_path).stdout)
+    assert (used.rstrip("/"), named, processes) == (url, None, [])
+
+
+def test_one_that_cannot_start_or_is_late_is_an_error_that_says_what_to_do(tmp_path):
+    elsewhere = f"sqlite+aiosqlite:///{tmp_path}/no/such/folder/prefect.db"
+    done = tried(tmp_path, PREFECT_SERVER_DATABASE_CONNECTION_URL=elsewhere)
+    assert "ServerError: Prefect's temporary server has ended with exit status 3; see above" in done.stderr
+    done = tried(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1")
+    assert "give it longer with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name a server" in done.stderr
