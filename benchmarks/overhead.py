@@ -1,9 +1,9 @@
 """What orchestration costs: a run through Prefect and MLflow against the same stage bodies called directly.
 
-    .venv/bin/python -m benchmarks.overhead deployments/tiny.yaml
+    .venv/bin/python -m benchmarks.overhead deployments/tiny.yaml --seeds 0 1 2
 
-Both sides take turns in processes of their own, with the same settings, data and seed, each from nothing, and must end in the same
-policy, file by file. The one is the command `rein rlhf`, temporary Prefect server and a new MLflow database included. The other runs the
+For each seed both sides take turns in processes of their own, with the same settings and data, each from nothing, and must end in the
+same policy, file by file. The one is the command `rein rlhf`, temporary Prefect server and a new MLflow database included. The other runs the
 same wiring with a plain function in place of each stage; registering and reporting are left out, and the time to import Prefect and MLflow
 is taken off. Writes benchmarks/results/overhead.json.
 """
@@ -29,6 +29,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 RESULTS = PROJECT / "benchmarks" / "results" / "overhead.json"
 WANTED = "under 10 % or 20 s"
+LEARNED = ("reward_accuracy", "helpful_base", "helpful_policy", "win_rate", "win_rate_low", "kl_nats", "end_rate")
 WANTED_SHARE, WANTED_SECONDS = 0.1, 20.0
 
 
@@ -94,7 +95,7 @@ def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..
 
 
 def turn(preset: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
-    """Each side once: its seconds on the clock and the policy's digest."""
+    """Each side once: its seconds on the clock, the policy's digest, and what the evaluation of the orchestrated one says."""
     figures = {}
     for side in ("orchestrated", "direct"):
         with tempfile.TemporaryDirectory() as folder:
@@ -116,6 +117,8 @@ def turn(preset: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
             else:
                 (manifest,) = root.glob("artifacts/ppo-*/manifest.json")
                 policy = json.loads(manifest.read_text(encoding="utf-8"))["artifact"]["sha256"]
+                (report,) = root.glob("reports/*/report.json")
+                figures["report"] = json.loads(report.read_text(encoding="utf-8"))
         figures[side] = {"seconds": round(seconds, 2), "policy": policy}
         print(f"{side}: {seconds:.1f} s", flush=True)
     return figures
@@ -133,7 +136,7 @@ def summarize(turns: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
         "overhead_share": round(overhead / direct, 4),
         "wanted": WANTED,
         "as_wanted": overhead < WANTED_SECONDS or overhead < WANTED_SHARE * direct,
-        "same_policy": len({one[side]["policy"] for one in turns for side in one}) == 1,
+        "same_policy": all(one["orchestrated"]["policy"] == one["direct"]["policy"] for one in turns),
         "turns": seconds,
     }
 
@@ -143,15 +146,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
     parser.add_argument("overrides", nargs="*", help="key.path=value")
-    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one turn each")
     parser.add_argument("--directly", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.directly:
         return print(json.dumps(run_directly(arguments.preset, arguments.overrides, arguments.directly)))
-    turns = [turn(arguments.preset, arguments.overrides) for _ in range(arguments.repetitions)]
+    turns = [turn(arguments.preset, [*arguments.overrides, f"seed={seed}"]) for seed in arguments.seeds]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
     figures = summarize(turns) | {
         "overrides": arguments.overrides,
+        "seeds": arguments.seeds,
+        "learned": [{name: one["report"].get(name) for name in LEARNED} for one in turns],
         "commit": commit.stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
