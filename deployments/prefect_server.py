@@ -20,7 +20,8 @@ PAUSE_SECONDS = (0.02, 0.2)
 
 def create_app() -> FastAPI:
     """What `prefect server start` serves, pages and background services included, within `AskedAgain`."""
-    from prefect.server.api.server import create_app as prefect_app  # 5 s, and tables for all of SQLAlchemy
+    # here, because it takes seconds, and changes what SQLAlchemy does in whatever else the process imports
+    from prefect.server.api.server import create_app as prefect_app
 
     app = prefect_app(final=True)
     app.add_middleware(AskedAgain)
