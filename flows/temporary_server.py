@@ -38,7 +38,9 @@ def start_prefect_server() -> Callable[[], None]:
     served = ("--factory", "prefect.server.api.server:create_app", "--log-level", "error")
     where = ("--host", HOST, "--port", url.rpartition(":")[2])
     slim = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "uvicorn", *served, *where], env=os.environ | slim)
+    command, environment = [sys.executable, "-m", "uvicorn", *served, *where], os.environ | slim
+    # in a group of its own: it has to hear of a Ctrl-C, not to end by it
+    process = subprocess.Popen(command, env=environment, process_group=0)
     atexit.register(_end, process)  # before Prefect registers its own, and so after it has sent its last log lines
     os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": ""}  # no page of it lasts
     refresh_global_settings_context()

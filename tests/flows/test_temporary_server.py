@@ -1,6 +1,9 @@
 """The Prefect server of one command."""
 
 import json
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,12 +25,30 @@ with prefect.get_client(sync_client=True) as client:
     print(json.dumps([str(client.api_url), os.environ.get("PREFECT_API_URL"), processes, found]))
 """
 
+WAIT = """
+import threading
+from flows.temporary_server import start_prefect_server
+wait = start_prefect_server()
+from prefect import flow
+wait()
+@flow
+def waits():
+    print("up", flush=True)
+    try:
+        threading.Event().wait(200)
+    finally:
+        threading.Event().wait(3)  # such as the last numbers take to MLflow
+waits()
+"""
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    return clean_environment() | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
 
 def tried(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = clean_environment() | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    return subprocess.run(
-        [sys.executable, "-c", TRY], cwd=PROJECT, env=environment | settings, capture_output=True, text=True
-    )
+    command, environment = [sys.executable, "-c", TRY], environment_of(home) | settings
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
 
 
 def test_a_server_comes_up_answers_and_is_gone_with_the_command(tmp_path):
@@ -55,3 +76,21 @@ def test_one_that_cannot_start_or_is_late_is_an_error_that_says_what_to_do(tmp_p
     assert "ServerError: Prefect's temporary server has ended with exit status 3; see above" in done.stderr
     done = tried(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1")
     assert "give it longer with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name a server" in done.stderr
+
+
+def test_it_hears_of_a_ctrl_c_before_it_ends(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", WAIT],
+        cwd=PROJECT,
+        env=environment_of(tmp_path),
+        stdout=subprocess.PIPE,
+        process_group=0,
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+    with sqlite3.connect(f"file:{tmp_path}/prefect.db?mode=ro", uri=True) as database:
+        assert database.execute("select state_name from flow_run").fetchall() == [("Crashed",)]
