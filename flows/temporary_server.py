@@ -1,17 +1,21 @@
 """A Prefect server for the time of one command, which starts while torch, MLflow and the flows are imported.
 
-Prefect starts one by itself, but only once everything is imported and a flow is called: some eight seconds later.
+Prefect starts one by itself, but only once everything is imported and a flow is called: some eight seconds later. It also ends it by
+the Ctrl-C that it should hear of, and leaves it behind when the command is killed.
 """
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import httpx
+from fastapi import FastAPI
 
 from models.errors import PipelineError
 
@@ -26,7 +30,7 @@ class ServerError(PipelineError):
 def start_prefect_server() -> Callable[[], None]:
     """Gives a function that returns once the server is ready, to be called before a flow. Raises ServerError there.
 
-    Where Prefect's settings name a server, or want no temporary one, nothing is started. To be called before flows/ is imported.
+    Where Prefect's settings name a server, or want no temporary one, nothing is started. To be called before a flow is imported.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
@@ -35,17 +39,32 @@ def start_prefect_server() -> Callable[[], None]:
     if settings.api.url or not settings.server.ephemeral.enabled:
         return lambda: None
     url = f"http://{HOST}:{_free_port()}"
-    served = ("--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+    served = ("--factory", "flows.temporary_server:create_app", "--log-level", "error")
     where = ("--host", HOST, "--port", url.rpartition(":")[2])
-    slim = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    command, environment = [sys.executable, "-m", "uvicorn", *served, *where], os.environ | slim
-    # in a group of its own: it has to hear of a Ctrl-C, not to end by it
-    process = subprocess.Popen(command, env=environment, process_group=0)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", *served, *where],
+        env=os.environ | {"PREFECT_UI_ENABLED": "0"},
+        stdin=subprocess.PIPE,
+        process_group=0,  # it has to hear of a Ctrl-C, not to end by it
+    )
     atexit.register(_end, process)  # before Prefect registers its own, and so after it has sent its last log lines
     os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": ""}  # no page of it lasts
     refresh_global_settings_context()
     deadline = time.monotonic() + settings.server.ephemeral.startup_timeout_seconds
     return lambda: _wait_until_ready(process, f"{url}/api/health", deadline)
+
+
+def create_app() -> FastAPI:
+    """What the server's process serves: Prefect's application, until its standard input is closed."""
+    from prefect.server.api.server import create_app as prefect_app
+
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    return prefect_app(ephemeral=True, final=True)
+
+
+def _end_with_the_command() -> None:
+    os.read(sys.stdin.fileno(), 1)  # the command holds the other end, and the system closes it however the command ends
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _wait_until_ready(process: subprocess.Popen, url: str, deadline: float) -> None:
@@ -68,7 +87,7 @@ def _is_ready(url: str) -> bool:
 
 
 def _end(process: subprocess.Popen) -> None:
-    process.terminate()
+    process.stdin.close()
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:

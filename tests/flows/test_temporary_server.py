@@ -6,12 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.flows.conftest import PROJECT, clean_environment
+from tests.waiting import until
 
 TRY = """
 import json, os, psutil
@@ -26,14 +29,14 @@ with prefect.get_client(sync_client=True) as client:
 """
 
 WAIT = """
-import threading
+import os, threading
 from flows.temporary_server import start_prefect_server
 wait = start_prefect_server()
 from prefect import flow
 wait()
 @flow
 def waits():
-    print("up", flush=True)
+    print(os.environ["PREFECT_API_URL"], flush=True)
     try:
         threading.Event().wait(200)
     finally:
@@ -78,19 +81,36 @@ def test_one_that_cannot_start_or_is_late_is_an_error_that_says_what_to_do(tmp_p
     assert "give it longer with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name a server" in done.stderr
 
 
-def test_it_hears_of_a_ctrl_c_before_it_ends(tmp_path):
+@contextmanager
+def waiting(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A command, in a process group of its own, whose flow does nothing; and the address of its server."""
+    command, environment = [sys.executable, "-c", WAIT], environment_of(home)
     with subprocess.Popen(
-        [sys.executable, "-c", WAIT],
-        cwd=PROJECT,
-        env=environment_of(tmp_path),
-        stdout=subprocess.PIPE,
-        process_group=0,
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, process_group=0
     ) as process:
-        assert process.stdout.readline() == b"up\n"
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         try:
-            process.wait(timeout=60)
+            yield process, process.stdout.readline().strip()
         finally:
             process.kill()
+
+
+def test_it_hears_of_a_ctrl_c_before_it_ends(tmp_path):
+    with waiting(tmp_path) as (process, _):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        process.wait(timeout=60)
     with sqlite3.connect(f"file:{tmp_path}/prefect.db?mode=ro", uri=True) as database:
         assert database.execute("select state_name from flow_run").fetchall() == [("Crashed",)]
+
+
+def test_it_ends_with_a_command_that_is_killed(tmp_path):
+    with waiting(tmp_path) as (process, url):
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.kill()
+        until(lambda: not is_up(url), seconds=60)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
