@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from benchmarks.own.ppo import start_training
@@ -152,19 +153,27 @@ def decode_bytes(policy: PreTrainedModel, batch_size: int, prompt_tokens: int, c
     return read_weights * table.element_size() + keys * bytes_of_key
 
 
+def num_weights(module: nn.Module) -> int:
+    """Of a network or a part of it."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
 def learning_flops(
     policy: PreTrainedModel, value_model: ValueModel, batch_size: int, prompt_tokens: int, completion_tokens: int
 ) -> int:
     """FLOP of learning from a batch once: `6 weights tokens`, summed over both networks.
 
-    Weights of the body (without the embedding, which multiplies nothing) meet all tokens, those of the head the completion's alone.
+    Weights of the body (without the embedding, which multiplies nothing) meet all tokens, those of the head, and of the last layer
+    after attention, the completion's alone.
     Neither attention's products of queries and keys count, nor what is computed again (log-probabilities, checkpointed activations).
     """
     tokens, answers = batch_size * (prompt_tokens + completion_tokens), batch_size * completion_tokens
     total = 0
     for body, head in ((policy.base_model, policy.get_output_embeddings()), (value_model.body, value_model.head)):
-        of_body = sum(weight.numel() for weight in body.parameters()) - body.get_input_embeddings().weight.numel()
-        total += of_body * tokens + sum(weight.numel() for weight in head.parameters()) * answers
+        last = body.layers[-1]
+        of_answers = sum(num_weights(module) for module in (last.self_attn.o_proj, last.mlp, head))
+        of_all = num_weights(body) + num_weights(head) - num_weights(body.get_input_embeddings()) - of_answers
+        total += of_all * tokens + of_answers * answers
     return 6 * total
 
 

@@ -5,7 +5,9 @@ used where torch's fused kernel is slow: differentiating short sequences takes i
 does a single query.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +20,56 @@ from models.shapes import Bool, Float, Int
 
 NAME = "rein"
 LONGEST_PRODUCT = 512
+SHORTEST_SHARE = 0.6  # of the longest row of a rectangle, in tokens
 NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
-"""Of four axes: transformers hands it to attention as it is. With a rectangle it is not read."""
+"""Of four axes: transformers hands it to attention as it is. With rectangles it is not read."""
 
 
 @dataclass(frozen=True)
-class Rectangle:
-    """B rows of S slots; a slot that is padding holds a copy of the token before it, which nothing reads."""
+class Rectangles:
+    """Sequences of about one length each, as B rows of S slots; a slot that is padding holds a copy of its row's last token, which
+    nothing reads. The slots of all rectangles are numbered through."""
 
-    shape: torch.Size
+    shapes: tuple[tuple[int, int], ...]
     place_of_slot: Int[Tensor, " slots"]
     slot_of_place: Int[Tensor, " N"]
 
-    def lay_out(self, tokens: Float[Tensor, "1 H N D"]) -> Float[Tensor, "B H S D"]:
-        """Tokens of all heads as rows."""
-        by_slot = tokens[0].transpose(0, 1).index_select(0, self.place_of_slot)
-        return by_slot.unflatten(0, self.shape).transpose(1, 2)
+    @classmethod
+    def of(cls, lengths: Sequence[int], num_tokens: int, device: torch.device) -> "Rectangles":
+        """For sequences of these lengths that stand one after another. Of N tokens those behind are filler, and get any slot."""
+        starts = [0, *accumulate(lengths)]
+        shapes, place_of_slot, slot_of_place = [], [], [0] * num_tokens
+        for rows in _rows_of_one_length(lengths):
+            width = lengths[rows[0]]
+            shapes.append((len(rows), width))
+            for row in rows:
+                start, length = starts[row], lengths[row]
+                slot_of_place[start : start + length] = range(len(place_of_slot), len(place_of_slot) + length)
+                place_of_slot += [*range(start, start + length), *[start + length - 1] * (width - length)]
+        return cls(tuple(shapes), torch.tensor(place_of_slot).to(device), torch.tensor(slot_of_place).to(device))
 
-    def pick_up(self, rows: Float[Tensor, "B H S D"]) -> Float[Tensor, "1 N H D"]:
-        """The tokens again, one after another."""
-        return rows.transpose(1, 2).flatten(0, 1).index_select(0, self.slot_of_place).unsqueeze(0)
+    def lay_out(self, tokens: Float[Tensor, "N H D"]) -> list[Float[Tensor, "_ H _ D"]]:
+        """Tokens of all heads as rows, one tensor a rectangle."""
+        parts = tokens.index_select(0, self.place_of_slot).split([rows * slots for rows, slots in self.shapes])
+        return [part.unflatten(0, shape).transpose(1, 2) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def pick_up(
+        self, rows: Sequence[Float[Tensor, "_ H _ D"]], places: Int[Tensor, " M"] | None
+    ) -> Float[Tensor, "M H D"]:
+        """The tokens at these places (None: at all) again, one after another."""
+        slots = self.slot_of_place if places is None else self.slot_of_place[places]
+        return torch.cat([part.transpose(1, 2).flatten(0, 1) for part in rows]).index_select(0, slots)
+
+
+def _rows_of_one_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers, the longest first, in groups without much padding."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if groups and lengths[row] >= SHORTEST_SHARE * lengths[groups[-1][0]]:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def use_attention(network: PreTrainedModel) -> None:
@@ -54,14 +86,14 @@ def _attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    rectangle: Rectangle | None = None,
+    rectangles: Rectangles | None = None,
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Float[Tensor, "b n H D"], None]:
-    """Attention with the signature that transformers calls; `rectangle` comes with packed sequences alone."""
-    if rectangle is None and query.device.type == "cpu" and query.shape[2] == 1:
+    """Attention with the signature that transformers calls; `rectangles` come with packed sequences alone."""
+    if rectangles is None and query.device.type == "cpu" and query.shape[2] == 1:
         return _attend_once(query, key, value, attention_mask, scaling), None
-    if rectangle is None:
+    if rectangles is None:
         output, _ = sdpa_attention_forward(
             module,
             query.to(key.dtype),
@@ -76,8 +108,23 @@ def _attend(
         return output.to(query.dtype), None
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     query, key = query.to(value.dtype), key.to(value.dtype)  # rotation leaves float32 behind
-    rows = [rectangle.lay_out(tokens) for tokens in (query, key, value)]
-    return rectangle.pick_up(_causal_attention(*rows, scaling, dropout, sliding_window)), None
+    tokens = (states[0].transpose(0, 1) for states in (query, key, value))
+    return attend_packed(*tokens, rectangles, scaling, dropout, sliding_window).unsqueeze(0), None
+
+
+def attend_packed(
+    query: Float[Tensor, "N H D"],
+    key: Float[Tensor, "N G D"],
+    value: Float[Tensor, "N G D"],
+    rectangles: Rectangles,
+    scaling: float,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    places: Int[Tensor, " M"] | None = None,
+) -> Float[Tensor, "M H D"]:
+    """Causal attention of the tokens at these places (None: of all) to their own sequences."""
+    rows = zip(*(rectangles.lay_out(tokens) for tokens in (query, key, value)), strict=True)
+    return rectangles.pick_up([_causal_attention(*part, scaling, dropout, sliding_window) for part in rows], places)
 
 
 def _attend_once(

@@ -18,6 +18,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
 from models.attention import use_attention
+from models.memory import keep_freed_memory
 from models.shapes import Float
 from models.tokens import pad, positions
 
@@ -95,6 +96,7 @@ class Decoder:
         """Room for `num_rows` rows at a time. Columns: for the longest prompt and its completion; when rows join later, for
         as many tokens again at least, since the columns in use then wander to the right and must be moved back."""
         use_attention(model)
+        keep_freed_memory()
         self.model, self.pad_id, self.longest_prompt = model, pad_id, longest_prompt
         self.rows: list[Row] = []
         self.end = longest_prompt
@@ -217,11 +219,14 @@ def _launches_bound(device: torch.device) -> bool:
 def _forward(
     model: PreTrainedModel, cache: Cache, input_ids: Tensor, is_token: Tensor, position_ids: Tensor
 ) -> Float[Tensor, "B V"]:
+    length = input_ids.shape[1]
+    # a slice of longer rows would not be contiguous: the head would be copied once for each row
+    last = 1 if length == 1 else torch.tensor([length - 1], device=input_ids.device)
     return model(
         input_ids=input_ids,
         attention_mask=is_token.long(),
         position_ids=position_ids,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last,
     ).logits[:, -1]

@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from models.errors import ConfigError
-from models.packing import PackedBatch, hidden_states, require_packable
+from models.packing import PackedBatch, filled, hidden_states, require_packable
 from models.shapes import Float, Int
 from models.sharding import forward_pass
 
-MIN_CHUNK_TOKENS, CHUNK_LOGITS = 256, 2**22
+MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24
 
 
 @forward_pass
@@ -24,7 +24,8 @@ def token_logprobs(
     `log softmax(logits / temperature)`; the logits of a token come from the place before it, so that no place may be the
     first of a sequence. The softmax is taken in float32 whatever the precision of the network.
     """
-    return _Logprobs.apply(*_before_head(model, batch, places), batch.input_ids[places], temperature)
+    num_places, places = len(places), filled(places)
+    return _Logprobs.apply(*_before_head(model, batch, places), batch.input_ids[places], temperature)[:num_places]
 
 
 @torch.no_grad()
@@ -33,20 +34,21 @@ def token_logprobs_and_entropy(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
     """`token_logprobs` without gradient, and the entropy (nats) of the distribution that each token stands for."""
+    num_places, places = len(places), filled(places)
     hidden, weight, bias = _before_head(model, batch, places)
     tokens = batch.input_ids[places]
     logprobs, entropy = torch.empty(2, len(tokens), device=hidden.device)
     for rows in _chunks(len(tokens), len(weight)):
-        log_p = _log_softmax(hidden[rows], weight, bias, temperature)
+        log_p = _log_softmax(F.linear(hidden[rows], weight, bias), temperature)
         logprobs[rows] = _at(log_p, tokens[rows])
         entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
-    return logprobs, entropy
+    return logprobs[:num_places], entropy[:num_places]
 
 
 class _Logprobs(torch.autograd.Function):
     """`l = log softmax(z)[token]` with `z = (W h + b) / temperature`; `dl / dz_j = [j = token] - softmax(z)_j`.
 
-    Forward keeps no logits; backward computes them again.
+    Forward keeps the logits where they are few; else backward computes them again.
     """
 
     @staticmethod
@@ -60,11 +62,14 @@ class _Logprobs(torch.autograd.Function):
     ) -> Float[Tensor, " M"]:
         ctx.save_for_backward(hidden, weight, bias, tokens)
         ctx.temperature = temperature
-        parts = [
-            _at(_log_softmax(hidden[rows], weight, bias, temperature), tokens[rows])
-            for rows in _chunks(len(tokens), len(weight))
-        ]
-        return torch.cat(parts)
+        keeps = any(ctx.needs_input_grad) and len(tokens) * len(weight) <= KEPT_LOGITS
+        logprobs, ctx.logits = torch.empty(len(tokens), device=hidden.device), []
+        for rows in _chunks(len(tokens), len(weight)):
+            logits = F.linear(hidden[rows], weight, bias)
+            logprobs[rows] = _at(_log_softmax(logits, temperature), tokens[rows])
+            if keeps:
+                ctx.logits.append(logits)
+        return logprobs
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, " M"]) -> tuple[Tensor | None, ...]:
@@ -72,9 +77,9 @@ class _Logprobs(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        for rows in _chunks(len(tokens), len(weight)):
+        for number, rows in enumerate(_chunks(len(tokens), len(weight))):
             scale = (gradient[rows] / ctx.temperature).to(hidden.dtype).unsqueeze(-1)
-            logits = F.linear(hidden[rows], weight, bias)
+            logits = ctx.logits[number] if ctx.logits else F.linear(hidden[rows], weight, bias)
             of_logits = torch.softmax(logits if ctx.temperature == 1 else logits / ctx.temperature, dim=-1).mul_(-scale)
             of_logits.scatter_add_(-1, tokens[rows].unsqueeze(-1), scale)
             of_hidden[rows] = of_logits @ weight
@@ -110,16 +115,14 @@ def _before_head(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]
 ) -> tuple[Float[Tensor, "M H"], Float[Tensor, "V H"], Float[Tensor, " V"] | None]:
     """The hidden states that the logits of these tokens come from, and the head's weight and bias, all in the head's precision."""
-    hidden = hidden_states(model.base_model, batch).index_select(0, places - 1)
+    hidden = hidden_states(model.base_model, batch, places - 1)
     head, device_type = model.get_output_embeddings(), hidden.device.type
     dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
     return hidden.to(dtype), head.weight.to(dtype), None if head.bias is None else head.bias.to(dtype)
 
 
-def _log_softmax(
-    hidden: Float[Tensor, "C H"], weight: Float[Tensor, "V H"], bias: Float[Tensor, " V"] | None, temperature: float
-) -> Float[Tensor, "C V"]:
-    logits = F.linear(hidden, weight, bias).float()
+def _log_softmax(logits: Float[Tensor, "C V"], temperature: float) -> Float[Tensor, "C V"]:
+    logits = logits.float()
     return torch.log_softmax(logits if temperature == 1 else logits / temperature, dim=-1)
 
 

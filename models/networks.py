@@ -143,7 +143,7 @@ class RewardModel(nn.Module):
     def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
         """The raw logit of each sequence, read at its last token alone."""
         last = batch.last([1] * len(batch.lengths))
-        hidden = hidden_states(self.model.base_model, batch).index_select(0, last)
+        hidden = hidden_states(self.model.base_model, batch, last)
         return self.model.score(hidden).float().sum(dim=-1)  # of one column; FSDP2 must not be given a view
 
     def scores(self, batch: PackedBatch) -> Float[Tensor, " B"]:
@@ -209,7 +209,7 @@ class ValueModel(nn.Module):
 
     def forward(self, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, " M"]:
         """Value of the state in which the token at each of these places is chosen, i.e. read at the place before it."""
-        hidden = hidden_states(self.body, batch).index_select(0, places - 1)
+        hidden = hidden_states(self.body, batch, places - 1)
         return (self.head(hidden).squeeze(-1).float() - self.mean) / self.std
 
 

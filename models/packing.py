@@ -1,7 +1,8 @@
 """Sequences of unequal length one after another, without padding, through any decoder of Hugging Face.
 
 Linear layers, norms and activations see one row of N tokens. Attention alone needs to know where a sequence begins: there the
-tokens are laid out as a rectangle, a row per sequence, padded on the right, where causality hides the padding by itself.
+tokens are laid out as rectangles, a row per sequence, those of about one length together. They are padded on the right, where causality
+hides the padding by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,16 +11,30 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from models.attention import NO_MASK, Rectangle, use_attention
+from models.attention import NO_MASK, Rectangles, use_attention
 from models.errors import ConfigError
-from models.shapes import Bool, Float, Int
+from models.llama import is_llama, llama_hidden_states
+from models.shapes import Float, Int
+
+
+def rounded_up(number: int) -> int:
+    """The next number with no more than six binary digits before its zeros: 3 % larger at most."""
+    step = 1 << max(0, (number - 1).bit_length() - 6)
+    return -(-number // step) * step
+
+
+def filled(places: Int[Tensor, " M"]) -> Int[Tensor, " F"]:
+    """These places, and the first one again until their number is one of few."""
+    return torch.cat([places, places[:1].expand(rounded_up(len(places)) - len(places))])
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """B sequences, N tokens in all."""
+    """B sequences, and behind them filler, N tokens in all. Filler is in no sequence, and nothing reads it: with it N is one of few
+    numbers. For each new shape of a product there is code to be made first, which takes longer than a small product itself."""
 
     input_ids: Int[Tensor, " N"]
     lengths: tuple[int, ...]
@@ -27,8 +42,9 @@ class PackedBatch:
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> "PackedBatch":
         """The sequences, in their order."""
-        tokens = torch.tensor([token for sequence in sequences for token in sequence], dtype=torch.long)
-        return cls(tokens.to(device), tuple(map(len, sequences)))
+        tokens = [token for sequence in sequences for token in sequence]
+        tokens += [0] * (rounded_up(len(tokens)) - len(tokens))
+        return cls(torch.tensor(tokens, dtype=torch.long).to(device), tuple(map(len, sequences)))
 
     def last(self, counts: Sequence[int]) -> Int[Tensor, " M"]:
         """The places, among the N, of the last `counts[b]` tokens of each sequence b."""
@@ -40,35 +56,33 @@ class PackedBatch:
 
     @cached_property
     def positions(self) -> Int[Tensor, " N"]:
-        """Every token's place in its own sequence."""
-        return self._is_token.nonzero()[:, 1].to(self.input_ids.device)
+        """Every token's place in its own sequence; 0 for filler."""
+        positions = torch.cat([torch.arange(length) for length in self.lengths])
+        return F.pad(positions, (0, len(self.input_ids) - len(positions))).to(self.input_ids.device)
 
     @cached_property
-    def rectangle(self) -> Rectangle:
+    def rectangles(self) -> Rectangles:
         """How attention lays the tokens out."""
-        is_token = self._is_token.flatten()
-        return Rectangle(
-            shape=self._is_token.shape,
-            place_of_slot=(is_token.long().cumsum(0) - 1).clamp(min=0).to(self.input_ids.device),
-            slot_of_place=is_token.nonzero().squeeze(-1).to(self.input_ids.device),
-        )
-
-    @cached_property
-    def _is_token(self) -> Bool[Tensor, "B S"]:
-        """On the CPU: how many are True is known there already, a GPU would have to be waited for."""
-        return torch.arange(max(self.lengths)) < torch.tensor(self.lengths)[:, None]
+        return Rectangles.of(self.lengths, len(self.input_ids), self.input_ids.device)
 
 
-def hidden_states(body: PreTrainedModel, batch: PackedBatch) -> Float[Tensor, "N H"]:
-    """The last hidden state of every token; no sequence sees another."""
+def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, "M H"]:
+    """The last hidden states at these places; no sequence sees another."""
+    if is_llama(body):
+        hidden = llama_hidden_states(body, batch.input_ids, batch.positions, batch.rectangles, filled(places))
+        return hidden[: len(places)]
     use_attention(body)
-    return body(
-        input_ids=batch.input_ids.unsqueeze(0),
-        attention_mask=NO_MASK,
-        position_ids=batch.positions.unsqueeze(0),
-        use_cache=False,
-        rectangle=batch.rectangle,
-    ).last_hidden_state[0]
+    return (
+        body(
+            input_ids=batch.input_ids.unsqueeze(0),
+            attention_mask=NO_MASK,
+            position_ids=batch.positions.unsqueeze(0),
+            use_cache=False,
+            rectangles=batch.rectangles,
+        )
+        .last_hidden_state[0]
+        .index_select(0, places)
+    )
 
 
 def cut_by_tokens(lengths: Sequence[int], max_tokens: int) -> Iterator[slice]:
@@ -95,7 +109,8 @@ def require_packable(body: PreTrainedModel, sequences: Sequence[Sequence[int]]) 
         "alone, called through the attention interface of transformers (Llama, Qwen, GPT-2, ...)"
     )
     try:
-        packed = hidden_states(body, PackedBatch.of(sequences, body.device))
+        batch = PackedBatch.of(sequences, body.device)
+        packed = hidden_states(body, batch, torch.arange(sum(batch.lengths), device=body.device))
     except (TypeError, ValueError) as error:  # it does not know what it is given
         raise refusal from error
     for sequence, together in zip(sequences, packed.split([len(one) for one in sequences]), strict=True):

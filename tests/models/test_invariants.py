@@ -8,11 +8,14 @@ import copy
 import dataclasses
 
 import pytest
+import torch
 from torch import Tensor, nn
 
+from models import networks
 from models.language import encode_demonstrations, language_loss
 from models.learning import learn_from, learn_minibatch
 from models.networks import ValueModel
+from models.packing import PackedBatch, hidden_states
 from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
 from models.reward import Comparison, comparison_loss, group_pairs, score_texts
@@ -174,18 +177,18 @@ def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, toke
 # one template
 
 
-def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer):
+def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monkeypatch):
     """What the reward model sees of a completion in training is, token by token, what PPO shows it."""
     prompt = Prompt.of("the lamp does not light, what is wrong?", "train")
     completions = [Completion.of(prompt.id, number, text) for number, text in enumerate(CORPUS[1:4])]
     pairs = [Pair(prompt_id=prompt.id, chosen=completions[0].id, rejected=one.id) for one in completions[1:]]
     seen: list[list[int]] = []
 
-    def watch(module: nn.Module, inputs: tuple, kwargs: dict) -> None:
-        tokens, starts = kwargs["input_ids"][0].tolist(), (kwargs["position_ids"][0] == 0).nonzero().flatten().tolist()
-        seen.extend(tokens[start:end] for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True))
+    def watch(body: nn.Module, batch: PackedBatch, places: torch.Tensor) -> torch.Tensor:
+        seen.extend(part.tolist() for part in batch.input_ids[: sum(batch.lengths)].split(batch.lengths))
+        return hidden_states(body, batch, places)
 
-    reward_model.model.model.register_forward_pre_hook(watch, with_kwargs=True)
+    monkeypatch.setattr(networks, "hidden_states", watch)
     trained = group_pairs(tokenizer, [prompt], completions, pairs, context_length=96)
     comparison_loss(reward_model, trained, 0.0)
     in_training = sorted(seen)

@@ -46,27 +46,24 @@ def refuse_as_a_gpu() -> None:
 ASKING = [ask_torch, ask_numpy, ask_python, refuse_as_a_gpu]
 
 
-def starve(body: nn.Module, layer: nn.Module, num_tokens: int, when: str) -> list[int]:
+def starve(layer: nn.Module, num_tokens: int, when: str) -> list[int]:
     """Lets passes of more than `num_tokens` tokens through a layer fail, forward or backward; lists the tokens of each pass.
 
-    Sampling, which keeps keys and values, is let through: it has no microbatches.
+    Sampling, which passes rows and not a pack of tokens, is let through: it has no microbatches.
     """
-    passes, sampling = [], []
-
-    def enter(module, inputs, named):
-        sampling[:] = [True] if named.get("use_cache") else []
+    passes = []
 
     def refuse(module, inputs, output):
         hidden = output[0] if isinstance(output, tuple) else output
         passes.append(hidden.shape[:-1].numel())
-        if sampling or passes[-1] <= num_tokens:
+        is_packed = hidden.ndim == 2 or len(hidden) == 1
+        if not is_packed or passes[-1] <= num_tokens:
             return
         if when == "forward":
             ask_torch()
         elif hidden.requires_grad:
             hidden.register_hook(ask_torch)
 
-    body.register_forward_pre_hook(enter, with_kwargs=True)
     layer.register_forward_hook(refuse)
     return passes
 
@@ -193,7 +190,8 @@ def test_the_second_try_draws_the_same_random_numbers():
 
 def check_equal_to_half_from_the_start(train, networks, starved, caplog, num_tokens: int) -> None:
     """`train(networks, microbatch_tokens)` with starved networks, against undisturbed copies with half of what was tried."""
-    own = copy.deepcopy(networks)
+    # two copies: weights that were read from a file lie at odd addresses, where small products round otherwise
+    own, networks = copy.deepcopy(networks), copy.deepcopy(networks)
     passes = starved(networks)
     torch.manual_seed(0)
     found = numbers(train(networks, 8192))
@@ -217,7 +215,7 @@ def test_fine_tuning(gpt2, compute, caplog, when, layer):
         return train_language(networks[0], sequences, config, compute, 0)
 
     def starved(networks):
-        return starve(networks[0].transformer, networks[0].transformer.h[layer], 30, when)
+        return starve(networks[0].transformer.h[layer], 30, when)
 
     # four rows of ten tokens a step; three have passed together before, to see that they may be packed
     check_equal_to_half_from_the_start(train, [gpt2], starved, caplog, num_tokens=40)
@@ -231,8 +229,8 @@ def test_the_reward_model(reward_model, compute, caplog):
         return train_reward(networks[0], [FOUR, THREE], config, compute, 0)
 
     def starved(networks):
-        body = networks[0].model.base_model
-        return starve(body, body.layers[0], max(FOUR.num_tokens, THREE.num_tokens), "backward")
+        layer = networks[0].model.base_model.layers[0].mlp
+        return starve(layer, max(FOUR.num_tokens, THREE.num_tokens), "backward")
 
     num_tokens = sum(len(sequence) for row in (FOUR, THREE) for sequence in row.sequences)
     check_equal_to_half_from_the_start(train, [reward_model], starved, caplog, num_tokens)
@@ -252,7 +250,7 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
 
     def starved(networks):
         body = networks[0].model if starving == "policy" else networks[1].body
-        return starve(body, body.layers[1], num_prompt_tokens * 3 // 4, "forward")
+        return starve(body.layers[1].self_attn.v_proj, num_prompt_tokens * 3 // 4, "forward")
 
     networks = [policy, ValueModel.from_policy(policy)]
     own = copy.deepcopy(networks)
@@ -279,7 +277,7 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
         own = [copy.deepcopy(policy), copy.deepcopy(value_model)]
         if size == 8192:
             body = own[0].model if starving == "policy" else own[1].body
-            starve(body, body.layers[0], num_tokens // 2, "backward")
+            starve(body.layers[0].mlp, num_tokens // 2, "backward")
         room = Room(config_of(microbatch_tokens=size))
         learn = partial(learn_minibatch, *own, rollout, lessons, list(range(8)), compute=compute)
         results.append(room.fitting(num_tokens, learn, *own))
@@ -291,7 +289,7 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
 
 def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute):
     value_model = ValueModel.from_policy(policy)
-    starve(value_model.body, value_model.body.layers[1], 1, "forward")
+    starve(value_model.body.layers[1].self_attn.v_proj, 1, "forward")
     steps = train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, seed=0)
     with pytest.raises(TrainingError, match=r"out of memory with \d+ tokens .*set microbatch_tokens below.*ppo\.lora"):
         next(steps)
@@ -300,7 +298,7 @@ def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute)
 def test_the_warning_goes_where_checkpoints_report(policy, tokenizer, compute, tmp_path, caplog):
     """In a stage that is the logger of its Prefect run."""
     value_model = ValueModel.from_policy(policy)
-    starve(value_model.body, value_model.body.layers[1], 120, "forward")
+    starve(value_model.body.layers[1].self_attn.v_proj, 120, "forward")
     checkpoints = Checkpoints(tmp_path, 1, logging.getLogger("of-the-run"))
     next(train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, 0, checkpoints))
     assert [record.name for record in caplog.records if "out of memory" in record.message] == ["of-the-run"]
