@@ -60,26 +60,26 @@ class _Logprobs(torch.autograd.Function):
         tokens: Int[Tensor, " M"],
         temperature: float,
     ) -> Float[Tensor, " M"]:
-        ctx.save_for_backward(hidden, weight, bias, tokens)
-        ctx.temperature = temperature
         keeps = any(ctx.needs_input_grad) and len(tokens) * len(weight) <= KEPT_LOGITS
-        logprobs, ctx.logits = torch.empty(len(tokens), device=hidden.device), []
+        logprobs, kept = torch.empty(len(tokens), device=hidden.device), []
         for rows in _chunks(len(tokens), len(weight)):
             logits = F.linear(hidden[rows], weight, bias)
             logprobs[rows] = _at(_log_softmax(logits, temperature), tokens[rows])
             if keeps:
-                ctx.logits.append(logits)
+                kept.append(logits)
+        ctx.save_for_backward(hidden, weight, bias, tokens, *kept)
+        ctx.temperature = temperature
         return logprobs
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, " M"]) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, tokens = ctx.saved_tensors
+        hidden, weight, bias, tokens, *kept = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         for number, rows in enumerate(_chunks(len(tokens), len(weight))):
             scale = (gradient[rows] / ctx.temperature).to(hidden.dtype).unsqueeze(-1)
-            logits = ctx.logits[number] if ctx.logits else F.linear(hidden[rows], weight, bias)
+            logits = kept[number] if kept else F.linear(hidden[rows], weight, bias)
             of_logits = torch.softmax(logits if ctx.temperature == 1 else logits / ctx.temperature, dim=-1).mul_(-scale)
             of_logits.scatter_add_(-1, tokens[rows].unsqueeze(-1), scale)
             of_hidden[rows] = of_logits @ weight

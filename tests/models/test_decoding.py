@@ -29,5 +29,20 @@ def test_a_long_prompt_joins_a_short_row_after_the_block_has_moved(any_policy, m
             assert close(seen, alone, tolerance=2e-5)
 
 
+def test_the_head_reads_a_contiguous_block_at_every_step(any_policy):
+    """Of slices of longer rows torch would copy the head's weights once for each row."""
+    seen = []
+    any_policy.lm_head.register_forward_pre_hook(lambda head, inputs: seen.append(inputs[0]))
+    decoder = Decoder(any_policy, pad_id=0, num_rows=2, longest_prompt=4, num_columns=8)
+    rows = [Row(0, [5, 6, 7, 8]), Row(1, [9, 10])]
+    with torch.no_grad():
+        decoder.join(rows)
+        for row in rows:
+            row.tokens.append(11)
+        decoder.step()
+    assert [hidden.shape[:2] for hidden in seen] == [(2, 1), (2, 1)]
+    assert all(hidden.is_contiguous() for hidden in seen)
+
+
 def test_only_a_gpu_decodes_in_fixed_shapes():
     assert decoding._launches_bound(torch.device("cuda")) and not decoding._launches_bound(torch.device("cpu"))

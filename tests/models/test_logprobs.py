@@ -54,8 +54,12 @@ def test_log_probabilities_and_entropy_equal_an_independent_computation(any_poli
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_gradients_equal_those_of_a_softmax_over_all_logits(any_policy, temperature, with_bias, chunk):
+@pytest.mark.parametrize("limit", [0, 9 * 300], ids=["computed again", "kept"])
+def test_gradients_equal_those_of_a_softmax_over_all_logits(
+    any_policy, temperature, with_bias, limit, chunk, monkeypatch
+):
     """With tied embeddings, whose gradient has two sources, and with a bias, which few heads have."""
+    monkeypatch.setattr(logprobs_module, "KEPT_LOGITS", limit)
     if with_bias:
         any_policy.lm_head.bias = nn.Parameter(torch.linspace(-1, 1, 300))
     other = copy.deepcopy(any_policy)
@@ -104,8 +108,10 @@ def test_in_bfloat16_the_numbers_stay_near(any_policy):
         assert F.cosine_similarity(one.flatten(), other.grad.flatten(), dim=0) > 0.98
 
 
-def test_no_logits_of_the_whole_batch_are_kept(policy, monkeypatch):
-    """What autograd saves for the backward pass holds nothing as large as tokens times vocabulary."""
+@pytest.mark.parametrize("limit", [720 * 300, 720 * 300 - 1])
+def test_logits_of_the_whole_batch_are_kept_where_they_are_few(policy, monkeypatch, limit):
+    """Beyond the limit, what autograd saves for the backward pass holds nothing as large as tokens times vocabulary."""
+    monkeypatch.setattr(logprobs_module, "KEPT_LOGITS", limit)
     saved = []
 
     def note(tensor):
@@ -115,7 +121,7 @@ def test_no_logits_of_the_whole_batch_are_kept(policy, monkeypatch):
     many = PackedBatch.of([[1] + [5] * 15] * 48)  # 720 tokens to learn, 300 words
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         token_logprobs(policy, many, many.last([15] * 48))
-    assert saved and max(saved) < 720 * 300
+    assert saved and (max(saved) >= 720 * 300) == (limit >= 720 * 300)
 
 
 def test_a_network_that_caps_its_logits_is_refused(policy):
