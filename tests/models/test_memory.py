@@ -2,9 +2,6 @@
 
 import copy
 import logging
-import platform
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -186,33 +183,6 @@ def test_the_second_try_draws_the_same_random_numbers():
     room.fitting(2, compute)
     first, second = drawn
     assert first[:2] == second[:2] and second[2] == 1
-
-
-TAKE_AND_FREE = """
-import sys
-from pathlib import Path
-import torch
-from models.memory import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
-def num_pages():
-    return int(Path("/proc/self/statm").read_text().split()[1])
-piece = torch.ones(6 * 2**20)
-held = num_pages()
-del piece
-print(held - num_pages())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library: its memory is left as it is")
-def test_freed_memory_is_kept():
-    """A piece of 24 MiB are 6,144 pages."""
-
-    def num_given_back(how: str) -> int:
-        command = [sys.executable, "-c", TAKE_AND_FREE, how]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    assert num_given_back("keep") < 100 and num_given_back("leave") > 6000
 
 
 # in the loops
