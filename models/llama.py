@@ -15,7 +15,7 @@ from models.attention import Rectangles, attend_packed
 from models.shapes import Float, Int
 
 
-def is_llama(body: PreTrainedModel) -> bool:
+def has_own_pass(body: PreTrainedModel) -> bool:
     """Whether a network is built as this file computes: a Llama, or a Qwen2, which is one with biases. Not when it is sharded:
     FSDP2 brings a layer's weights together for a call of the layer as a whole."""
     return type(body) in (LlamaModel, Qwen2Model) and not any(isinstance(layer, FSDPModule) for layer in body.layers)

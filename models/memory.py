@@ -41,7 +41,8 @@ def keep_freed_memory() -> None:
 
 
 class Room(Generic[Config]):
-    """The settings of a loop, with `microbatch_tokens` that fit into memory as far as has been seen."""
+    """The settings of a loop, with `microbatch_tokens` that fit into memory as far as has been seen. The loop's process keeps
+    freed memory from then on."""
 
     def __init__(self, config: Config, logger: logging.Logger | logging.LoggerAdapter = _LOGGER) -> None:
         keep_freed_memory()

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from models.attention import NO_MASK, Rectangles, use_attention
 from models.errors import ConfigError
-from models.llama import is_llama, llama_hidden_states
+from models.llama import has_own_pass, llama_hidden_states
 from models.shapes import Float, Int
 
 
@@ -68,7 +68,7 @@ class PackedBatch:
 
 def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, "M H"]:
     """The last hidden states at these places; no sequence sees another."""
-    if is_llama(body):
+    if has_own_pass(body):
         hidden = llama_hidden_states(body, batch.input_ids, batch.positions, batch.rectangles, filled(places))
         return hidden[: len(places)]
     use_attention(body)
