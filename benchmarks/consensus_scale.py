@@ -25,11 +25,11 @@ import numpy as np
 
 from labeling.files.exporters import export_raw
 from labeling.files.read_feedback import read_feedback
-from models.config import ConsensusConfig, PairsConfig, SplitConfig
 from models.consensus import agree
-from models.label_sources import FeedbackFolder
 from models.pairs import make_pairs
 from models.records import Completion, Consensus, Prompt, Ranking, read_records, write_records
+from models.settings.labels import FeedbackFolder
+from models.settings.pipeline import ConsensusConfig, PairsConfig, SplitConfig
 
 PROJECT = Path(__file__).resolve().parent.parent
 NUM_LABELERS, LABELERS_PER_PROMPT, NUM_COMPLETIONS = 50, 5, 5

@@ -39,9 +39,9 @@ from benchmarks.gpu_figures import (
     measure_update,
 )
 from benchmarks.scenario import build_networks, build_policy, build_scorer, build_tokenizer
-from models.config import Compute
 from models.networks import RewardModel, freeze
 from models.optimization import pick_device
+from models.settings.pipeline import Compute
 
 
 def rows_at_once(minibatch_size: int, tokens_per_row: int, microbatch_tokens: int) -> int:

@@ -41,7 +41,7 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
 
     import_seconds = time.monotonic() - started
     from flows import base, collect, learn, rlhf
-    from models.presets import load_config
+    from models.settings.presets import load_config
 
     artifacts: dict[str, Any] = {}
     for module in (base, collect, learn, rlhf):

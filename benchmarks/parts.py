@@ -4,7 +4,7 @@
 benchmarks/results/bench_tried.json, docs/results.md) and is the one that counts.
 
 Precisions of a peer: `float32`; `autocast` (TRL's `bf16=True`: float32 weights, bfloat16 products); `bfloat16` (weights too). Ours:
-`float32` and `bfloat16` of `models.config.Compute`, which is autocast; for plain generation the type of the weights.
+`float32` and `bfloat16` of `models.settings.pipeline.Compute`, which is autocast; for plain generation the type of the weights.
 """
 
 from dataclasses import dataclass

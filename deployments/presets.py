@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from models.presets import load_config
+from models.settings.presets import load_config
 
 PLACES = {
     "REIN_ROOT": "storage.root",

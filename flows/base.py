@@ -3,9 +3,9 @@
 And the text that PPO mixes in: it is read here, since all data is read before anything is trained.
 """
 
-from models.config import ScratchBase
 from models.records import Artifact
-from models.sources import FromFeedback
+from models.settings.pipeline import ScratchBase
+from models.settings.sources import FromFeedback
 from tasks.base_model import start_base
 from tasks.demonstrations import prepare_demonstrations
 from tasks.pipeline_run import PipelineRun

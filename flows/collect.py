@@ -3,9 +3,9 @@
 from prefect import flow
 
 from flows.base import adapt_base, open_base
-from models.config import PipelineConfig
 from models.errors import ConfigError
 from models.records import Artifact
+from models.settings.pipeline import PipelineConfig
 from tasks.batch import hand_out, make_batch, publish_batch, read_instructions
 from tasks.completions import generate_completions, require_runner
 from tasks.pipeline_run import PipelineRun, open_run

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from flows.printed import print_batch, print_report
 from flows.temporary_server import start_prefect_server
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
-from models.batch_config import FeedbackConfig
-from models.config import PipelineConfig, StorageConfig, TrackingConfig
 from models.errors import PipelineError
-from models.fields import describe_fields
-from models.presets import load_config
 from models.promotion import PromotionRequest
 from models.records import describe_validation
+from models.settings.batch import FeedbackConfig
+from models.settings.fields import describe_fields
+from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
+from models.settings.presets import load_config
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow
 
 from flows.retrain import meet
-from models.config import PipelineConfig
 from models.errors import ConfigError
+from models.settings.pipeline import PipelineConfig
 from tasks.evaluation import evaluate_policy
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.promotion import Standing

@@ -5,10 +5,10 @@ from typing import Any
 from prefect import flow
 
 from flows.base import adapt_base, open_base, read_ptx_texts
-from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.label_sources import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.records import Artifact
+from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
+from models.settings.pipeline import PipelineConfig
 from tasks.consensus import agree_on_rankings
 from tasks.evaluation import evaluate_policy
 from tasks.labels import ingest_feedback

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.command import DEFAULT_STORE
-from models.config import PipelineConfig
+from models.settings.pipeline import PipelineConfig
 
 
 def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:

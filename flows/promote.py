@@ -3,8 +3,8 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from models.allowed_roots import require_allowed
 from models.promotion import PromotionRequest
+from models.settings.allowed_roots import require_allowed
 from tasks.promotion import promote_policy, roll_back
 
 

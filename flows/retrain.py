@@ -6,10 +6,10 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.learn import learn_from_source
-from models.allowed_roots import require_allowed
-from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.label_sources import StoredFeedback
+from models.settings.allowed_roots import require_allowed
+from models.settings.labels import StoredFeedback
+from models.settings.pipeline import PipelineConfig
 from tasks.challenge import challenge_champion
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.promotion import Standing, Verdict, conclude, read_standing

@@ -7,9 +7,9 @@ from prefect import flow
 from flows.base import read_ptx_texts
 from flows.collect import collect_completions
 from flows.learn import learn_from_feedback
-from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.label_sources import SimulatedLabels
+from models.settings.labels import SimulatedLabels
+from models.settings.pipeline import PipelineConfig
 from tasks.labels import simulate_labels
 from tasks.pipeline_run import open_run
 from tasks.report import write_report

@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from labeling.store.retrainings import News
-from models.config import PipelineConfig
 from models.errors import ConfigError, PipelineError
-from models.label_sources import StoredFeedback
+from models.settings.labels import StoredFeedback
+from models.settings.pipeline import PipelineConfig
 from tasks.dead_runs import end_dead_runs
 from tasks.retraining import count_news
 

@@ -19,13 +19,13 @@ from labeling.store.database import FeedbackStore
 from labeling.store.intake import take_in
 from labeling.store.schema import Labeler, Withdrawal
 from labeling.store.snapshots import take_snapshot
-from models.batch_config import FeedbackConfig
-from models.config import ConsensusConfig, PairsConfig
 from models.consensus import agree
 from models.errors import ConfigError
-from models.label_sources import FeedbackFiles, LabelStudioExport
 from models.pairs import make_pairs
-from models.presets import parse_import
+from models.settings.batch import FeedbackConfig
+from models.settings.labels import FeedbackFiles, LabelStudioExport
+from models.settings.pipeline import ConsensusConfig, PairsConfig
+from models.settings.presets import parse_import
 
 Store = Annotated[
     str,

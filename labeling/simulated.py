@@ -12,8 +12,8 @@ import numpy as np
 
 from labeling import household
 from models.errors import DataError
-from models.label_sources import SimulatedLabeler, SimulatedLabels
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import SimulatedLabeler, SimulatedLabels
 
 NOISE_SD = {"careful": 0.25, "noisy": 1.5, "ties": 0.25, "upside_down": 0.25}
 """Standard deviation of what a labeler adds to the helpfulness, in its units."""

@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from models.config import Compute
 from models.errors import ConfigError
+from models.settings.pipeline import Compute
 
 
 @contextmanager

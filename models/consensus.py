@@ -30,10 +30,10 @@ from models.agreement import (
     tau_with_order,
     tau_with_others,
 )
-from models.config import ConsensusConfig
 from models.errors import DataError
 from models.records import Consensus, Ranking
 from models.reliability import fit_reliability
+from models.settings.pipeline import ConsensusConfig
 from models.shapes import Bool, Float
 from models.strengths import fit_strengths
 from models.votes import VoteTable, pair_place, pairs_within

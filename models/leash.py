@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from models.checkpoints import Part
-from models.ppo_config import AdaptiveKL, FixedKL
+from models.settings.ppo import AdaptiveKL, FixedKL
 from models.sharding import load_state
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from models.errors import ConfigError
-from models.ppo_config import LoRA
+from models.settings.ppo import LoRA
 
 
 def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> None:

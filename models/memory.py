@@ -14,7 +14,7 @@ from torch import nn
 from models.checkpoints import random_state, set_random_state
 from models.errors import TrainingError
 from models.ranks import num_ranks
-from models.sources import Settings
+from models.settings.sources import Settings
 
 _LOGGER = logging.getLogger(__name__)
 

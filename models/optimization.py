@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from models.checkpoints import Checkpoints, Progress
-from models.config import Compute, Training
 from models.errors import ConfigError, TrainingError
 from models.memory import Room
 from models.ranks import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
+from models.settings.pipeline import Compute, Training
 from models.sharding import whole_tensor
 
 

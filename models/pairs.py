@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from models.config import PairsConfig
 from models.consensus import pair_probability
 from models.errors import DataError
 from models.records import Completion, Consensus, Pair, Record, collector_paused
+from models.settings.pipeline import PairsConfig
 
 MIN_WEIGHT = 1e-3  # a pair that was agreed on at p near (or, for unusable ones, below) one half still counts a little
 

@@ -6,8 +6,8 @@ from transformers import PreTrainedModel
 from models.checkpoints import Trained
 from models.networks import ValueModel
 from models.optimization import clip_gradients, require_finite
-from models.ppo_config import PPOConfig
 from models.ranks import sum_gradients
+from models.settings.ppo import PPOConfig
 from models.sharding import load_state
 
 

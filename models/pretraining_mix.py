@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute
 from models.language import add_gradient, pack_texts
 from models.optimization import EpochBatches
-from models.ppo_config import PTXConfig
 from models.ranks import sum_over_ranks
+from models.settings.pipeline import Compute
+from models.settings.ppo import PTXConfig
 
 
 class PretrainingMix:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.batch_config import FeedbackConfig
-from models.config import TrackingConfig
 from models.records import Record
-from models.retraining_config import PromotionConfig
-from models.sources import Settings
+from models.settings.batch import FeedbackConfig
+from models.settings.pipeline import TrackingConfig
+from models.settings.retraining import PromotionConfig
+from models.settings.sources import Settings
 
 
 class PromotionRequest(Settings):

@@ -21,11 +21,11 @@ from pydantic import ConfigDict, validate_call
 from torch import distributed
 
 from models.checkpoints import Checkpoints
-from models.config import Compute
 from models.errors import ConfigError, PipelineError
 from models.optimization import pick_device
 from models.ranks import this_rank
 from models.records import StepMetrics
+from models.settings.pipeline import Compute
 
 
 def run_agent(num_processes: int, max_restarts: int, module: str, inputs: str) -> None:

@@ -10,7 +10,6 @@ from transformers import PreTrainedTokenizerBase
 
 from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
-from models.config import Compute, RewardConfig
 from models.errors import DataError, TrainingError
 from models.losses import centering_penalty, pairwise_loss
 from models.networks import RewardModel
@@ -18,6 +17,7 @@ from models.optimization import autocast, descend, pick_device
 from models.packing import PackedBatch, cut_by_tokens, require_packable
 from models.ranks import gather_rows, share_of
 from models.records import Completion, Pair, Prompt, StepMetrics
+from models.settings.pipeline import Compute, RewardConfig
 from models.shapes import Float
 from models.sharding import distribute, in_step, whole
 from models.tokens import encode_completion, encode_prompt

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute, GenerationConfig
 from models.decoding import Decoder, Row
 from models.errors import TrainingError
 from models.optimization import autocast
+from models.settings.pipeline import Compute, GenerationConfig
 from models.shapes import Float, Int
 from models.tokens import check_lengths, decode_completion, encode_prompt
 

@@ -16,8 +16,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
-from models.config import Compute
 from models.ranks import gather, num_ranks
+from models.settings.pipeline import Compute
 
 Network = TypeVar("Network", bound=nn.Module)
 Part = TypeVar("Part")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute, GenerationConfig
 from models.sampling import Sample, sample_distinct, sampling_copy
+from models.settings.pipeline import Compute, GenerationConfig
 
 
 @dataclass(frozen=True)

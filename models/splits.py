@@ -2,8 +2,8 @@
 
 import hashlib
 
-from models.config import SplitConfig
 from models.records import Split
+from models.settings.pipeline import SplitConfig
 
 
 def assign_split(prompt: str, config: SplitConfig, seed: int) -> Split:

@@ -1,7 +1,7 @@
 """Stage `base-model`: the model and tokenizer that everything starts from, checked before any training."""
 
-from models.config import PretrainedBase, ScratchBase
 from models.records import Artifact, Text, read_records
+from models.settings.pipeline import PretrainedBase, ScratchBase
 from tasks.stage import Work, stage
 
 

@@ -13,11 +13,11 @@ from labeling.files.read_feedback import read_feedback
 from labeling.household import INSTRUCTIONS
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
-from models.config import PipelineConfig
 from models.errors import ConfigError, DataError
-from models.label_sources import AnnotatedFile
 from models.records import Artifact, Completion, Prompt, read_records
-from models.sources import Household
+from models.settings.labels import AnnotatedFile
+from models.settings.pipeline import PipelineConfig
+from models.settings.sources import Household
 from tasks.pipeline_run import PipelineRun
 from tasks.stage import Work, stage
 

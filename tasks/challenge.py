@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models.config import Compute, EvaluationConfig
 from models.evaluation import Game, outcomes_by_prompt, pair_accuracy, strict_preferences, win_rate
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
-from models.retraining_config import PromotionConfig
+from models.settings.pipeline import Compute, EvaluationConfig
+from models.settings.retraining import PromotionConfig
 from tasks.evaluation import grades, write_meetings
 from tasks.stage import Work, stage
 

@@ -16,10 +16,10 @@ PACKAGES = ("flows", "tasks", "models", "labeling", "deployments")
 NOT_COMPUTING = frozenset(
     {
         # Their values stand in the cache key themselves:
-        "models.config",
-        "models.compute_config",
-        "models.ppo_config",
-        "models.sources",
+        "models.settings.pipeline",
+        "models.settings.compute",
+        "models.settings.ppo",
+        "models.settings.sources",
         # How a stage is run, kept and recorded changes nothing in what it computes:
         "tasks.code_digest",
         "models.rank_process",

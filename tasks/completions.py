@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 
-from models.config import Compute, GenerationConfig, RayRunner
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, read_records, write_records
+from models.settings.pipeline import Compute, GenerationConfig, RayRunner
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:

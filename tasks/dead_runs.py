@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from models.config import TrackingConfig
+from models.settings.pipeline import TrackingConfig
 from tasks.tracking import connect
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labeling import household
-from models.config import Compute, EvaluationConfig
 from models.evaluation import Meeting, outcomes_by_prompt, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
+from models.settings.pipeline import Compute, EvaluationConfig
 from tasks.stage import Work, stage
 
 

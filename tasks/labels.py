@@ -8,10 +8,10 @@ from labeling.files.exporters import export_raw
 from labeling.files.label_studio import rankings_as_shown
 from labeling.files.read_feedback import read_feedback
 from labeling.simulated import rank_completions
-from models.config import SplitConfig
-from models.label_sources import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
+from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
+from models.settings.pipeline import SplitConfig
 from tasks.prompts import require_room
 from tasks.stage import Work, stage
 

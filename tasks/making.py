@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from models.errors import ArtifactError
 from models.records import Artifact
-from models.sources import Settings
+from models.settings.sources import Settings
 from tasks.code_digest import code_digest, git_commit, package_version
 from tasks.storage import Content, Making, read_manifest_in
 

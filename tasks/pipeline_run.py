@@ -11,10 +11,10 @@ import prefect.runtime
 import yaml
 from prefect.artifacts import create_markdown_artifact
 
-from models.allowed_roots import require_allowed
-from models.config import PipelineConfig
-from models.presets import require_files
 from models.records import Artifact
+from models.settings.allowed_roots import require_allowed
+from models.settings.pipeline import PipelineConfig
+from models.settings.presets import require_files
 from tasks.tracking import TrackedRun, parameter_text, send_what_was_kept
 
 

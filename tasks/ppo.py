@@ -1,9 +1,9 @@
 """Stage `ppo`: the policy, tuned on score - beta * KL."""
 
-from models.config import Compute
 from models.errors import TrainingError
-from models.ppo_config import PPOConfig
 from models.records import Artifact
+from models.settings.pipeline import Compute
+from models.settings.ppo import PPOConfig
 from tasks.ranks import run_training
 from tasks.stage import Work, stage
 from tasks.storage import read_manifest

@@ -1,7 +1,7 @@
 """Stage `pretraining`: causal language modelling on raw text of the domain."""
 
-from models.config import Compute, PretrainingConfig
 from models.records import Artifact
+from models.settings.pipeline import Compute, PretrainingConfig
 from tasks.ranks import run_training
 from tasks.stage import Work, stage
 

@@ -14,10 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import champion_before, last_promotion, note_promotion
 from labeling.store.schema import Promotion
-from models.batch_config import FeedbackConfig
-from models.config import TrackingConfig
 from models.errors import ConfigError
 from models.promotion import Challenge, Check, check_challenge, reason
+from models.settings.batch import FeedbackConfig
+from models.settings.pipeline import TrackingConfig
 from tasks.pipeline_run import PipelineRun
 from tasks.registry import RegisteredPolicy, crown, find_policy
 

@@ -3,9 +3,9 @@
 import random
 from collections import Counter
 
-from models.config import PromptsConfig, SplitConfig
 from models.errors import DataError
 from models.records import Artifact, Prompt, write_records
+from models.settings.pipeline import PromptsConfig, SplitConfig
 from models.splits import assign_split
 from tasks.sources import read_prompts
 from tasks.stage import Work, stage

@@ -5,9 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from models.config import TrackingConfig
 from models.errors import DataError
 from models.records import Artifact
+from models.settings.pipeline import TrackingConfig
 from tasks.lineage import Lineage, inputs_of
 from tasks.origin import Origin, feedback_with, is_there, origins_of
 from tasks.storage import Content, Manifest

@@ -1,7 +1,7 @@
 """Stage `ptx-texts`: the pretraining text that PPO mixes in."""
 
 from models.records import Artifact, Text, write_records
-from models.sources import TextSource
+from models.settings.sources import TextSource
 from tasks.sources import read_texts
 from tasks.stage import Work, stage
 

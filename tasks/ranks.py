@@ -13,8 +13,8 @@ from prefect import get_run_logger
 from pydantic_core import to_json
 
 from models import errors
-from models.config import Compute
 from models.records import Artifact, StepMetrics
+from models.settings.pipeline import Compute
 
 if TYPE_CHECKING:
     from tasks.stage import Work

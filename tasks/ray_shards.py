@@ -29,11 +29,11 @@ from prefect.futures import as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.config import Compute, GenerationConfig, RayRunner
 from models.errors import ConfigError
 from models.networks import load_policy
 from models.optimization import pick_device
 from models.sampling import Sample
+from models.settings.pipeline import Compute, GenerationConfig, RayRunner
 from models.shards import Shard, complete_shard
 
 CONNECT_SECONDS = 10.0

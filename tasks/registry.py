@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass
 
-from models.config import TrackingConfig
 from models.errors import ConfigError
 from models.records import Artifact
+from models.settings.pipeline import TrackingConfig
 from tasks.tracking import connect
 
 ORIGIN = "rein.origin"

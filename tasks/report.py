@@ -9,9 +9,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.evaluation import Match
-from models.label_sources import SimulatedLabels
 from models.plain_text import plain
 from models.records import Artifact, read_records
+from models.settings.labels import SimulatedLabels
 from tasks.lineage_report import report_lineage
 from tasks.pipeline_run import PipelineRun
 from tasks.plots import plot_score_against_kl, plot_updates

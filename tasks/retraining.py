@@ -9,8 +9,8 @@ from prefect import get_run_logger
 
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import News, begin_retraining, end_retraining, read_news
-from models.config import PipelineConfig
-from models.label_sources import FeedbackFolder, StoredFeedback
+from models.settings.labels import FeedbackFolder, StoredFeedback
+from models.settings.pipeline import PipelineConfig
 from tasks.pipeline_run import PipelineRun
 from tasks.promotion import Verdict
 from tasks.snapshot import freeze_snapshot

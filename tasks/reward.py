@@ -1,10 +1,10 @@
 """Stage `reward`: the reward model, trained on training prompts and judged on held-out ones."""
 
-from models.config import Compute, RewardConfig
 from models.errors import DataError
 from models.evaluation import RewardReport, evaluate_reward
 from models.plain_text import plain
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
+from models.settings.pipeline import Compute, RewardConfig
 from tasks.ranks import run_training
 from tasks.stage import Work, stage
 

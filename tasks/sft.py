@@ -1,7 +1,7 @@
 """Stage `sft`: supervised fine-tuning on demonstrations, the loss on the completion alone."""
 
-from models.config import Compute, SFTConfig
 from models.records import Artifact
+from models.settings.pipeline import Compute, SFTConfig
 from tasks.ranks import run_training
 from tasks.stage import Work, stage
 

@@ -11,7 +11,7 @@ from labeling.feedback import Feedback
 from labeling.files.exporters import export_raw
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import last_judgement, note_snapshot, take_snapshot
-from models.label_sources import FeedbackFolder, StoredFeedback
+from models.settings.labels import FeedbackFolder, StoredFeedback
 from tasks.pipeline_run import PipelineRun
 from tasks.storage import content_digest, folder_digests, scratch_folder
 

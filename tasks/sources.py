@@ -7,7 +7,7 @@ from typing import Any
 from labeling import household
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_jsonl, read_records
-from models.sources import (
+from models.settings.sources import (
     DemonstrationFile,
     DemonstrationHub,
     DemonstrationSource,

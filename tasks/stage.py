@@ -34,7 +34,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics, write_records
-from models.sources import Settings
+from models.settings.sources import Settings
 from tasks.code_digest import code_digest
 from tasks.making import making_of
 from tasks.mirror import find_artifact, keep_in_mirror

@@ -1,7 +1,7 @@
 """Stage `texts`: the raw text that pretraining reads."""
 
 from models.records import Artifact, Text, write_records
-from models.sources import TextSource
+from models.settings.sources import TextSource
 from tasks.sources import read_texts
 from tasks.stage import Work, stage
 

@@ -27,9 +27,9 @@ from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 from requests import RequestException
 
-from models.config import TrackingConfig
 from models.errors import DataError, TrackingError
 from models.records import Artifact
+from models.settings.pipeline import TrackingConfig
 from tasks.outbox import Letter, Logger, Outbox, send_kept
 from tasks.patience import Patient, describe_away
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from labeling.store.accounts import withdraw
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import snapshots_with
-from models.config import TrackingConfig
 from models.records import Artifact
+from models.settings.pipeline import TrackingConfig
 from tasks.provenance import trace
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from flows.command import app
 from labeling.files.feedback_folder import RankingRow
-from models.presets import load_config
 from models.records import Ranking
+from models.settings.presets import load_config
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

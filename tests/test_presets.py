@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from deployments.presets import load
-from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.fields import describe_fields
-from models.presets import load_config, parse_config, read_preset
+from models.settings.fields import describe_fields
+from models.settings.pipeline import PipelineConfig
+from models.settings.presets import load_config, parse_config, read_preset
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = sorted(set((PROJECT / "deployments").glob("*.yaml")) - {PROJECT / "deployments" / "compose.yaml"})

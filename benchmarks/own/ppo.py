@@ -17,13 +17,13 @@ from benchmarks.scenario import (
     text_of,
 )
 from benchmarks.worker import Worker
-from models.config import Compute
 from models.networks import RewardModel, ValueModel, freeze
 from models.optimization import autocast, pick_device
 from models.ppo import train_ppo
-from models.ppo_config import PPOConfig
 from models.records import StepMetrics
 from models.reward import score_texts
+from models.settings.pipeline import Compute
+from models.settings.ppo import PPOConfig
 
 
 def start_training(

@@ -6,9 +6,9 @@ peer has nothing of the kind.
 
 from benchmarks.scenario import build_rankings, build_scorer, ranked_pairs
 from benchmarks.worker import Worker
-from models.config import Compute, RewardConfig
 from models.networks import RewardModel
 from models.reward import Comparison, train_reward
+from models.settings.pipeline import Compute, RewardConfig
 
 
 def comparison(sequences: list[list[int]]) -> Comparison:

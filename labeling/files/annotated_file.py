@@ -9,9 +9,9 @@ from labeling.files.annotated_rows import SidesOfSplit, chosen_rows, levels_of, 
 from labeling.files.annotated_table import read_annotated_table
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_name, read_text
-from models.config import SplitConfig
-from models.label_sources import AnnotatedFile
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import AnnotatedFile
+from models.settings.pipeline import SplitConfig
 
 
 def read_annotated_file(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:

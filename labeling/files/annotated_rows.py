@@ -7,10 +7,10 @@ from pathlib import Path
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_name
 from labeling.files.row_files import read_rows
-from models.config import SplitConfig
 from models.errors import DataError
-from models.label_sources import AnnotatedFile
 from models.records import Split
+from models.settings.labels import AnnotatedFile
+from models.settings.pipeline import SplitConfig
 from models.splits import assign_split
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")

@@ -8,8 +8,8 @@ from labeling.feedback import Feedback, ShownTexts
 from labeling.files.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_name, read_text
-from models.label_sources import AnnotatedFile
 from models.records import Ranking, Split
+from models.settings.labels import AnnotatedFile
 
 _RANK = re.compile(r"[1-9][0-9]{0,17}")
 _SCORE = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")

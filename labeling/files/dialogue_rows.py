@@ -5,7 +5,7 @@ from typing import Any
 
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue import ASSISTANT, HUMAN, ROLES, Message, dialogue_messages, dialogue_text
-from models.label_sources import PairFile, ThumbFile
+from models.settings.labels import PairFile, ThumbFile
 
 Asked = tuple[str, list[str]]
 

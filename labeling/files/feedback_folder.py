@@ -11,8 +11,8 @@ from labeling.feedback import Feedback, rankings_of_ratings
 from labeling.files.bad_rows import BadRows, Row
 from labeling.files.row_files import read_rows
 from models.errors import DataError
-from models.label_sources import FeedbackFolder
 from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
+from models.settings.labels import FeedbackFolder
 
 Shown = TypeVar("Shown", Prompt, Completion)
 

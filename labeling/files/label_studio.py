@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.label_studio_tasks import ShownTask, TaskTexts, is_whole_number
-from models.config import SplitConfig
 from models.errors import DataError
-from models.label_sources import LabelStudioExport
 from models.records import Ranking
+from models.settings.labels import LabelStudioExport
+from models.settings.pipeline import SplitConfig
 
 LEFT_IN_LIST = "_"
 """Where Label Studio keeps what was dragged into no bucket."""

@@ -7,10 +7,10 @@ from labeling.feedback import Feedback, ShownTexts
 from labeling.files.bad_rows import BadRows, Row
 from labeling.files.dialogue_rows import read_dialogue, read_labeler
 from labeling.files.row_files import read_rows
-from models.config import SplitConfig
 from models.errors import DataError
-from models.label_sources import PairFile
 from models.records import Ranking
+from models.settings.labels import PairFile
+from models.settings.pipeline import SplitConfig
 from models.splits import assign_split
 
 

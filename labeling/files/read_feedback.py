@@ -9,8 +9,7 @@ from labeling.files.feedback_folder import read_feedback_folder
 from labeling.files.label_studio import read_label_studio_export
 from labeling.files.pair_file import read_pair_file
 from labeling.files.thumb_file import read_thumb_file
-from models.config import SplitConfig
-from models.label_sources import (
+from models.settings.labels import (
     AnnotatedFile,
     FeedbackFiles,
     FeedbackFolder,
@@ -18,6 +17,7 @@ from models.label_sources import (
     PairFile,
     ThumbFile,
 )
+from models.settings.pipeline import SplitConfig
 
 
 def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_aside: Path | None = None) -> Feedback:

@@ -6,10 +6,10 @@ from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
 from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_dialogue, read_labeler
 from labeling.files.row_files import read_rows
-from models.config import SplitConfig
 from models.errors import DataError
-from models.label_sources import ThumbFile
 from models.records import Rating
+from models.settings.labels import ThumbFile
+from models.settings.pipeline import SplitConfig
 from models.splits import assign_split
 
 _WORDS = {"true": True, "false": False}

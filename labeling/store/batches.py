@@ -9,9 +9,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from labeling.store.schema import Batch, CompletionRow, Instructions, InstructionsRead, PromptRow, Task
-from models.batch_config import BatchConfig, BatchTask
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, content_id
+from models.settings.batch import BatchConfig, BatchTask
 
 CHUNK = 500  # ids in one query: both databases limit the number of parameters
 

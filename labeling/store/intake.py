@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from labeling.feedback import Feedback, rankings_of_ratings
 from labeling.store.batches import add_tasks, keep_records
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
-from models.batch_config import RankingTask, ThumbsTask
 from models.records import Ranking, Rating, content_id
+from models.settings.batch import RankingTask, ThumbsTask
 
 TaskKey = tuple[str, tuple[str, ...]]
 """A prompt and the completions that were judged together."""

@@ -64,7 +64,7 @@ class CompletionRow(Base):
 
 
 class Batch(Base):
-    """What was published for labelers in one go. `task` holds the settings of the kind of task (models/config.py).
+    """What was published for labelers in one go. `task` holds the settings of the kind of task (models/settings/pipeline.py).
 
     `labelers_per_prompt` 0: imported, nothing is handed out.
     """

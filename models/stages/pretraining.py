@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.checkpoints import Checkpoints
-from models.config import Compute, PretrainingConfig
 from models.errors import ConfigError
 from models.language import pack_texts, train_language
 from models.networks import load_policy, save_policy
 from models.rank_process import run_rank
 from models.records import StepMetrics, Text, read_records
+from models.settings.pipeline import Compute, PretrainingConfig
 
 
 def train(

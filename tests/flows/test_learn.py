@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from flows.learn import learn
 from flows.rlhf import rlhf
 from models.errors import PipelineError
-from models.presets import load_config
+from models.settings.presets import load_config
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 RANKME = PROJECT / "deployments" / "rankme.yaml"

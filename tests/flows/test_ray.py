@@ -11,9 +11,9 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from models.config import Compute, GenerationConfig, RayRunner, ScratchBase
 from models.errors import DataError
 from models.networks import build_policy, save_policy, train_tokenizer
+from models.settings.pipeline import Compute, GenerationConfig, RayRunner, ScratchBase
 from models.shards import Shard
 from tasks.ray_shards import complete_on_ray, connected
 from tests.flows.conftest import SMOKE, Workplace

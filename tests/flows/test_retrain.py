@@ -27,7 +27,7 @@ from labeling.store.batches import mark_instructions_read
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import read_promotions
 from labeling.store.schema import Batch, Labeler, Retraining
-from models.config import TrackingConfig
+from models.settings.pipeline import TrackingConfig
 from tasks.registry import find_policy
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port

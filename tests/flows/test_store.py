@@ -17,7 +17,7 @@ from labeling.store.assignments import next_task
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
-from models.config import TrackingConfig
+from models.settings.pipeline import TrackingConfig
 from tasks.provenance import trace
 from tests.flows.conftest import SMOKE, Workplace
 from tests.free_port import free_port

@@ -13,10 +13,10 @@ from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows
 from labeling.files.label_studio import rankings_as_shown, read_label_studio_export
 from labeling.files.label_studio_client import TOKEN, LabelStudio, pull_annotations, push_tasks
-from models.config import SplitConfig
 from models.errors import ConfigError, DataError
-from models.label_sources import LabelStudioExport
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import LabelStudioExport
+from models.settings.pipeline import SplitConfig
 from tests.label_studio.server import PROGRAM, Person, running
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -10,8 +10,8 @@ from labeling.store.batches import publish
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge, take_back
 from labeling.store.schema import Batch, Labeler
-from models.batch_config import BatchConfig
 from models.records import Completion, Prompt
+from models.settings.batch import BatchConfig
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PROMPTS = [Prompt.of(f"Problem {n}?", "train") for n in range(4)]

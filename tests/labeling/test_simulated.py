@@ -4,8 +4,8 @@ import pytest
 
 from labeling import simulated
 from models.errors import DataError
-from models.label_sources import SimulatedLabeler, SimulatedLabels
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import SimulatedLabeler, SimulatedLabels
 
 PROMPT = Prompt.of("My house is too hot.", "train")
 GOOD = "You could switch on the fan and drink cold water."  # 3

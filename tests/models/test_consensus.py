@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from models.config import ConsensusConfig
 from models.consensus import agree, pair_probability
 from models.errors import DataError
 from models.records import Ranking
+from models.settings.pipeline import ConsensusConfig
 
 BORDA = ConsensusConfig(method="borda")
 BRADLEY_TERRY = ConsensusConfig(method="bradley_terry")

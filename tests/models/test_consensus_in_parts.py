@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from models.config import ConsensusConfig
 from models.consensus import agree, pair_probability
 from models.records import Ranking
+from models.settings.pipeline import ConsensusConfig
 
 BORDA = ConsensusConfig(method="borda")
 BRADLEY_TERRY = ConsensusConfig(method="bradley_terry")

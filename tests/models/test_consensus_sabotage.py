@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from models.config import ConsensusConfig
 from models.consensus import agree
 from models.records import Consensus, Ranking
+from models.settings.pipeline import ConsensusConfig
 
 NOISE_SD = 0.72
 UPSIDE_DOWN = ("00", "01", "02")

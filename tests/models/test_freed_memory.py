@@ -10,7 +10,7 @@ TAKE_AND_FREE = """
 import sys
 from pathlib import Path
 import torch
-from models.config import Training
+from models.settings.pipeline import Training
 from models.memory import Room
 if sys.argv[1] == "train":
     Room(Training())

@@ -3,7 +3,7 @@
 import pytest
 
 from models.leash import Leash, moved_too_far
-from models.ppo_config import AdaptiveKL, FixedKL
+from models.settings.ppo import AdaptiveKL, FixedKL
 from tests.tolerances import close
 
 

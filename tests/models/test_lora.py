@@ -10,14 +10,14 @@ from transformers import AutoModelForCausalLM
 
 from models import decoding, ppo
 from models.checkpoints import Checkpoints, Trained
-from models.config import Compute
 from models.errors import ConfigError
 from models.lora import add_adapter, merge_adapter, save_adapter
 from models.networks import ValueModel, save_policy, weight_sharing_copy
 from models.packing import PackedBatch
 from models.ppo import train_ppo
-from models.ppo_config import FixedKL, LoRA
 from models.sampling import sample_completions
+from models.settings.pipeline import Compute
+from models.settings.ppo import FixedKL, LoRA
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.test_resume import check_all_interruptions
 from tests.tolerances import close

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from models.config import PretrainedBase, ScratchBase
 from models.errors import ConfigError
 from models.networks import (
     RewardModel,
@@ -21,6 +20,7 @@ from models.networks import (
     train_tokenizer,
 )
 from models.packing import PackedBatch
+from models.settings.pipeline import PretrainedBase, ScratchBase
 from models.tokens import pad
 from tests.models.conftest import CORPUS, with_random_head
 from tests.tolerances import close

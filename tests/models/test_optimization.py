@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.config import Compute
 from models.optimization import autocast
+from models.settings.pipeline import Compute
 
 
 def precision_of_products(compute: Compute) -> torch.dtype:

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from models.config import PairsConfig
 from models.errors import DataError
 from models.pairs import MIN_WEIGHT, PairReport, make_pairs
 from models.records import Completion, Consensus
+from models.settings.pipeline import PairsConfig
 
 TEXTS = ("first", "second", "third", "fourth")
 COMPLETIONS = [Completion.of("p", index, text) for index, text in enumerate(TEXTS)]

@@ -12,7 +12,7 @@ from models.errors import ConfigError, TrainingError
 from models.logprobs import token_logprobs
 from models.networks import ValueModel, train_tokenizer
 from models.ppo import require_same_tokens, train_ppo
-from models.ppo_config import AdaptiveKL, FixedKL
+from models.settings.ppo import AdaptiveKL, FixedKL
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.tolerances import close

@@ -13,11 +13,11 @@ from models.language import pack_texts
 from models.learning import learn_from
 from models.networks import ValueModel
 from models.ppo import train_ppo
-from models.ppo_config import AdaptiveKL, FixedKL, PTXConfig
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix
 from models.rollouts import describe_rollout
-from models.sources import TextFile
+from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
+from models.settings.sources import TextFile
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.test_language import cross_entropies

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.promotion import Challenge, PromotionRequest, check_challenge, reason
-from models.retraining_config import PromotionConfig
+from models.settings.retraining import PromotionConfig
 
 CONFIG = PromotionConfig(max_kl_nats=10, max_accuracy_loss=0.02, max_safety_loss=0.1)
 GOOD = Challenge(

@@ -11,9 +11,9 @@ from torch import distributed
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from models.checkpoints import Checkpoints
-from models.ppo_config import FixedKL
 from models.ranks import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
 from models.records import StepMetrics
+from models.settings.ppo import FixedKL
 from tests.models import rank_examples
 from tests.models.ppo_examples import equal
 from tests.models.rank_examples import Outcome, run

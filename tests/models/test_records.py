@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from models.errors import DataError
-from models.presets import load_config, require_files
 from models.records import Completion, Prompt, Ranking, collector_paused, read_records, write_records
+from models.settings.presets import load_config, require_files
 from tests.test_presets import TINY
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models.checkpoints import Checkpoints
-from models.config import RewardConfig, Training
 from models.language import encode_demonstrations, pack_texts, train_language
 from models.networks import ValueModel
 from models.ppo import train_ppo
-from models.ppo_config import AdaptiveKL, FixedKL, PTXConfig
 from models.reward import train_reward
-from models.sources import TextFile
+from models.settings.pipeline import RewardConfig, Training
+from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
+from models.settings.sources import TextFile
 from tests.models.conftest import CORPUS
 from tests.models.killed_ppo import run_killed, run_unbroken
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of

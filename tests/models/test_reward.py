@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.config import RewardConfig
 from models.errors import DataError
 from models.networks import RewardModel
 from models.packing import PackedBatch
@@ -22,6 +21,7 @@ from models.reward import (
     score_texts,
     train_reward,
 )
+from models.settings.pipeline import RewardConfig
 from tests.tolerances import close
 
 FOUR = Comparison(

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from models import decoding, sampling
-from models.config import GenerationConfig
 from models.errors import DataError
 from models.logprobs import token_logprobs
 from models.packing import PackedBatch
 from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
+from models.settings.pipeline import GenerationConfig
 from models.tokens import encode_prompt
 from tests.tolerances import close
 

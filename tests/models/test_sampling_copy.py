@@ -2,8 +2,8 @@
 
 import torch
 
-from models.config import Compute
 from models.sampling import sampling_copy
+from models.settings.pipeline import Compute
 
 
 def test_the_copy_to_sample_from_follows_the_precision_of_learning(policy):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.config import GenerationConfig
 from models.sampling import sample_distinct
+from models.settings.pipeline import GenerationConfig
 from models.shards import Shard, complete_shard, cut_into_shards
 from tests.models.test_sampling import MANY, ending_sometimes
 

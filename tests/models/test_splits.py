@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from models.config import SplitConfig
+from models.settings.pipeline import SplitConfig
 from models.splits import assign_split
 
 CONFIG = SplitConfig(validation=0.1, test=0.2)

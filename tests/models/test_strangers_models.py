@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.config import PretrainedBase
 from models.errors import ConfigError
 from models.networks import load_base, save_policy
+from models.settings.pipeline import PretrainedBase
 
 ATTACK = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 

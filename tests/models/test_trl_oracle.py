@@ -26,15 +26,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from models.config import Compute
 from models.learning import Lessons, learn_from, learn_minibatch
 from models.logprobs import token_logprobs
 from models.losses import masked_mean, policy_loss, value_loss
 from models.networks import RewardModel, ValueModel
 from models.packing import PackedBatch
-from models.ppo_config import MissingEnd, PPOConfig
 from models.returns import whiten
 from models.rollouts import Rollout, apply_missing_end, describe_rollout
+from models.settings.pipeline import Compute
+from models.settings.ppo import MissingEnd, PPOConfig
 from tests.tolerances import close
 
 TOLERANCE = 1e-5

@@ -8,11 +8,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from models import ppo
-from models.config import ScratchBase
 from models.errors import ConfigError
 from models.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
 from models.ppo import require_same_tokens, train_ppo
 from models.reward import score_texts
+from models.settings.pipeline import ScratchBase
 from tests.models.conftest import enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, state_of
 from tests.tolerances import close

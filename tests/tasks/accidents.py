@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.checkpoints import Checkpoints
-from models.config import Compute
 from models.errors import TrainingError
-from models.ppo_config import PPOConfig
 from models.rank_process import run_rank
 from models.ranks import this_rank
 from models.records import StepMetrics
+from models.settings.pipeline import Compute
+from models.settings.ppo import PPOConfig
 from models.stages import ppo
 
 

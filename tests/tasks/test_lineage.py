@@ -12,12 +12,12 @@ from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler
 from labeling.store.snapshots import note_snapshot, take_snapshot
-from models.config import ConsensusConfig, PairsConfig, TrackingConfig
 from models.consensus import agree
 from models.errors import ArtifactError, DataError
-from models.label_sources import FeedbackFolder
 from models.pairs import make_pairs
 from models.records import Artifact, Completion
+from models.settings.labels import FeedbackFolder
+from models.settings.pipeline import ConsensusConfig, PairsConfig, TrackingConfig
 from tasks.lineage import Lineage
 from tasks.provenance import trace
 from tasks.snapshot import write_snapshot

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from models.config import PretrainedBase
-from models.ppo_config import PPOConfig
 from models.records import Artifact
-from models.sources import Settings, TextHub
+from models.settings.pipeline import PretrainedBase
+from models.settings.ppo import PPOConfig
+from models.settings.sources import Settings, TextHub
 from tasks import code_digest
 from tasks.code_digest import git_commit
 from tasks.making import making_of

@@ -3,7 +3,7 @@
 import pytest
 
 from models.errors import ConfigError
-from models.presets import load_config
+from models.settings.presets import load_config
 from tasks.pipeline_run import open_run
 from tests.test_presets import SMOKE
 

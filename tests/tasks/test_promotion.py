@@ -4,9 +4,9 @@ import pytest
 
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import read_promotions
-from models.batch_config import FeedbackConfig
-from models.config import TrackingConfig
 from models.errors import ConfigError
+from models.settings.batch import FeedbackConfig
+from models.settings.pipeline import TrackingConfig
 from tasks import promotion
 from tasks.promotion import move_champion, promote_policy, read_standing, roll_back
 from tasks.registry import RegisteredPolicy, find_policy, note_origin

@@ -8,9 +8,9 @@ from rich.console import Console
 from labeling.store import accounts
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import note_snapshot, take_snapshot
-from models.config import TrackingConfig
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, write_records
+from models.settings.pipeline import TrackingConfig
 from tasks.lineage_tree import answer, as_markdown, as_tree, branches_after, branches_behind
 from tasks.provenance import trace
 from tasks.snapshot import write_snapshot

@@ -7,10 +7,10 @@ import pytest
 from safetensors.torch import load_file
 
 from models.checkpoints import Checkpoints
-from models.config import Compute
 from models.errors import TrainingError
 from models.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
+from models.settings.pipeline import Compute
 from models.stages import ppo
 from tasks.ranks import steps_of_ranks
 from tests.models.conftest import with_random_head

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from models.config import GenerationConfig, RayRunner
 from models.errors import ConfigError
+from models.settings.pipeline import GenerationConfig, RayRunner
 from tasks.completions import require_runner
 from tasks.ray_shards import connected
 from tests.free_port import free_port

@@ -9,7 +9,7 @@ import pytest
 from labeling import household
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, write_records
-from models.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
+from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
 from tasks.sources import read_demonstrations, read_prompts, read_texts
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]

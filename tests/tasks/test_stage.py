@@ -2,7 +2,9 @@
 
 import pytest
 
-from models.config import (
+from models.records import Artifact
+from models.settings.labels import FeedbackFolder
+from models.settings.pipeline import (
     Compute,
     GenerationConfig,
     PretrainedBase,
@@ -11,10 +13,8 @@ from models.config import (
     RewardConfig,
     SFTConfig,
 )
-from models.label_sources import FeedbackFolder
-from models.ppo_config import PPOConfig
-from models.records import Artifact
-from models.sources import FromFeedback, TextFile, TextHub
+from models.settings.ppo import PPOConfig
+from models.settings.sources import FromFeedback, TextFile, TextHub
 from tasks.stage import cache_key, input_identity
 
 

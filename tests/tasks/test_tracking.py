@@ -13,8 +13,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from models.config import TrackingConfig
 from models.errors import TrackingError
+from models.settings.pipeline import TrackingConfig
 from tasks import outbox, tracking
 from tasks.storage import publish, scratch_folder
 from tasks.tracking import TrackedRun, register_challenger, send_what_was_kept

@@ -7,9 +7,9 @@ import pytest
 
 from labeling.feedback import Feedback
 from labeling.files.read_feedback import read_feedback
-from models.config import SplitConfig
 from models.errors import DataError
-from models.label_sources import FeedbackFiles
+from models.settings.labels import FeedbackFiles
+from models.settings.pipeline import SplitConfig
 
 SPLIT = SplitConfig()
 SEED = 7

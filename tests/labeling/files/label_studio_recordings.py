@@ -10,9 +10,9 @@ from pathlib import Path
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows
 from labeling.files.label_studio import read_label_studio_export
-from models.config import SplitConfig
-from models.label_sources import LabelStudioExport
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import LabelStudioExport
+from models.settings.pipeline import SplitConfig
 
 EXPORTS = Path(__file__).parent / "label_studio_exports"
 SPLIT = SplitConfig()

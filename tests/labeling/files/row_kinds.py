@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from models.label_sources import AnnotatedFile, FeedbackFiles, FeedbackFolder, PairFile, ThumbFile
 from models.records import Completion, Prompt
+from models.settings.labels import AnnotatedFile, FeedbackFiles, FeedbackFolder, PairFile, ThumbFile
 
 Meaning = list[tuple] | None
 """What a row adds, as plain values; None where it must be refused."""

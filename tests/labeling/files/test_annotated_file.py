@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.label_sources import AnnotatedFile
 from models.records import Completion, Prompt, Ranking
+from models.settings.labels import AnnotatedFile
 from models.splits import assign_split
 from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 

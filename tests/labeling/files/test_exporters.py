@@ -10,8 +10,8 @@ from pyarrow.parquet import read_table
 from labeling.feedback import Feedback, rankings_of_ratings
 from labeling.files.exporters import export_consensus, export_elo, export_pairs, export_raw
 from models.errors import DataError
-from models.label_sources import AnnotatedFile, FeedbackFolder, PairFile
 from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
+from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
 from tests.labeling.files.feedback_files import read, read_rest
 
 HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")

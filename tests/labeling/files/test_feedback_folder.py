@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from models.label_sources import FeedbackFolder
 from models.records import Completion, Prompt, Ranking, Rating, write_records
+from models.settings.labels import FeedbackFolder
 from tests.labeling.files.feedback_files import read, read_rest, refusal, write_lines
 
 PROMPT = Prompt.of("My sink drips. What now?", "train")

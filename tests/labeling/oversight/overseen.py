@@ -7,8 +7,8 @@ from labeling.oversight.labeler_figures import LabelerFigures
 from labeling.store.batches import GoldPrompt
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Batch, CompletionRow
-from models.batch_config import BatchConfig
 from models.records import Completion, Prompt, Ranking
+from models.settings.batch import BatchConfig
 from tests.labeling.people import NOW, People
 
 THREE = BatchConfig(labelers_per_prompt=3)

@@ -12,8 +12,8 @@ from labeling.store import accounts
 from labeling.store.batches import mark_instructions_read
 from labeling.store.schema import Batch
 from labeling.store.snapshots import take_snapshot
-from models.config import ConsensusConfig
 from models.consensus import agree
+from models.settings.pipeline import ConsensusConfig
 from tests.labeling.oversight.overseen import SHOWN, THREE, a_week, figures, gold, says
 from tests.labeling.people import COMPLETIONS, NOW, PROMPTS, People
 

@@ -13,10 +13,10 @@ from labeling.store.counted import rankings_of, ratings_of, read_counted
 from labeling.store.intake import take_in
 from labeling.store.schema import Batch, Task
 from labeling.store.snapshots import take_snapshot
-from models.batch_config import ThumbsTask
-from models.config import ConsensusConfig
 from models.consensus import agree
 from models.records import Ranking, Rating
+from models.settings.batch import ThumbsTask
+from models.settings.pipeline import ConsensusConfig
 from models.votes import VoteTable
 from tests.labeling.oversight.overseen import THREE, a_week, figures, of, progress, says
 from tests.labeling.people import COMPLETIONS, NOW, PROMPTS, People

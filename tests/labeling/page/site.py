@@ -16,8 +16,8 @@ from labeling.store.accounts import add_labeler
 from labeling.store.batches import publish
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Assignment, Judgement, Labeler
-from models.batch_config import BatchConfig, BatchTask, RankingTask
 from models.records import Completion, Prompt
+from models.settings.batch import BatchConfig, BatchTask, RankingTask
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 STORE = "feedback.db"

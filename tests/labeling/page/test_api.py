@@ -6,8 +6,8 @@ import pytest
 
 from labeling.store.batches import BatchConfig, publish
 from labeling.store.judgements import MAX_NOTE_LENGTH
-from models.batch_config import ChoiceTask, ThumbsTask, YesNoTask
 from models.records import Completion, Prompt
+from models.settings.batch import ChoiceTask, ThumbsTask, YesNoTask
 from tests.labeling.page.site import NOW, Site, names_of, next_of, read
 
 TEXTS = {

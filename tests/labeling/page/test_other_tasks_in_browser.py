@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.batch_config import ChoiceTask, ThumbsTask, YesNoTask
+from models.settings.batch import ChoiceTask, ThumbsTask, YesNoTask
 from tests.labeling.page.site import Site
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

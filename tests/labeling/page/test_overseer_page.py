@@ -9,7 +9,7 @@ import pytest
 
 from labeling.page import charts
 from labeling.store.accounts import withdraw
-from models.batch_config import ThumbsTask
+from models.settings.batch import ThumbsTask
 from tests.labeling.page.site import NOW, Site, names_of, next_of
 
 EVIL = "<script>alert('x')</script>"

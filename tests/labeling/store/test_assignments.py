@@ -9,8 +9,8 @@ from labeling.store.assignments import progress
 from labeling.store.batches import GoldPrompt
 from labeling.store.judgements import skip
 from labeling.store.schema import Assignment, Batch, Judgement, Task
-from models.batch_config import BatchConfig, ChoiceTask
 from models.records import Completion, Prompt, Ranking
+from models.settings.batch import BatchConfig, ChoiceTask
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 
 

@@ -10,9 +10,9 @@ from labeling.store.batches import (
     publish,
 )
 from labeling.store.schema import Batch, Task
-from models.batch_config import BatchConfig, ThumbsTask
 from models.errors import DataError
 from models.records import Prompt, Ranking
+from models.settings.batch import BatchConfig, ThumbsTask
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS
 
 

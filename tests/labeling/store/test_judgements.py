@@ -7,9 +7,9 @@ from sqlalchemy.exc import DBAPIError
 from labeling.store.batches import mark_instructions_read, publish
 from labeling.store.judgements import NotYours, skip, take_back
 from labeling.store.schema import Batch, Judgement
-from models.batch_config import BatchConfig, ThumbsTask
 from models.errors import DataError
 from models.records import Ranking
+from models.settings.batch import BatchConfig, ThumbsTask
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
 
 

@@ -19,8 +19,8 @@ from labeling.store import accounts
 from labeling.store.batches import mark_instructions_read, publish
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Assignment, Judgement, Labeler, SignIn, Task
-from models.batch_config import BatchConfig
 from models.records import Completion, Prompt
+from models.settings.batch import BatchConfig
 from tests.free_port import free_port
 
 NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 8, 150  # docs/results.md: the same with 100 prompts

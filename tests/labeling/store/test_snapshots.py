@@ -12,9 +12,9 @@ from labeling.store.database import FeedbackStore
 from labeling.store.intake import take_in
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Snapshot
 from labeling.store.snapshots import note_snapshot, snapshots_with, take_snapshot
-from models.batch_config import BatchConfig, ThumbsTask
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating
+from models.settings.batch import BatchConfig, ThumbsTask
 from tasks.snapshot import write_snapshot
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
 from tests.labeling.postgres import create_database

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from deployments.presets import load
 from flows.learn import learn
 from flows.rlhf import rlhf
-from models.config import TrackingConfig
 from models.errors import ConfigError
-from models.presets import load_config
+from models.settings.pipeline import TrackingConfig
+from models.settings.presets import load_config
 from tests.test_presets import SMOKE, rein
 
 SECRETS = [

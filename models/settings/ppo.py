@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.sources import Count, Fraction, Positive, Settings, TextSource
+from models.settings.sources import Count, Fraction, Positive, Settings, TextSource
 
 
 class FixedKL(Settings):

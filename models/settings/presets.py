@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from models.config import PipelineConfig, SplitConfig
 from models.errors import ConfigError, DataError
-from models.label_sources import LabelSource
-from models.sources import Settings
+from models.settings.labels import LabelSource
+from models.settings.pipeline import PipelineConfig, SplitConfig
+from models.settings.sources import Settings
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from models.allowed_roots import require_allowed
-from models.config import PipelineConfig
 from models.errors import ConfigError
-from models.presets import load_config
 from models.promotion import PromotionRequest
-from models.sources import Settings
+from models.settings.allowed_roots import require_allowed
+from models.settings.pipeline import PipelineConfig
+from models.settings.presets import load_config
+from models.settings.sources import Settings
 from tests.test_presets import SMOKE
 
 INSIDE = {

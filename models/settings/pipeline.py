@@ -1,19 +1,19 @@
 """The configuration: one frozen tree. The text under each field is what the Prefect form, `rein fields` and the JSON schema show.
 
-Loads no torch. models/presets.py reads it from YAML and overrides.
+Loads no torch. models/settings/presets.py reads it from YAML and overrides.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.addresses import MirrorAddress, RayAddress, TrackingAddress
-from models.batch_config import BatchConfig, FeedbackConfig
-from models.compute_config import Compute
-from models.label_sources import LabelSource, SimulatedLabels
-from models.ppo_config import PPOConfig
-from models.retraining_config import PromotionConfig, RetrainingConfig
-from models.sources import (
+from models.settings.addresses import MirrorAddress, RayAddress, TrackingAddress
+from models.settings.batch import BatchConfig, FeedbackConfig
+from models.settings.compute import Compute
+from models.settings.labels import LabelSource, SimulatedLabels
+from models.settings.ppo import PPOConfig
+from models.settings.retraining import PromotionConfig, RetrainingConfig
+from models.settings.sources import (
     Count,
     DemonstrationSource,
     Fraction,

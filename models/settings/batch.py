@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.addresses import DatabaseAddress
-from models.sources import Count, Positive, Settings
+from models.settings.addresses import DatabaseAddress
+from models.settings.sources import Count, Positive, Settings
 
 
 class RankingTask(Settings):

@@ -24,7 +24,7 @@ class Settings(BaseModel):
     """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""
 
     place_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that say where something is kept, as a folder or an address. (models/allowed_roots.py checks both kinds of field.)"""
+    """Fields that say where something is kept, as a folder or an address. (models/settings/allowed_roots.py checks both kinds of field.)"""
 
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that change nothing in what is made: they do not count for caching."""
