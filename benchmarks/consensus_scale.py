@@ -25,8 +25,8 @@ import numpy as np
 
 from labeling.files.exporters import export_raw
 from labeling.files.read_feedback import read_feedback
-from models.consensus import agree
-from models.pairs import make_pairs
+from models.preferences.consensus import agree
+from models.preferences.pairs import make_pairs
 from models.records import Completion, Consensus, Prompt, Ranking, read_records, write_records
 from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import ConsensusConfig, PairsConfig, SplitConfig

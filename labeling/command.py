@@ -19,9 +19,9 @@ from labeling.store.database import FeedbackStore
 from labeling.store.intake import take_in
 from labeling.store.schema import Labeler, Withdrawal
 from labeling.store.snapshots import take_snapshot
-from models.consensus import agree
 from models.errors import ConfigError
-from models.pairs import make_pairs
+from models.preferences.consensus import agree
+from models.preferences.pairs import make_pairs
 from models.settings.batch import FeedbackConfig
 from models.settings.labels import FeedbackFiles, LabelStudioExport
 from models.settings.pipeline import ConsensusConfig, PairsConfig

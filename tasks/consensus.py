@@ -1,6 +1,6 @@
 """Stage `consensus`: several labelers' rankings become one order per prompt, with figures on how well they agree."""
 
-from models.consensus import agree
+from models.preferences.consensus import agree
 from models.records import Artifact, Ranking, read_records, write_records
 from models.settings.pipeline import ConsensusConfig
 from tasks.stage import Work, stage

@@ -1,10 +1,10 @@
 """Stage `demonstrations`: prompts with completions to imitate, none of them held out, all of them short enough to be read."""
 
 from models.errors import DataError
+from models.preferences.splits import assign_split
 from models.records import Artifact, Demonstration, write_records
 from models.settings.pipeline import SplitConfig
 from models.settings.sources import DemonstrationSource, FromFeedback
-from models.splits import assign_split
 from tasks.sources import read_demonstrations
 from tasks.stage import Work, stage
 

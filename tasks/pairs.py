@@ -1,7 +1,7 @@
 """Stage `pairs`: each agreed order becomes C(K,2) preference pairs."""
 
 from models.errors import DataError
-from models.pairs import make_pairs
+from models.preferences.pairs import make_pairs
 from models.records import Artifact, Completion, Consensus, read_records, write_records
 from models.settings.pipeline import PairsConfig
 from tasks.stage import Work, stage

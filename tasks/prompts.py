@@ -4,9 +4,9 @@ import random
 from collections import Counter
 
 from models.errors import DataError
+from models.preferences.splits import assign_split
 from models.records import Artifact, Prompt, write_records
 from models.settings.pipeline import PromptsConfig, SplitConfig
-from models.splits import assign_split
 from tasks.sources import read_prompts
 from tasks.stage import Work, stage
 

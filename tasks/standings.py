@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models.elo import EloRating, HeadToHead, elo_ratings
 from models.evaluation import Meeting
+from models.preferences.elo import EloRating, HeadToHead, elo_ratings
 from models.records import read_records
 
 

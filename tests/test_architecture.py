@@ -123,7 +123,13 @@ def test_learning_runs_where_jaxtyping_peft_prefect_and_mlflow_are_missing():
 
 @pytest.mark.parametrize(
     "module",
-    ["models.settings.pipeline", "models.consensus", "labeling.files.read_feedback", "flows.rlhf", "flows.command"],
+    [
+        "models.settings.pipeline",
+        "models.preferences.consensus",
+        "labeling.files.read_feedback",
+        "flows.rlhf",
+        "flows.command",
+    ],
 )
 def test_importing_it_loads_no_torch(module):
     fresh_interpreter(f"import sys, {module}; sys.exit('torch was loaded' if 'torch' in sys.modules else 0)")

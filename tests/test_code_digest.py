@@ -53,7 +53,7 @@ def test_the_reward_loop_belongs_to_those_that_train_or_score(project):
 
 def test_what_is_reached_through_other_modules_counts(project):
     """consensus.py imports agreement.py; pairs.py takes its probabilities from consensus.py."""
-    assert changed_by(project, "models/agreement.py") == {"tasks.consensus", "tasks.pairs"}
+    assert changed_by(project, "models/preferences/agreement.py") == {"tasks.consensus", "tasks.pairs"}
 
 
 def test_records_belong_to_every_stage(project):

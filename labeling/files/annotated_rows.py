@@ -8,10 +8,10 @@ from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_name
 from labeling.files.row_files import read_rows
 from models.errors import DataError
+from models.preferences.splits import assign_split
 from models.records import Split
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import SplitConfig
-from models.splits import assign_split
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 

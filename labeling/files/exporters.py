@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
 from labeling.files.dialogue import dialogue_messages
-from models.elo import elo_ratings, head_to_heads
 from models.errors import DataError
+from models.preferences.elo import elo_ratings, head_to_heads
 from models.records import Consensus, Pair, Ranking, write_records
 
 
@@ -28,7 +28,7 @@ def export_raw(feedback: Feedback, folder: Path) -> None:
 
 
 def export_elo(rankings: Sequence[Ranking], folder: Path) -> None:
-    """Writes elo.jsonl: of each completion the Elo rating among those of its prompt, with its 95 % interval (models/elo.py)."""
+    """Writes elo.jsonl: of each completion the Elo rating among those of its prompt, with its 95 % interval (models/preferences/elo.py)."""
     of_prompt: dict[str, list[Ranking]] = {}
     for one in rankings:
         of_prompt.setdefault(one.prompt_id, []).append(one)

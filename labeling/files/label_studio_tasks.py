@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from labeling.feedback import ShownTexts
 from labeling.files.bad_rows import BadRows, Row, shown
+from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Split
 from models.settings.pipeline import SplitConfig
-from models.splits import assign_split
 
 PAIR = ("answer1", "answer2")
 

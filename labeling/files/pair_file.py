@@ -8,10 +8,10 @@ from labeling.files.bad_rows import BadRows, Row
 from labeling.files.dialogue_rows import read_dialogue, read_labeler
 from labeling.files.row_files import read_rows
 from models.errors import DataError
+from models.preferences.splits import assign_split
 from models.records import Ranking
 from models.settings.labels import PairFile
 from models.settings.pipeline import SplitConfig
-from models.splits import assign_split
 
 
 class _Preference(NamedTuple):

@@ -7,10 +7,10 @@ from labeling.files.bad_rows import BadRows, Row, shown
 from labeling.files.dialogue_rows import read_dialogue, read_labeler
 from labeling.files.row_files import read_rows
 from models.errors import DataError
+from models.preferences.splits import assign_split
 from models.records import Rating
 from models.settings.labels import ThumbFile
 from models.settings.pipeline import SplitConfig
-from models.splits import assign_split
 
 _WORDS = {"true": True, "false": False}
 

@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from scipy.special import stdtrit
 
 from labeling.store.counted import Counted
-from models.agreement import LabelerReport
+from models.preferences.agreement import LabelerReport
 from models.records import Rating
 
 MIN_FOR_BIAS = 10  # rankings; with fewer, chance looks like a habit
@@ -40,7 +40,7 @@ class LabelerFigures:
     """One labeler in one batch. A figure is None where there is nothing to compute it from, or the labeler has withdrawn.
 
     `num_judgements` leaves out gold prompts. `tie_rate`, `unusable_rate`, `reliability`, `is_upside_down` as in the report of
-    models/agreement.py. `agreement`: mean tau-b with the others; of ratings, the share of the others' ratings of the same
+    models/preferences/agreement.py. `agreement`: mean tau-b with the others; of ratings, the share of the others' ratings of the same
     completions that say the same. `wanted_rate`: share of ratings that want the completion. `gold_accuracy`: share of
     `num_gold_pairs` that are ordered as known. `as_shown_quickly`: share of rankings that repeat the order shown exactly and
     took less than half the batch's median time.

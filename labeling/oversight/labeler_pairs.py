@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from models.agreement import alpha_of_values
+from models.preferences.agreement import alpha_of_values
+from models.preferences.vote_table import VoteTable
 from models.records import Rating
 from models.shapes import Float, Int
-from models.votes import VoteTable
 
 MAX_POINTS = 20  # of a line over time
 MAX_DISAGREEMENTS = 100
@@ -95,7 +95,7 @@ def agreement_over_time(
 ) -> list[AgreementPoint]:
     """Alpha and mean tau-b of all that was said until each point of `points_in_time(moments)`.
 
-    The figures are those of models/agreement.py on what was said until then; `pairs` None: no tau-b.
+    The figures are those of models/preferences/agreement.py on what was said until then; `pairs` None: no tau-b.
     """
     tau_b, pair_at = np.zeros(0), np.zeros(0)
     if pairs is not None:

@@ -22,10 +22,10 @@ from labeling.oversight.labeler_pairs import (
 )
 from labeling.store.counted import Counted, rankings_of, ratings_of, read_counted
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task, Withdrawal
-from models.consensus import agree
+from models.preferences.consensus import agree
+from models.preferences.vote_table import VoteTable
 from models.records import Consensus
 from models.settings.pipeline import ConsensusConfig
-from models.votes import VoteTable
 
 ACTIVE_DAYS = 7
 CACHED_BATCHES = 8

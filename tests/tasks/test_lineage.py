@@ -12,9 +12,9 @@ from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler
 from labeling.store.snapshots import note_snapshot, take_snapshot
-from models.consensus import agree
 from models.errors import ArtifactError, DataError
-from models.pairs import make_pairs
+from models.preferences.consensus import agree
+from models.preferences.pairs import make_pairs
 from models.records import Artifact, Completion
 from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import ConsensusConfig, PairsConfig, TrackingConfig

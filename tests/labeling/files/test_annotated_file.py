@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
-from models.splits import assign_split
 from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 

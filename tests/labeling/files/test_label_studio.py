@@ -6,8 +6,8 @@ import pytest
 
 from labeling.feedback import Feedback
 from labeling.files.label_studio import rankings_as_shown
+from models.preferences.splits import assign_split
 from models.settings.labels import LabelStudioExport
-from models.splits import assign_split
 from tests.labeling.files.label_studio_recordings import (
     ANN,
     BOB,

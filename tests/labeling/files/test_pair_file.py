@@ -11,9 +11,9 @@ import pytest
 from pyarrow.parquet import write_table
 
 from labeling.files.dialogue import dialogue_messages, dialogue_text
+from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import PairFile
-from models.splits import assign_split
 from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 

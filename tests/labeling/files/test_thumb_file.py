@@ -6,9 +6,9 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
+from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking, Rating
 from models.settings.labels import ThumbFile
-from models.splits import assign_split
 from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 

@@ -12,7 +12,7 @@ from labeling.store import accounts
 from labeling.store.batches import mark_instructions_read
 from labeling.store.schema import Batch
 from labeling.store.snapshots import take_snapshot
-from models.consensus import agree
+from models.preferences.consensus import agree
 from models.settings.pipeline import ConsensusConfig
 from tests.labeling.oversight.overseen import SHOWN, THREE, a_week, figures, gold, says
 from tests.labeling.people import COMPLETIONS, NOW, PROMPTS, People

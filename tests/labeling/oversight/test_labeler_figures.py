@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labeling.oversight.labeler_figures import position_bias
-from models.agreement import kendall_tau_b
+from models.preferences.agreement import kendall_tau_b
 from tests.labeling.oversight.overseen import SHOWN, THREE, figures, gold, of, progress, says
 from tests.labeling.people import PROMPTS, People
 from tests.tolerances import close

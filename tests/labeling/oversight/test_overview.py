@@ -1,4 +1,4 @@
-"""What the overseer reads of a batch: worked by hand, or that of models/agreement.py on the same rankings."""
+"""What the overseer reads of a batch: worked by hand, or that of models/preferences/agreement.py on the same rankings."""
 
 import math
 from datetime import date, timedelta
@@ -13,11 +13,11 @@ from labeling.store.counted import rankings_of, ratings_of, read_counted
 from labeling.store.intake import take_in
 from labeling.store.schema import Batch, Task
 from labeling.store.snapshots import take_snapshot
-from models.consensus import agree
+from models.preferences.consensus import agree
+from models.preferences.vote_table import VoteTable
 from models.records import Ranking, Rating
 from models.settings.batch import ThumbsTask
 from models.settings.pipeline import ConsensusConfig
-from models.votes import VoteTable
 from tests.labeling.oversight.overseen import THREE, a_week, figures, of, progress, says
 from tests.labeling.people import COMPLETIONS, NOW, PROMPTS, People
 from tests.tolerances import close

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, minimize_scalar
 
-import models.reliability
+import models.preferences.labeler_reliability
+from models.preferences.labeler_reliability import fit_reliability
+from models.preferences.vote_table import VoteTable
 from models.records import Ranking
-from models.reliability import fit_reliability
-from models.votes import VoteTable
 
 
 def crowd(seed: int, num_prompts: int = 40) -> list[Ranking]:
@@ -69,7 +69,7 @@ def test_each_labeler_stands_where_the_others_put_it():
 def test_how_many_are_taken_together_changes_nothing(monkeypatch):
     votes = VoteTable(crowd(1))
     whole = fit_reliability(votes, start=np.full(6, 0.5)).reliability
-    monkeypatch.setattr(models.reliability, "BLOCK", 25)
+    monkeypatch.setattr(models.preferences.labeler_reliability, "BLOCK", 25)
     assert fit_reliability(votes, start=np.full(6, 0.5)).reliability == pytest.approx(whole, abs=2e-3)
 
 

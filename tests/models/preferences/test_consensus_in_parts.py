@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from models.consensus import agree, pair_probability
+from models.preferences.consensus import agree, pair_probability
 from models.records import Ranking
 from models.settings.pipeline import ConsensusConfig
 

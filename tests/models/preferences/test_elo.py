@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.elo import EloRating, elo_ratings, head_to_heads
 from models.errors import DataError
+from models.preferences.elo import EloRating, elo_ratings, head_to_heads
 from models.records import Ranking
 from tests.tolerances import close
 

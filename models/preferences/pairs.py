@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from models.consensus import pair_probability
 from models.errors import DataError
+from models.preferences.consensus import pair_probability
 from models.records import Completion, Consensus, Pair, Record, collector_paused
 from models.settings.pipeline import PairsConfig
 

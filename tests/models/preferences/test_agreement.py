@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.agreement import (
+from models.errors import DataError
+from models.preferences.agreement import (
     AgreementReport,
     LabelerReport,
     kendall_tau_b,
@@ -18,7 +19,6 @@ from models.agreement import (
     looks_upside_down,
     mean_tau_b,
 )
-from models.errors import DataError
 from models.records import Ranking
 
 NAN = math.nan

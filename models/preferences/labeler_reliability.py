@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from models.preferences.bradley_terry import fit_strengths
+from models.preferences.vote_table import VoteTable, ranges, starts_of
 from models.shapes import Float, Int
-from models.strengths import fit_strengths
-from models.votes import VoteTable, ranges, starts_of
 
 RELIABILITY_SD = 0.5  # of the prior that pulls a labeler's reliability to 1
 MAX_ROUNDS = 40

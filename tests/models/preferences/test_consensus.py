@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from models.consensus import agree, pair_probability
 from models.errors import DataError
+from models.preferences.consensus import agree, pair_probability
 from models.records import Ranking
 from models.settings.pipeline import ConsensusConfig
 

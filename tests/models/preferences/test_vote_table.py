@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
+from models.preferences.vote_table import VoteTable, pair_place, pairs_within, ranges
 from models.records import Ranking
-from models.votes import VoteTable, pair_place, pairs_within, ranges
 
 
 def ranking(labeler: str, *levels: str, prompt: str = "p", unusable: str = "") -> Ranking:

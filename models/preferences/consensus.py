@@ -21,7 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit, logit
 
-from models.agreement import (
+from models.errors import DataError
+from models.preferences.agreement import (
     AgreementReport,
     LabelerReport,
     alpha_of_values,
@@ -30,13 +31,12 @@ from models.agreement import (
     tau_with_order,
     tau_with_others,
 )
-from models.errors import DataError
+from models.preferences.bradley_terry import fit_strengths
+from models.preferences.labeler_reliability import fit_reliability
+from models.preferences.vote_table import VoteTable, pair_place, pairs_within
 from models.records import Consensus, Ranking
-from models.reliability import fit_reliability
 from models.settings.pipeline import ConsensusConfig
 from models.shapes import Bool, Float
-from models.strengths import fit_strengths
-from models.votes import VoteTable, pair_place, pairs_within
 
 
 def agree(rankings: Sequence[Ranking], config: ConsensusConfig) -> tuple[list[Consensus], AgreementReport]:

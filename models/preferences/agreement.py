@@ -8,9 +8,9 @@ import numpy as np
 
 from models.errors import DataError
 from models.plain_text import plain
+from models.preferences.vote_table import VoteTable, starts_of
 from models.records import Ranking, Record
 from models.shapes import Float, Int, Real
-from models.votes import VoteTable, starts_of
 
 UPSIDE_DOWN_TAU = -0.2  # weaker disagreement than this may be taste
 UPSIDE_DOWN_RANKINGS = 10  # with fewer rankings, bad luck looks like a misread instruction

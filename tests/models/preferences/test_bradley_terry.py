@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from models.strengths import fit_strengths
+from models.preferences.bradley_terry import fit_strengths
 
 
 def comparisons(seed: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from models.errors import DataError
-from models.pairs import MIN_WEIGHT, PairReport, make_pairs
+from models.preferences.pairs import MIN_WEIGHT, PairReport, make_pairs
 from models.records import Completion, Consensus
 from models.settings.pipeline import PairsConfig
 

@@ -3,8 +3,8 @@
 import math
 from collections import Counter
 
+from models.preferences.splits import assign_split
 from models.settings.pipeline import SplitConfig
-from models.splits import assign_split
 
 CONFIG = SplitConfig(validation=0.1, test=0.2)
 PROMPTS = [f"prompt number {number}" for number in range(4000)]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.agreement import krippendorff_alpha
 from models.errors import DataError
-from models.kappa import cohen_kappa, fleiss_kappa
+from models.preferences.agreement import krippendorff_alpha
+from models.preferences.kappa import cohen_kappa, fleiss_kappa
 
 NAN = math.nan
 # The table printed most often: 10 subjects, 14 raters, 5 categories; how many raters gave each category.

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from models.consensus import agree
+from models.preferences.consensus import agree
 from models.records import Consensus, Ranking
 from models.settings.pipeline import ConsensusConfig
 
