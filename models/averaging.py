@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.sharding import piece_of
+from models.distributed.fsdp import piece_of
 
 
 class WeightAverage:

@@ -24,10 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from models.distributed.collectives import gather, this_rank
+from models.distributed.fsdp import load_state
 from models.errors import ArtifactError
-from models.ranks import gather, this_rank
 from models.records import StepMetrics
-from models.sharding import load_state
 
 MANIFEST, TENSORS, REST = "manifest.json", "tensors.safetensors", "rest.json"
 KEPT = 2

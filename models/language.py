@@ -8,15 +8,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
+from models.distributed.collectives import share_of
+from models.distributed.fsdp import distribute, in_step
 from models.errors import DataError
 from models.logprobs import require_plain_head, token_logprobs
 from models.optimization import autocast, descend, pick_device
 from models.packing import PackedBatch, cut_by_tokens
-from models.ranks import share_of
 from models.records import StepMetrics
 from models.settings.pipeline import Compute, Training
 from models.shapes import Float
-from models.sharding import distribute, in_step
 from models.tokens import encode_completion, encode_prompt
 
 

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from models.checkpoints import Part
+from models.distributed.fsdp import load_state
 from models.settings.ppo import AdaptiveKL, FixedKL
-from models.sharding import load_state
 
 
 class Leash:

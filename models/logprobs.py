@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from models.distributed.fsdp import forward_pass
 from models.errors import ConfigError
 from models.packing import PackedBatch, filled, hidden_states, require_packable
 from models.shapes import Float, Int
-from models.sharding import forward_pass
 
 MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24
 

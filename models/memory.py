@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from models.checkpoints import random_state, set_random_state
+from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
-from models.ranks import num_ranks
 from models.settings.sources import Settings
 
 _LOGGER = logging.getLogger(__name__)

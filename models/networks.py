@@ -23,12 +23,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from models.distributed.collectives import this_rank
+from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
 from models.packing import PackedBatch, hidden_states
-from models.ranks import this_rank
 from models.settings.pipeline import PretrainedBase, ScratchBase
 from models.shapes import Float, Int
-from models.sharding import forward_pass, whole
 from models.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
 
 

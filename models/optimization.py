@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from models.checkpoints import Checkpoints, Progress
+from models.distributed.collectives import sum_gradients, sum_over_ranks
+from models.distributed.fsdp import whole_tensor
 from models.errors import ConfigError, TrainingError
 from models.memory import Room
-from models.ranks import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
 from models.settings.pipeline import Compute, Training
-from models.sharding import whole_tensor
 
 
 def pick_device(compute: Compute) -> torch.device:

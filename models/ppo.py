@@ -21,6 +21,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.averaging import WeightAverage
 from models.checkpoints import Checkpoints, Progress, Trained
+from models.distributed.collectives import gather_rows, share_of
+from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
 from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash, moved_too_far
@@ -33,14 +35,12 @@ from models.optimization import EpochBatches, autocast, pick_device, require_fin
 from models.packing import require_packable
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix
-from models.ranks import gather_rows, share_of
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
 from models.sampling import sample_completions, sampling_copy
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from models.sharding import distribute, whole
 from models.tokens import encode_prompt
 
 

@@ -4,11 +4,11 @@ import torch
 from transformers import PreTrainedModel
 
 from models.checkpoints import Trained
+from models.distributed.collectives import sum_gradients
+from models.distributed.fsdp import load_state
 from models.networks import ValueModel
 from models.optimization import clip_gradients, require_finite
-from models.ranks import sum_gradients
 from models.settings.ppo import PPOConfig
-from models.sharding import load_state
 
 
 class PPOOptimizer:

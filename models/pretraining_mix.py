@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.distributed.collectives import sum_over_ranks
 from models.language import add_gradient, pack_texts
 from models.optimization import EpochBatches
-from models.ranks import sum_over_ranks
 from models.settings.pipeline import Compute
 from models.settings.ppo import PTXConfig
 

@@ -21,9 +21,9 @@ from pydantic import ConfigDict, validate_call
 from torch import distributed
 
 from models.checkpoints import Checkpoints
+from models.distributed.collectives import this_rank
 from models.errors import ConfigError, PipelineError
 from models.optimization import pick_device
-from models.ranks import this_rank
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
 

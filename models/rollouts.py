@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from models.distributed.collectives import gather_rows, share_of
+from models.distributed.fsdp import in_step
 from models.errors import TrainingError
 from models.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.networks import ValueModel
 from models.optimization import autocast
 from models.packing import PackedBatch, cut_by_tokens
-from models.ranks import gather_rows, share_of
 from models.returns import clip_scores, kl_k1, kl_k3
 from models.sampling import Sample
 from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
 from models.shapes import Bool, Float
-from models.sharding import in_step
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.checkpoints import Checkpoints
+from models.distributed.collectives import this_rank
 from models.errors import TrainingError
 from models.rank_process import run_rank
-from models.ranks import this_rank
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig

@@ -11,7 +11,7 @@ from torch import distributed
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from models.checkpoints import Checkpoints
-from models.ranks import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
+from models.distributed.collectives import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
 from models.records import StepMetrics
 from models.settings.ppo import FixedKL
 from tests.models import rank_examples

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
-from models.ranks import gather, num_ranks
+from models.distributed.collectives import gather, num_ranks
 from models.settings.pipeline import Compute
 
 Network = TypeVar("Network", bound=nn.Module)
