@@ -39,7 +39,7 @@ from benchmarks.gpu_figures import (
     measure_update,
 )
 from benchmarks.scenario import build_networks, build_policy, build_scorer, build_tokenizer
-from models.networks import RewardModel, freeze
+from models.network.networks import RewardModel, freeze
 from models.optimization import pick_device
 from models.settings.pipeline import Compute
 

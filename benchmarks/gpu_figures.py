@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
 from models.learning import learn_from, learn_minibatch, shuffled_minibatches
-from models.networks import RewardModel, ValueModel
+from models.network.networks import RewardModel, ValueModel
 from models.rollouts import evaluate_samples
 from models.sampling import Sample, sample_tokens, sampling_copy
 from models.settings.pipeline import Compute

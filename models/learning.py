@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from models.activation_checkpointing import recomputed_activations
 from models.distributed.collectives import gather, share_of, sum_over_ranks
 from models.distributed.fsdp import in_step
-from models.logprobs import token_logprobs
 from models.losses import policy_loss, value_loss
-from models.networks import ValueModel
+from models.network.activation_checkpointing import recomputed_activations
+from models.network.logprobs import token_logprobs
+from models.network.networks import ValueModel
+from models.network.packing import PackedBatch, cut_by_tokens
 from models.optimization import autocast
-from models.packing import PackedBatch, cut_by_tokens
 from models.returns import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.settings.pipeline import Compute

@@ -26,13 +26,14 @@ from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
 from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash, moved_too_far
-from models.logprobs import require_plain_head
-from models.lora import add_adapter
 from models.losses import masked_mean
 from models.memory import Room
-from models.networks import ValueModel, freeze, weight_sharing_copy
+from models.network.logprobs import require_plain_head
+from models.network.lora import add_adapter
+from models.network.networks import ValueModel, freeze, weight_sharing_copy
+from models.network.packing import require_packable
+from models.network.tokens import encode_prompt
 from models.optimization import EpochBatches, autocast, pick_device, require_finite
-from models.packing import require_packable
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
@@ -41,7 +42,6 @@ from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples,
 from models.sampling import sample_completions, sampling_copy
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from models.tokens import encode_prompt
 
 
 def train_ppo(

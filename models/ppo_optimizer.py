@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 from models.checkpoints import Trained
 from models.distributed.collectives import sum_gradients
 from models.distributed.fsdp import load_state
-from models.networks import ValueModel
+from models.network.networks import ValueModel
 from models.optimization import clip_gradients, require_finite
 from models.settings.ppo import PPOConfig
 

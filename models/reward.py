@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from models.activation_checkpointing import recomputed_activations
 from models.checkpoints import Checkpoints
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
 from models.losses import centering_penalty, pairwise_loss
-from models.networks import RewardModel
+from models.network.activation_checkpointing import recomputed_activations
+from models.network.networks import RewardModel
+from models.network.packing import PackedBatch, cut_by_tokens, require_packable
+from models.network.tokens import encode_completion, encode_prompt
 from models.optimization import autocast, descend, pick_device
-from models.packing import PackedBatch, cut_by_tokens, require_packable
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.settings.pipeline import Compute, RewardConfig
 from models.shapes import Float
-from models.tokens import encode_completion, encode_prompt
 
 
 @dataclass(frozen=True)

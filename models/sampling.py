@@ -12,10 +12,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.decoding import Decoder, Row
 from models.errors import TrainingError
+from models.network.tokens import check_lengths, decode_completion, encode_prompt
 from models.optimization import autocast
 from models.settings.pipeline import Compute, GenerationConfig
 from models.shapes import Float, Int
-from models.tokens import check_lengths, decode_completion, encode_prompt
 
 
 @dataclass(frozen=True)

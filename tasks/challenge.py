@@ -33,7 +33,7 @@ def challenge_champion(
     `judge: reward_model` is the mean score of both reward models: by its own alone each would win. Their accuracy is taken over the
     same preferences on held-out prompts: those of `held_out_labelers`, or of the consensus when there are none.
     """
-    from models.networks import freeze, load_policy
+    from models.network.networks import freeze, load_policy
     from models.optimization import autocast, pick_device
     from models.sampling import sample_completions
 
@@ -87,7 +87,7 @@ Score = Callable[[Sequence[str], Sequence[str]], list[float]]
 
 
 def _scorer(folder: Path, compute: Compute) -> Score:
-    from models.networks import RewardModel, freeze
+    from models.network.networks import RewardModel, freeze
     from models.optimization import pick_device
     from models.reward import score_texts
 

@@ -62,7 +62,7 @@ def _complete_here(
     """The completions of one shard after another."""
     import torch
 
-    from models.networks import load_policy
+    from models.network.networks import load_policy
     from models.optimization import pick_device
     from models.shards import complete_shard
 

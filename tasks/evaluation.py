@@ -25,7 +25,7 @@ def evaluate_policy(
 ) -> int:
     """samples.jsonl (both models' completions of held-out prompts, with scores and KL), meetings.jsonl (who was better at each
     prompt) and the figures of the report."""
-    from models.networks import RewardModel, freeze, load_policy
+    from models.network.networks import RewardModel, freeze, load_policy
     from models.optimization import autocast, pick_device
     from models.policy_evaluation import play_matches
     from models.reward import score_texts

@@ -39,7 +39,7 @@ def require_room(base: Artifact, texts: list[str], max_new_tokens: int) -> None:
     """Raises DataError naming the prompts that leave no room for `max_new_tokens` in the base model's context."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from models.tokens import check_lengths, encode_prompt
+    from models.network.tokens import check_lengths, encode_prompt
 
     tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
     context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings

@@ -30,7 +30,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import ConfigError
-from models.networks import load_policy
+from models.network.networks import load_policy
 from models.optimization import pick_device
 from models.sampling import Sample
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner

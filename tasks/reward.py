@@ -20,7 +20,7 @@ def train_reward_model(
     seed: int,
 ) -> int:
     """A folder `model/` (an ordinary sequence-classification checkpoint) and reward_report.json; gives back optimizer steps."""
-    from models.networks import RewardModel
+    from models.network.networks import RewardModel
     from models.optimization import pick_device
     from models.reward import score_texts
     from models.stages import reward

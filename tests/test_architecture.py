@@ -111,7 +111,7 @@ def test_one_file_imports_mlflow():
 @pytest.mark.parametrize("module", LEARNING)
 def test_learning_needs_few_packages(module):
     assert outside(module) - {"jaxtyping", "peft"} <= LEARNING_NEEDS
-    for package, owner in (("jaxtyping", "models.shapes"), ("peft", "models.lora")):
+    for package, owner in (("jaxtyping", "models.shapes"), ("peft", "models.network.lora")):
         takes = {name for name in closure(module) if package in roots(MODULES[name])}
         assert takes <= {owner}, f"only {owner} goes on without {package}"
 

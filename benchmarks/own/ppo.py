@@ -17,7 +17,7 @@ from benchmarks.scenario import (
     text_of,
 )
 from benchmarks.worker import Worker
-from models.networks import RewardModel, ValueModel, freeze
+from models.network.networks import RewardModel, ValueModel, freeze
 from models.optimization import autocast, pick_device
 from models.ppo import train_ppo
 from models.records import StepMetrics

@@ -6,7 +6,7 @@ peer has nothing of the kind.
 
 from benchmarks.scenario import build_rankings, build_scorer, ranked_pairs
 from benchmarks.worker import Worker
-from models.networks import RewardModel
+from models.network.networks import RewardModel
 from models.reward import Comparison, train_reward
 from models.settings.pipeline import Compute, RewardConfig
 

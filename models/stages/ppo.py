@@ -7,8 +7,8 @@ from torch import Tensor
 
 from models.checkpoints import Checkpoints
 from models.distributed.collectives import this_rank
-from models.lora import merge_adapter, save_adapter
-from models.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
+from models.network.lora import merge_adapter, save_adapter
+from models.network.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
 from models.optimization import autocast, pick_device
 from models.ppo import require_same_tokens, train_ppo
 from models.rank_process import run_rank

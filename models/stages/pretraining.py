@@ -6,7 +6,7 @@ from pathlib import Path
 from models.checkpoints import Checkpoints
 from models.errors import ConfigError
 from models.language import pack_texts, train_language
-from models.networks import load_policy, save_policy
+from models.network.networks import load_policy, save_policy
 from models.rank_process import run_rank
 from models.records import StepMetrics, Text, read_records
 from models.settings.pipeline import Compute, PretrainingConfig

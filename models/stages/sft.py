@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.checkpoints import Checkpoints
 from models.language import encode_demonstrations, train_language
-from models.networks import load_policy, save_policy
+from models.network.networks import load_policy, save_policy
 from models.rank_process import run_rank
 from models.records import Demonstration, StepMetrics, read_records
 from models.settings.pipeline import Compute, SFTConfig

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from models.errors import DataError
-from models.networks import build_policy, save_policy, train_tokenizer
+from models.network.networks import build_policy, save_policy, train_tokenizer
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner, ScratchBase
 from models.shards import Shard
 from tasks.ray_shards import complete_on_ray, connected

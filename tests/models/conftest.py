@@ -8,7 +8,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from models import optimization
-from models.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
+from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
 from models.rollouts import Rollout
 from models.settings.pipeline import Compute, ScratchBase
 from tests.models.ppo_examples import rollout_of

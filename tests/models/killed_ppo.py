@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.checkpoints import Checkpoints
-from models.networks import ValueModel, build_policy, train_tokenizer
+from models.network.networks import ValueModel, build_policy, train_tokenizer
 from models.ppo import train_ppo
 from models.settings.pipeline import Compute, ScratchBase
 from models.settings.ppo import AdaptiveKL

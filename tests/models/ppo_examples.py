@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
+from models.network.tokens import encode_prompt
 from models.rollouts import Rollout, evaluate_samples
 from models.sampling import Sample, sample_completions
 from models.settings.ppo import MissingEnd, PPOConfig
-from models.tokens import encode_prompt
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
 END = 2

@@ -14,7 +14,7 @@ from models.checkpoints import Checkpoints
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.language import encode_demonstrations, train_language
-from models.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
+from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
 from models.ppo import train_ppo
 from models.reward import train_reward
 from models.settings.pipeline import Compute, RewardConfig, ScratchBase, Training

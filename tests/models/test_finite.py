@@ -9,7 +9,7 @@ import torch
 
 from models import ppo
 from models.errors import TrainingError
-from models.networks import ValueModel
+from models.network.networks import ValueModel
 from models.policy_evaluation import play_matches
 from models.ppo import train_ppo
 from models.reward import fix_normalisation, score_texts

@@ -15,12 +15,12 @@ from models.errors import TrainingError
 from models.language import LearnedSequence, train_language
 from models.learning import learn_from, learn_minibatch
 from models.memory import Room, is_out_of_memory
-from models.networks import ValueModel
+from models.network.networks import ValueModel
+from models.network.tokens import encode_prompt
 from models.ppo import train_ppo
 from models.reward import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import PPOConfig
-from models.tokens import encode_prompt
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.test_resume import numbers
 from tests.models.test_reward import FOUR, THREE

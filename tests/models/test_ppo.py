@@ -9,8 +9,8 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from models import learning, ppo
 from models.errors import ConfigError, TrainingError
-from models.logprobs import token_logprobs
-from models.networks import ValueModel, train_tokenizer
+from models.network.logprobs import token_logprobs
+from models.network.networks import ValueModel, train_tokenizer
 from models.ppo import require_same_tokens, train_ppo
 from models.settings.ppo import AdaptiveKL, FixedKL
 from tests.models.conftest import CORPUS

@@ -11,7 +11,7 @@ from models import ppo
 from models.errors import ConfigError, DataError
 from models.language import pack_texts
 from models.learning import learn_from
-from models.networks import ValueModel
+from models.network.networks import ValueModel
 from models.ppo import train_ppo
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix

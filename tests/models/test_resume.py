@@ -10,7 +10,7 @@ import torch
 
 from models.checkpoints import Checkpoints
 from models.language import encode_demonstrations, pack_texts, train_language
-from models.networks import ValueModel
+from models.network.networks import ValueModel
 from models.ppo import train_ppo
 from models.reward import train_reward
 from models.settings.pipeline import RewardConfig, Training

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from models.errors import DataError
-from models.networks import RewardModel
-from models.packing import PackedBatch
+from models.network.networks import RewardModel
+from models.network.packing import PackedBatch
 from models.records import Completion, Pair, Prompt
 from models.reward import (
     Comparison,

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from models.learning import Lessons, learn_from, learn_minibatch
+from models.network.tokens import encode_prompt
 from models.rollouts import Rollout, apply_missing_end, describe_rollout
 from models.settings.ppo import MissingEnd
-from models.tokens import encode_prompt
 from tests.models.ppo_examples import END, PROMPTS, config_of, rollout_of
 from tests.tolerances import close
 

@@ -5,11 +5,11 @@ import torch
 
 from models import decoding, sampling
 from models.errors import DataError
-from models.logprobs import token_logprobs
-from models.packing import PackedBatch
+from models.network.logprobs import token_logprobs
+from models.network.packing import PackedBatch
+from models.network.tokens import encode_prompt
 from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
 from models.settings.pipeline import GenerationConfig
-from models.tokens import encode_prompt
 from tests.tolerances import close
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?"]

@@ -27,10 +27,10 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from models.learning import Lessons, learn_from, learn_minibatch
-from models.logprobs import token_logprobs
 from models.losses import masked_mean, policy_loss, value_loss
-from models.networks import RewardModel, ValueModel
-from models.packing import PackedBatch
+from models.network.logprobs import token_logprobs
+from models.network.networks import RewardModel, ValueModel
+from models.network.packing import PackedBatch
 from models.returns import whiten
 from models.rollouts import Rollout, apply_missing_end, describe_rollout
 from models.settings.pipeline import Compute

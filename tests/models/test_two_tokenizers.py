@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from models import ppo
 from models.errors import ConfigError
-from models.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
+from models.network.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
 from models.ppo import require_same_tokens, train_ppo
 from models.reward import score_texts
 from models.settings.pipeline import ScratchBase

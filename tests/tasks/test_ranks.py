@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from models.checkpoints import Checkpoints
 from models.errors import TrainingError
-from models.networks import RewardModel, save_policy
+from models.network.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
 from models.settings.pipeline import Compute
 from models.stages import ppo

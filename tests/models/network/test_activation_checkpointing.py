@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.activation_checkpointing import recomputed_activations
 from models.errors import ConfigError
 from models.language import pack_texts, train_language
-from models.logprobs import token_logprobs
-from models.networks import ValueModel
-from models.packing import PackedBatch
+from models.network.activation_checkpointing import recomputed_activations
+from models.network.logprobs import token_logprobs
+from models.network.networks import ValueModel
+from models.network.packing import PackedBatch
 from models.ppo import train_ppo
 from models.reward import train_reward
 from models.settings.pipeline import Compute, RewardConfig, Training

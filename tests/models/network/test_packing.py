@@ -16,11 +16,11 @@ from transformers import (
     Qwen2Model,
 )
 
-from models import attention, packing
-from models.attention import Rectangles
 from models.errors import ConfigError
-from models.logprobs import token_logprobs
-from models.packing import PackedBatch, cut_by_tokens, hidden_states, require_packable, rounded_up
+from models.network import attention, packing
+from models.network.attention import Rectangles
+from models.network.logprobs import token_logprobs
+from models.network.packing import PackedBatch, cut_by_tokens, hidden_states, require_packable, rounded_up
 from tests.models.conftest import enliven
 from tests.tolerances import close
 

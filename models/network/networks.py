@@ -26,10 +26,10 @@ from transformers import (
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
-from models.packing import PackedBatch, hidden_states
+from models.network.packing import PackedBatch, hidden_states
+from models.network.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
 from models.settings.pipeline import PretrainedBase, ScratchBase
 from models.shapes import Float, Int
-from models.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from models.distributed.fsdp import forward_pass
 from models.errors import ConfigError
-from models.packing import PackedBatch, filled, hidden_states, require_packable
+from models.network.packing import PackedBatch, filled, hidden_states, require_packable
 from models.shapes import Float, Int
 
 MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24

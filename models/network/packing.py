@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from models.attention import NO_MASK, Rectangles, use_attention
 from models.errors import ConfigError
-from models.llama import has_own_pass, llama_hidden_states
+from models.network.attention import NO_MASK, Rectangles, use_attention
+from models.network.llama_forward import has_own_pass, llama_hidden_states
 from models.shapes import Float, Int
 
 

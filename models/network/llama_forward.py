@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import LlamaModel, PreTrainedModel, Qwen2Model
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from models.attention import Rectangles, attend_packed
+from models.network.attention import Rectangles, attend_packed
 from models.shapes import Float, Int
 
 

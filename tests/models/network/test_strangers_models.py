@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import ConfigError
-from models.networks import load_base, save_policy
+from models.network.networks import load_base, save_policy
 from models.settings.pipeline import PretrainedBase
 
 ATTACK = "import pathlib\npathlib.Path({marker!r}).touch()\n"

@@ -9,9 +9,9 @@ from transformers import masking_utils
 
 from models import decoding
 from models.decoding import Decoder, Row
-from models.logprobs import token_logprobs, token_logprobs_and_entropy
-from models.networks import ValueModel
-from models.packing import PackedBatch
+from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
+from models.network.networks import ValueModel
+from models.network.packing import PackedBatch
 from models.sampling import _draw
 
 META = torch.device("meta")

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 from models import decoding, ppo
 from models.checkpoints import Checkpoints, Trained
 from models.errors import ConfigError
-from models.lora import add_adapter, merge_adapter, save_adapter
-from models.networks import ValueModel, save_policy, weight_sharing_copy
-from models.packing import PackedBatch
+from models.network.lora import add_adapter, merge_adapter, save_adapter
+from models.network.networks import ValueModel, save_policy, weight_sharing_copy
+from models.network.packing import PackedBatch
 from models.ppo import train_ppo
 from models.sampling import sample_completions
 from models.settings.pipeline import Compute

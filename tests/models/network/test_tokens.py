@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.errors import ConfigError, DataError
-from models.tokens import (
+from models.network.tokens import (
     check_lengths,
     check_tokenizer,
     decode_completion,

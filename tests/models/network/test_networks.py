@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from models.errors import ConfigError
-from models.networks import (
+from models.network.networks import (
     RewardModel,
     ValueModel,
     build_policy,
@@ -19,9 +19,9 @@ from models.networks import (
     save_policy,
     train_tokenizer,
 )
-from models.packing import PackedBatch
+from models.network.packing import PackedBatch
+from models.network.tokens import pad
 from models.settings.pipeline import PretrainedBase, ScratchBase
-from models.tokens import pad
 from tests.models.conftest import CORPUS, with_random_head
 from tests.tolerances import close
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models import logprobs as logprobs_module
 from models.errors import ConfigError
-from models.logprobs import require_plain_head, token_logprobs, token_logprobs_and_entropy
-from models.packing import PackedBatch
+from models.network import logprobs as logprobs_module
+from models.network.logprobs import require_plain_head, token_logprobs, token_logprobs_and_entropy
+from models.network.packing import PackedBatch
 from tests.tolerances import close
 
 PROMPTS = [[1, 20, 30, 40], [1, 9], [1, 7, 8]]

@@ -1,0 +1,1 @@
+"""Tokens, networks and one forward pass over packed sequences."""
