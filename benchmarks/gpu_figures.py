@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
+from models.generation.sampling import Sample, sample_tokens, sampling_copy
 from models.learning import learn_from, learn_minibatch, shuffled_minibatches
 from models.network.networks import RewardModel, ValueModel
 from models.rollouts import evaluate_samples
-from models.sampling import Sample, sample_tokens, sampling_copy
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 
@@ -140,14 +140,14 @@ def decode_bytes(policy: PreTrainedModel, batch_size: int, prompt_tokens: int, c
     """Bytes that a step of decoding must read, on average over the T - 1 steps after the prompt P has been read.
 
     Of the weights all but the input embedding, of which only B rows are read; of keys and values those of the P + t tokens
-    that stand there at step t, on average `P + T / 2`. The block of models/decoding.py may read more: what is not in use yet.
+    that stand there at step t, on average `P + T / 2`. The block of models/generation/decoding.py may read more: what is not in use yet.
     """
     config, weights = policy.config, list(policy.parameters())
     table = policy.get_input_embeddings().weight
     read_weights = sum(weight.numel() for weight in weights) - table.numel()
     bytes_of_key = (
         4 if policy.device.type == "cpu" else table.element_size()
-    )  # models/decoding.py keeps float32 on a CPU
+    )  # models/generation/decoding.py keeps float32 on a CPU
     elements_of_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     keys = batch_size * (prompt_tokens + completion_tokens / 2) * elements_of_token
     return read_weights * table.element_size() + keys * bytes_of_key

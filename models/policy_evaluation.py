@@ -8,12 +8,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
 from models.evaluation import Match
+from models.generation.sampling import Sample, sample_completions
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.tokens import encode_prompt
 from models.returns import kl_k1
 from models.rollouts import Scorer
-from models.sampling import Sample, sample_completions
 
 
 def play_matches(

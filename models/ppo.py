@@ -24,6 +24,7 @@ from models.checkpoints import Checkpoints, Progress, Trained
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
+from models.generation.sampling import sample_completions, sampling_copy
 from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash, moved_too_far
 from models.losses import masked_mean
@@ -39,7 +40,6 @@ from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
 from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
-from models.sampling import sample_completions, sampling_copy
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import in_step
 from models.errors import TrainingError
+from models.generation.sampling import Sample
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.optimization import autocast
 from models.returns import clip_scores, kl_k1, kl_k3
-from models.sampling import Sample
 from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
 from models.shapes import Bool, Float

@@ -33,9 +33,9 @@ def challenge_champion(
     `judge: reward_model` is the mean score of both reward models: by its own alone each would win. Their accuracy is taken over the
     same preferences on held-out prompts: those of `held_out_labelers`, or of the consensus when there are none.
     """
+    from models.generation.sampling import sample_completions
     from models.network.networks import freeze, load_policy
     from models.optimization import autocast, pick_device
-    from models.sampling import sample_completions
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})

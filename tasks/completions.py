@@ -12,8 +12,8 @@ from models.settings.pipeline import Compute, GenerationConfig, RayRunner
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:
-    from models.sampling import Sample  # loads torch
-    from models.shards import Shard
+    from models.generation.prompt_shards import Shard
+    from models.generation.sampling import Sample  # loads torch
 
 
 @stage("completions", kind="completions")
@@ -21,7 +21,7 @@ def generate_completions(
     work: Work, config: GenerationConfig, base: Artifact, prompts: Artifact, compute: Compute, seed: int
 ) -> int:
     """completions.jsonl: up to K different completions of each prompt. Prompts with fewer than two are left out, and counted."""
-    from models.shards import cut_into_shards
+    from models.generation.prompt_shards import cut_into_shards
 
     asked = read_records(prompts.folder / "prompts.jsonl", Prompt)
     shards = cut_into_shards([prompt.text for prompt in asked], config.shard_size)
@@ -62,9 +62,9 @@ def _complete_here(
     """The completions of one shard after another."""
     import torch
 
+    from models.generation.prompt_shards import complete_shard
     from models.network.networks import load_policy
     from models.optimization import pick_device
-    from models.shards import complete_shard
 
     model, tokenizer = load_policy(model_folder)
     model.to(pick_device(compute))

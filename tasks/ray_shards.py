@@ -30,11 +30,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import ConfigError
+from models.generation.prompt_shards import Shard, complete_shard
+from models.generation.sampling import Sample
 from models.network.networks import load_policy
 from models.optimization import pick_device
-from models.sampling import Sample
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner
-from models.shards import Shard, complete_shard
 
 CONNECT_SECONDS = 10.0
 TELL_SECONDS = 30.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bench, parts, scenario, turns
-from models.sampling import sample_tokens
+from models.generation.sampling import sample_tokens
 from tests.tolerances import close
 
 WANTED = {

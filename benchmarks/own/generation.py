@@ -13,7 +13,7 @@ from benchmarks.scenario import (
     build_tokenizer,
 )
 from benchmarks.worker import Worker
-from models.sampling import sample_tokens
+from models.generation.sampling import sample_tokens
 
 
 def main() -> None:

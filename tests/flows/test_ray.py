@@ -12,9 +12,9 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from models.errors import DataError
+from models.generation.prompt_shards import Shard
 from models.network.networks import build_policy, save_policy, train_tokenizer
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner, ScratchBase
-from models.shards import Shard
 from tasks.ray_shards import complete_on_ray, connected
 from tests.flows.conftest import SMOKE, Workplace
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
 from models.rollouts import Rollout, evaluate_samples
-from models.sampling import Sample, sample_completions
 from models.settings.ppo import MissingEnd, PPOConfig
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2

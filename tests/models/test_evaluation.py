@@ -16,10 +16,10 @@ from models.evaluation import (
     wilson_interval,
     win_rate,
 )
+from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
 from models.policy_evaluation import completion_kl, play_matches
 from models.records import Pair, Ranking
-from models.sampling import Sample, sample_completions
 from tests.tolerances import close
 
 

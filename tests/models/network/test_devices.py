@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import masking_utils
 
-from models import decoding
-from models.decoding import Decoder, Row
+from models.generation import decoding
+from models.generation.decoding import Decoder, Row
+from models.generation.sampling import _draw
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch
-from models.sampling import _draw
 
 META = torch.device("meta")
 

@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from models import decoding, ppo
+from models import ppo
 from models.checkpoints import Checkpoints, Trained
 from models.errors import ConfigError
+from models.generation import decoding
+from models.generation.sampling import sample_completions
 from models.network.lora import add_adapter, merge_adapter, save_adapter
 from models.network.networks import ValueModel, save_policy, weight_sharing_copy
 from models.network.packing import PackedBatch
 from models.ppo import train_ppo
-from models.sampling import sample_completions
 from models.settings.pipeline import Compute
 from models.settings.ppo import FixedKL, LoRA
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of

@@ -1,6 +1,6 @@
 """Completions of many prompts, a shard of them at a time: a shard comes out the same wherever it is made.
 
-What a completion draws follows from the seed and the prompt's place among all prompts (models/sampling.py). What is left is
+What a completion draws follows from the seed and the prompt's place among all prompts (models/generation/sampling.py). What is left is
 rounding, which depends on the sequences that share a forward pass and on the number of threads: a shard fixes both.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.sampling import Sample, sample_distinct, sampling_copy
+from models.generation.sampling import Sample, sample_distinct, sampling_copy
 from models.settings.pipeline import Compute, GenerationConfig
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from models.sampling import sample_distinct
+from models.generation.prompt_shards import Shard, complete_shard, cut_into_shards
+from models.generation.sampling import sample_distinct
 from models.settings.pipeline import GenerationConfig
-from models.shards import Shard, complete_shard, cut_into_shards
-from tests.models.test_sampling import MANY, ending_sometimes
+from tests.models.generation.test_sampling import MANY, ending_sometimes
 
 PROMPTS = MANY[:10]
 CONFIG = GenerationConfig(num_completions=4, temperature=0.4, max_new_tokens=3, batch_size=8, num_attempts=3)

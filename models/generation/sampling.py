@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.decoding import Decoder, Row
 from models.errors import TrainingError
+from models.generation.decoding import Decoder, Row
 from models.network.tokens import check_lengths, decode_completion, encode_prompt
 from models.optimization import autocast
 from models.settings.pipeline import Compute, GenerationConfig

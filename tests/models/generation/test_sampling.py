@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from models import decoding, sampling
 from models.errors import DataError
+from models.generation import decoding, sampling
+from models.generation.sampling import Sample, sample_completions, sample_distinct, sample_tokens
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch
 from models.network.tokens import encode_prompt
-from models.sampling import Sample, sample_completions, sample_distinct, sample_tokens
 from models.settings.pipeline import GenerationConfig
 from tests.tolerances import close
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models import decoding
-from models.decoding import Decoder, Row
+from models.generation import decoding
+from models.generation.decoding import Decoder, Row
 from tests.tolerances import close
 
 

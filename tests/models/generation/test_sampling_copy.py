@@ -2,7 +2,7 @@
 
 import torch
 
-from models.sampling import sampling_copy
+from models.generation.sampling import sampling_copy
 from models.settings.pipeline import Compute
 
 
