@@ -75,7 +75,7 @@ def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..
 
     class PlainWork(Work):
         def checkpoints(self, every: int) -> Any:
-            from models.checkpoints import Checkpoints
+            from models.training.checkpoints import Checkpoints
 
             return Checkpoints(self.checkpoint_folder, every)
 

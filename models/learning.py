@@ -15,12 +15,12 @@ from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
-from models.optimization import autocast
 from models.returns import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
 from models.rollouts import Rollout
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.shapes import Float
+from models.training.loop import autocast
 
 
 @dataclass(frozen=True)

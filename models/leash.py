@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from models.checkpoints import Part
 from models.distributed.fsdp import load_state
 from models.settings.ppo import AdaptiveKL, FixedKL
+from models.training.checkpoints import Part
 
 
 class Leash:

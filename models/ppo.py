@@ -20,7 +20,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.averaging import WeightAverage
-from models.checkpoints import Checkpoints, Progress, Trained
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
@@ -28,13 +27,11 @@ from models.generation.sampling import sample_completions, sampling_copy
 from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
 from models.leash import Budget, Leash, moved_too_far
 from models.losses import masked_mean
-from models.memory import Room
 from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.packing import require_packable
 from models.network.tokens import encode_prompt
-from models.optimization import EpochBatches, autocast, pick_device, require_finite
 from models.ppo_optimizer import PPOOptimizer
 from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
@@ -42,6 +39,9 @@ from models.returns import explained_variance
 from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
+from models.training.checkpoints import Checkpoints, Progress, Trained
+from models.training.loop import EpochBatches, autocast, pick_device, require_finite
+from models.training.out_of_memory import Room
 
 
 def train_ppo(

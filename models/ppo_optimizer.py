@@ -3,12 +3,12 @@
 import torch
 from transformers import PreTrainedModel
 
-from models.checkpoints import Trained
 from models.distributed.collectives import sum_gradients
 from models.distributed.fsdp import load_state
 from models.network.networks import ValueModel
-from models.optimization import clip_gradients, require_finite
 from models.settings.ppo import PPOConfig
+from models.training.checkpoints import Trained
+from models.training.loop import clip_gradients, require_finite
 
 
 class PPOOptimizer:

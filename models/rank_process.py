@@ -20,12 +20,12 @@ import torch
 from pydantic import ConfigDict, validate_call
 from torch import distributed
 
-from models.checkpoints import Checkpoints
 from models.distributed.collectives import this_rank
 from models.errors import ConfigError, PipelineError
-from models.optimization import pick_device
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
+from models.training.checkpoints import Checkpoints
+from models.training.loop import pick_device
 
 
 def run_agent(num_processes: int, max_restarts: int, module: str, inputs: str) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from models.checkpoints import Checkpoints
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
@@ -17,10 +16,11 @@ from models.network.activation_checkpointing import recomputed_activations
 from models.network.networks import RewardModel
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
 from models.network.tokens import encode_completion, encode_prompt
-from models.optimization import autocast, descend, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.settings.pipeline import Compute, RewardConfig
 from models.shapes import Float
+from models.training.checkpoints import Checkpoints
+from models.training.loop import autocast, descend, pick_device
 
 
 @dataclass(frozen=True)

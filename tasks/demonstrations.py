@@ -25,7 +25,7 @@ def prepare_demonstrations(
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    from models.language import encode_demonstrations
+    from models.training.causal_lm import encode_demonstrations
 
     read = read_demonstrations(source, seed, feedback)
     kept = read

@@ -26,9 +26,9 @@ def evaluate_policy(
     """samples.jsonl (both models' completions of held-out prompts, with scores and KL), meetings.jsonl (who was better at each
     prompt) and the figures of the report."""
     from models.network.networks import RewardModel, freeze, load_policy
-    from models.optimization import autocast, pick_device
     from models.policy_evaluation import play_matches
     from models.reward import score_texts
+    from models.training.loop import autocast, pick_device
 
     device = pick_device(compute)
     reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")

@@ -54,7 +54,7 @@ from tasks.storage import (
 from tasks.tracking import TrackedRun
 
 if TYPE_CHECKING:
-    from models.checkpoints import Checkpoints  # loads torch
+    from models.training.checkpoints import Checkpoints  # loads torch
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Work:
 
     def checkpoints(self, every: int) -> "Checkpoints":
         """What a training loop keeps its state with, so that the same stage, killed and called again, goes on."""
-        from models.checkpoints import Checkpoints
+        from models.training.checkpoints import Checkpoints
 
         return Checkpoints(self.checkpoint_folder, every, get_run_logger())
 

@@ -20,7 +20,13 @@ MAY_IMPORT = {
 }
 NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "rich"}
 LEARNING = (
-    *("models.ppo", "models.reward", "models.language", "models.generation.sampling", "models.policy_evaluation"),
+    *(
+        "models.ppo",
+        "models.reward",
+        "models.training.causal_lm",
+        "models.generation.sampling",
+        "models.policy_evaluation",
+    ),
     *("models.stages.pretraining", "models.stages.sft", "models.stages.reward", "models.stages.ppo"),
 )
 LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydantic", "numpy", "yaml"}

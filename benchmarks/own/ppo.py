@@ -18,12 +18,12 @@ from benchmarks.scenario import (
 )
 from benchmarks.worker import Worker
 from models.network.networks import RewardModel, ValueModel, freeze
-from models.optimization import autocast, pick_device
 from models.ppo import train_ppo
 from models.records import StepMetrics
 from models.reward import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
+from models.training.loop import autocast, pick_device
 
 
 def start_training(

@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
-from models.memory import keep_freed_memory
 from models.network.attention import use_attention
 from models.network.tokens import pad, positions
 from models.shapes import Float
+from models.training.out_of_memory import keep_freed_memory
 
 
 @dataclass

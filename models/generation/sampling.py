@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
 from models.network.tokens import check_lengths, decode_completion, encode_prompt
-from models.optimization import autocast
 from models.settings.pipeline import Compute, GenerationConfig
 from models.shapes import Float, Int
+from models.training.loop import autocast
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.checkpoints import Checkpoints
 from models.errors import ConfigError
-from models.language import pack_texts, train_language
 from models.network.networks import load_policy, save_policy
 from models.rank_process import run_rank
 from models.records import StepMetrics, Text, read_records
 from models.settings.pipeline import Compute, PretrainingConfig
+from models.training.causal_lm import pack_texts, train_language
+from models.training.checkpoints import Checkpoints
 
 
 def train(

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.language import encode_demonstrations, language_loss
 from models.learning import learn_from, learn_minibatch
 from models.network import networks
 from models.network.networks import ValueModel
@@ -21,10 +20,11 @@ from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
 from models.reward import Comparison, comparison_loss, group_pairs, score_texts
 from models.rollouts import Rollout, describe_rollout
+from models.training.causal_lm import encode_demonstrations, language_loss
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
-from tests.models.test_language import DEMONSTRATIONS
 from tests.models.test_reward import FOUR, THREE
+from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.tolerances import close
 
 TOLERANCE = 1e-5

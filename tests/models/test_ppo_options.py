@@ -9,7 +9,6 @@ import torch
 
 from models import ppo
 from models.errors import ConfigError, DataError
-from models.language import pack_texts
 from models.learning import learn_from
 from models.network.networks import ValueModel
 from models.ppo import train_ppo
@@ -18,9 +17,10 @@ from models.pretraining_mix import PretrainingMix
 from models.rollouts import describe_rollout
 from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
 from models.settings.sources import TextFile
+from models.training.causal_lm import pack_texts
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
-from tests.models.test_language import cross_entropies
+from tests.models.training.test_causal_lm import cross_entropies
 from tests.tolerances import close
 
 SOURCE = TextFile(path="unread.txt")

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.checkpoints import Checkpoints
 from models.distributed.collectives import this_rank
 from models.errors import TrainingError
 from models.rank_process import run_rank
@@ -13,6 +12,7 @@ from models.records import StepMetrics
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.stages import ppo
+from models.training.checkpoints import Checkpoints
 
 
 def train(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from models.checkpoints import Checkpoints
 from models.errors import TrainingError
 from models.network.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
 from models.settings.pipeline import Compute
 from models.stages import ppo
+from models.training.checkpoints import Checkpoints
 from tasks.ranks import steps_of_ranks
 from tests.models.conftest import with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, equal

@@ -10,10 +10,10 @@ import torch
 from torch import distributed
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from models.checkpoints import Checkpoints
 from models.distributed.collectives import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
 from models.records import StepMetrics
 from models.settings.ppo import FixedKL
+from models.training.checkpoints import Checkpoints
 from tests.models import rank_examples
 from tests.models.ppo_examples import equal
 from tests.models.rank_examples import Outcome, run

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from models.errors import ConfigError
-from models.language import pack_texts, train_language
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
@@ -15,6 +14,7 @@ from models.network.packing import PackedBatch
 from models.ppo import train_ppo
 from models.reward import train_reward
 from models.settings.pipeline import Compute, RewardConfig, Training
+from models.training.causal_lm import pack_texts, train_language
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
 from tests.models.test_reward import FOUR, THREE

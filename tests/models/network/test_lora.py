@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from models import ppo
-from models.checkpoints import Checkpoints, Trained
 from models.errors import ConfigError
 from models.generation import decoding
 from models.generation.sampling import sample_completions
@@ -19,6 +18,7 @@ from models.network.packing import PackedBatch
 from models.ppo import train_ppo
 from models.settings.pipeline import Compute
 from models.settings.ppo import FixedKL, LoRA
+from models.training.checkpoints import Checkpoints, Trained
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.test_resume import check_all_interruptions
 from tests.tolerances import close

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 import torch
 from models.settings.pipeline import Training
-from models.memory import Room
+from models.training.out_of_memory import Room
 if sys.argv[1] == "train":
     Room(Training())
 def num_pages():

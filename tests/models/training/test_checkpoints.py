@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.checkpoints import Checkpoints, Progress
 from models.records import StepMetrics
+from models.training.checkpoints import Checkpoints, Progress
 from tests.models.ppo_examples import equal, state_of
 
 
@@ -212,7 +212,9 @@ def test_a_refused_one_is_replaced_and_never_outlives_a_good_one(folder):
 
 def test_a_save_that_fails_leaves_the_ones_before(folder, monkeypatch):
     """Whatever the write stops at, before the rename there is no new checkpoint."""
-    monkeypatch.setattr("models.checkpoints.json.dumps", lambda tree: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "models.training.checkpoints.json.dumps", lambda tree: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         Checkpoints(folder, every=1).save(steps(4), {"network": nn.Linear(2, 2)})
     assert restored(folder) == (3.0, steps(3))

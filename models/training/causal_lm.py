@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.checkpoints import Checkpoints
 from models.distributed.collectives import share_of
 from models.distributed.fsdp import distribute, in_step
 from models.errors import DataError
@@ -14,10 +13,11 @@ from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import require_plain_head, token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.tokens import encode_completion, encode_prompt
-from models.optimization import autocast, descend, pick_device
 from models.records import StepMetrics
 from models.settings.pipeline import Compute, Training
 from models.shapes import Float
+from models.training.checkpoints import Checkpoints
+from models.training.loop import autocast, descend, pick_device
 
 
 @dataclass(frozen=True)

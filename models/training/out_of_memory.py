@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
-from models.checkpoints import random_state, set_random_state
 from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
 from models.settings.sources import Settings
+from models.training.checkpoints import random_state, set_random_state
 
 _LOGGER = logging.getLogger(__name__)
 

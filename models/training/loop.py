@@ -8,13 +8,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from models.checkpoints import Checkpoints, Progress
 from models.distributed.collectives import sum_gradients, sum_over_ranks
 from models.distributed.fsdp import whole_tensor
 from models.errors import ConfigError, TrainingError
-from models.memory import Room
 from models.records import StepMetrics
 from models.settings.pipeline import Compute, Training
+from models.training.checkpoints import Checkpoints, Progress
+from models.training.out_of_memory import Room
 
 
 def pick_device(compute: Compute) -> torch.device:
