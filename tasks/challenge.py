@@ -88,7 +88,7 @@ Score = Callable[[Sequence[str], Sequence[str]], list[float]]
 
 def _scorer(folder: Path, compute: Compute) -> Score:
     from models.network.networks import RewardModel, freeze
-    from models.reward import score_texts
+    from models.rewards.pairwise import score_texts
     from models.training.loop import pick_device
 
     model, tokenizer = RewardModel.load(folder)

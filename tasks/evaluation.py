@@ -27,7 +27,7 @@ def evaluate_policy(
     prompt) and the figures of the report."""
     from models.network.networks import RewardModel, freeze, load_policy
     from models.policy_evaluation import play_matches
-    from models.reward import score_texts
+    from models.rewards.pairwise import score_texts
     from models.training.loop import autocast, pick_device
 
     device = pick_device(compute)

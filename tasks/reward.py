@@ -21,7 +21,7 @@ def train_reward_model(
 ) -> int:
     """A folder `model/` (an ordinary sequence-classification checkpoint) and reward_report.json; gives back optimizer steps."""
     from models.network.networks import RewardModel
-    from models.reward import score_texts
+    from models.rewards.pairwise import score_texts
     from models.stages import reward
     from models.training.loop import pick_device
 

@@ -22,7 +22,7 @@ NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "ri
 LEARNING = (
     *(
         "models.ppo",
-        "models.reward",
+        "models.rewards.pairwise",
         "models.training.causal_lm",
         "models.generation.sampling",
         "models.policy_evaluation",

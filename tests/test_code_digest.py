@@ -46,7 +46,7 @@ def test_the_ppo_loop_belongs_to_the_ppo_stage_alone(project):
 
 
 def test_the_reward_loop_belongs_to_those_that_train_or_score(project):
-    assert changed_by(project, "models/reward.py") == {
+    assert changed_by(project, "models/rewards/pairwise.py") == {
         *("tasks.reward", "tasks.ppo", "tasks.evaluation", "tasks.challenge")
     }
 

@@ -20,7 +20,7 @@ from benchmarks.worker import Worker
 from models.network.networks import RewardModel, ValueModel, freeze
 from models.ppo import train_ppo
 from models.records import StepMetrics
-from models.reward import score_texts
+from models.rewards.pairwise import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.training.loop import autocast, pick_device

@@ -1,4 +1,4 @@
-"""One pass of `models.reward.train_reward` over a set of rankings per turn, every completion encoded once.
+"""One pass of `models.rewards.pairwise.train_reward` over a set of rankings per turn, every completion encoded once.
 
 The clock runs over the optimizer steps. The normalisation that `train_reward` fixes once after its last step is outside of it: the
 peer has nothing of the kind.
@@ -7,7 +7,7 @@ peer has nothing of the kind.
 from benchmarks.scenario import build_rankings, build_scorer, ranked_pairs
 from benchmarks.worker import Worker
 from models.network.networks import RewardModel
-from models.reward import Comparison, train_reward
+from models.rewards.pairwise import Comparison, train_reward
 from models.settings.pipeline import Compute, RewardConfig
 
 

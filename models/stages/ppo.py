@@ -11,7 +11,7 @@ from models.network.networks import RewardModel, ValueModel, freeze, load_policy
 from models.ppo import require_same_tokens, train_ppo
 from models.rank_process import run_rank
 from models.records import Prompt, StepMetrics, Text, read_records
-from models.reward import score_texts
+from models.rewards.pairwise import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.training.checkpoints import Checkpoints

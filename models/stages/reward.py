@@ -6,7 +6,7 @@ from pathlib import Path
 from models.network.networks import RewardModel, load_policy
 from models.rank_process import run_rank
 from models.records import Completion, Pair, Prompt, StepMetrics, read_records
-from models.reward import group_pairs, train_reward
+from models.rewards.pairwise import group_pairs, train_reward
 from models.settings.pipeline import Compute, RewardConfig
 from models.training.checkpoints import Checkpoints
 

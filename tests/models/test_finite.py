@@ -13,7 +13,7 @@ from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
 from models.policy_evaluation import play_matches
 from models.ppo import train_ppo
-from models.reward import fix_normalisation, score_texts
+from models.rewards.pairwise import fix_normalisation, score_texts
 from models.rollouts import require_finite_rollout
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 

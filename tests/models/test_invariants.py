@@ -18,12 +18,12 @@ from models.network.packing import PackedBatch, hidden_states
 from models.network.tokens import encode_prompt
 from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
-from models.reward import Comparison, comparison_loss, group_pairs, score_texts
+from models.rewards.pairwise import Comparison, comparison_loss, group_pairs, score_texts
 from models.rollouts import Rollout, describe_rollout
 from models.training.causal_lm import encode_demonstrations, language_loss
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
-from tests.models.test_reward import FOUR, THREE
+from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.tolerances import close
 

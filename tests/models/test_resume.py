@@ -10,7 +10,7 @@ import torch
 
 from models.network.networks import ValueModel
 from models.ppo import train_ppo
-from models.reward import train_reward
+from models.rewards.pairwise import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
 from models.settings.sources import TextFile
@@ -19,7 +19,7 @@ from models.training.checkpoints import Checkpoints
 from tests.models.conftest import CORPUS
 from tests.models.killed_ppo import run_killed, run_unbroken
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
-from tests.models.test_reward import FOUR, THREE
+from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 
 

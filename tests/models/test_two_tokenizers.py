@@ -11,7 +11,7 @@ from models import ppo
 from models.errors import ConfigError
 from models.network.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
 from models.ppo import require_same_tokens, train_ppo
-from models.reward import score_texts
+from models.rewards.pairwise import score_texts
 from models.settings.pipeline import ScratchBase
 from tests.models.conftest import enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, state_of

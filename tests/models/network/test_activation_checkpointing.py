@@ -12,12 +12,12 @@ from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch
 from models.ppo import train_ppo
-from models.reward import train_reward
+from models.rewards.pairwise import train_reward
 from models.settings.pipeline import Compute, RewardConfig, Training
 from models.training.causal_lm import pack_texts, train_language
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
-from tests.models.test_reward import FOUR, THREE
+from tests.models.rewards.test_pairwise import FOUR, THREE
 
 BATCH = PackedBatch.of([[1, 20, 30, 40, 2], [1, 40, 2], [1, 50, 60]])
 RECOMPUTE = Compute(device="cpu", precision="float32", activation_checkpointing=True)

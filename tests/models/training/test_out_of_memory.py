@@ -15,7 +15,7 @@ from models.learning import learn_from, learn_minibatch
 from models.network.networks import ValueModel
 from models.network.tokens import encode_prompt
 from models.ppo import train_ppo
-from models.reward import train_reward
+from models.rewards.pairwise import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import PPOConfig
 from models.training import out_of_memory as memory
@@ -23,8 +23,8 @@ from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
 from models.training.out_of_memory import Room, is_out_of_memory
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.test_resume import numbers
-from tests.models.test_reward import FOUR, THREE
 
 
 def ask_torch(*_) -> None:

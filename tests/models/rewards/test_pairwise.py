@@ -11,7 +11,7 @@ from models.errors import DataError
 from models.network.networks import RewardModel
 from models.network.packing import PackedBatch
 from models.records import Completion, Pair, Prompt
-from models.reward import (
+from models.rewards.pairwise import (
     Comparison,
     comparison_loss,
     encode_for_score,

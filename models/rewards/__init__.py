@@ -1,0 +1,1 @@
+"""Each kind of reward: how it is trained, how it scores."""
