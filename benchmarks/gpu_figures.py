@@ -15,11 +15,11 @@ from transformers import PreTrainedModel
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
 from models.generation.sampling import Sample, sample_tokens, sampling_copy
-from models.learning import learn_from, learn_minibatch, shuffled_minibatches
 from models.network.networks import RewardModel, ValueModel
-from models.rollouts import evaluate_samples
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
+from models.tuning.ppo.minibatch import learn_from, learn_minibatch, shuffled_minibatches
+from models.tuning.ppo.rollout import evaluate_samples
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from models.generation.sampling import Sample, sample_completions
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.tokens import encode_prompt
-from models.returns import kl_k1
-from models.rollouts import Scorer
+from models.tuning.ppo.advantages import kl_k1
+from models.tuning.ppo.rollout import Scorer
 
 
 def play_matches(

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 NEVER_IN_MODELS = {"prefect", "mlflow", "sqlalchemy", "fastapi", "cyclopts", "rich"}
 LEARNING = (
     *(
-        "models.ppo",
+        "models.tuning.ppo.loop",
         "models.rewards.pairwise",
         "models.training.causal_lm",
         "models.generation.sampling",
@@ -89,8 +89,8 @@ def fresh_interpreter(code: str) -> None:
 
 
 def test_the_walk_sees_what_it_should():
-    assert {"torch", "models.losses"} <= imports(PROJECT / "models/ppo.py")
-    assert "models.losses" in closure("tasks.ppo"), "an import inside a function counts"
+    assert {"torch", "models.tuning.ppo.losses"} <= imports(PROJECT / "models/tuning/ppo/loop.py")
+    assert "models.tuning.ppo.losses" in closure("tasks.ppo"), "an import inside a function counts"
     assert len(MODULES) > 40
 
 

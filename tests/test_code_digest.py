@@ -42,7 +42,7 @@ def test_the_stages_are_found():
 
 
 def test_the_ppo_loop_belongs_to_the_ppo_stage_alone(project):
-    assert changed_by(project, "models/ppo.py") == {"tasks.ppo"}
+    assert changed_by(project, "models/tuning/ppo/loop.py") == {"tasks.ppo"}
 
 
 def test_the_reward_loop_belongs_to_those_that_train_or_score(project):
@@ -68,7 +68,9 @@ def test_settings_and_tracking_belong_to_none(project, module):
 def test_a_new_import_is_followed(project):
     (project / "models" / "novel.py").write_text("FACTOR = 1\n", encoding="utf-8")
     assert changed_by(project, "models/novel.py") == set()
-    assert changed_by(project, "models/ppo.py", "\n\ndef late():\n    from models import novel\n") == {"tasks.ppo"}
+    assert changed_by(project, "models/tuning/ppo/loop.py", "\n\ndef late():\n    from models import novel\n") == {
+        "tasks.ppo"
+    }
     assert changed_by(project, "models/novel.py") == {"tasks.ppo"}
 
 

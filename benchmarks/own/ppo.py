@@ -1,4 +1,4 @@
-"""One update of `models.ppo.train_ppo` per turn: from the start of its rollout to its last optimizer step, statistics included.
+"""One update of `models.tuning.ppo.loop.train_ppo` per turn: from the start of its rollout to its last optimizer step, statistics included.
 
 What the generator does between two yields is one whole update; nothing of it falls outside the clock.
 """
@@ -18,12 +18,12 @@ from benchmarks.scenario import (
 )
 from benchmarks.worker import Worker
 from models.network.networks import RewardModel, ValueModel, freeze
-from models.ppo import train_ppo
 from models.records import StepMetrics
 from models.rewards.pairwise import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.training.loop import autocast, pick_device
+from models.tuning.ppo.loop import train_ppo
 
 
 def start_training(

@@ -11,7 +11,6 @@ from transformers import PreTrainedTokenizerBase
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
-from models.losses import centering_penalty, pairwise_loss
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.networks import RewardModel
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
@@ -21,6 +20,7 @@ from models.settings.pipeline import Compute, RewardConfig
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 from models.training.loop import autocast, descend, pick_device
+from models.tuning.ppo.losses import centering_penalty, pairwise_loss
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from torch import nn
 
 from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
-from models.rollouts import Rollout, evaluate_samples
 from models.settings.ppo import MissingEnd, PPOConfig
+from models.tuning.ppo.rollout import Rollout, evaluate_samples
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
 END = 2

@@ -13,13 +13,13 @@ from torch import Tensor, distributed, nn
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
-from models.ppo import train_ppo
 from models.rewards.pairwise import train_reward
 from models.settings.pipeline import Compute, RewardConfig, ScratchBase, Training
 from models.settings.ppo import AdaptiveKL, PTXConfig
 from models.settings.sources import Household
 from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
+from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS, enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE

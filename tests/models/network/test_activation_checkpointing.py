@@ -11,10 +11,10 @@ from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch
-from models.ppo import train_ppo
 from models.rewards.pairwise import train_reward
 from models.settings.pipeline import Compute, RewardConfig, Training
 from models.training.causal_lm import pack_texts, train_language
+from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE

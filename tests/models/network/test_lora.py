@@ -8,19 +8,19 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from models import ppo
 from models.errors import ConfigError
 from models.generation import decoding
 from models.generation.sampling import sample_completions
 from models.network.lora import add_adapter, merge_adapter, save_adapter
 from models.network.networks import ValueModel, save_policy, weight_sharing_copy
 from models.network.packing import PackedBatch
-from models.ppo import train_ppo
 from models.settings.pipeline import Compute
 from models.settings.ppo import FixedKL, LoRA
 from models.training.checkpoints import Checkpoints, Trained
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
-from tests.models.test_resume import check_all_interruptions
+from tests.models.tuning.ppo.test_resume import check_all_interruptions
 from tests.tolerances import close
 
 SMALL = LoRA(rank=4, alpha=8.0)

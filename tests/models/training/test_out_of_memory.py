@@ -9,12 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from models import ppo
 from models.errors import TrainingError
-from models.learning import learn_from, learn_minibatch
 from models.network.networks import ValueModel
 from models.network.tokens import encode_prompt
-from models.ppo import train_ppo
 from models.rewards.pairwise import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import PPOConfig
@@ -22,9 +19,12 @@ from models.training import out_of_memory as memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
 from models.training.out_of_memory import Room, is_out_of_memory
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo.loop import train_ppo
+from models.tuning.ppo.minibatch import learn_from, learn_minibatch
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
-from tests.models.test_resume import numbers
+from tests.models.tuning.ppo.test_resume import numbers
 
 
 def ask_torch(*_) -> None:

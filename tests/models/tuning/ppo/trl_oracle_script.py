@@ -3,7 +3,7 @@
 Nothing here imports Rein, and TRL is no dependency of it. In an environment of its own:
 
     pip install torch==2.13.0 transformers==5.23.0 trl==1.12.0
-    python tests/models/trl_oracle_script.py
+    python tests/models/tuning/ppo/trl_oracle_script.py
 
 TRL's trainer runs as it is, on four networks of random weights (policy, reference, value model, reward model). Its arithmetic
 stands inside one method, so each call of `accelerator.backward` copies that method's variables, and the gradients after it.

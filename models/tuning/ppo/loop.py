@@ -19,29 +19,29 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.averaging import WeightAverage
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
 from models.generation.sampling import sample_completions, sampling_copy
-from models.learning import Lessons, learn_from, learn_minibatch, shuffled_minibatches
-from models.leash import Budget, Leash, moved_too_far
-from models.losses import masked_mean
 from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.packing import require_packable
 from models.network.tokens import encode_prompt
-from models.ppo_optimizer import PPOOptimizer
-from models.pretraining_mix import PretrainingMix
 from models.records import StepMetrics
-from models.returns import explained_variance
-from models.rollouts import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.training.checkpoints import Checkpoints, Progress, Trained
 from models.training.loop import EpochBatches, autocast, pick_device, require_finite
 from models.training.out_of_memory import Room
+from models.tuning.ppo.advantages import explained_variance
+from models.tuning.ppo.kl_control import Budget, Leash, moved_too_far
+from models.tuning.ppo.losses import masked_mean
+from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch, shuffled_minibatches
+from models.tuning.ppo.optimizer import PPOOptimizer
+from models.tuning.ppo.pretraining_mix import PretrainingMix
+from models.tuning.ppo.rollout import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
+from models.tuning.ppo.weight_average import WeightAverage
 
 
 def train_ppo(

@@ -26,15 +26,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from models.learning import Lessons, learn_from, learn_minibatch
-from models.losses import masked_mean, policy_loss, value_loss
 from models.network.logprobs import token_logprobs
 from models.network.networks import RewardModel, ValueModel
 from models.network.packing import PackedBatch
-from models.returns import whiten
-from models.rollouts import Rollout, apply_missing_end, describe_rollout
 from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
+from models.tuning.ppo.advantages import whiten
+from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
+from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch
+from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
 from tests.tolerances import close
 
 TOLERANCE = 1e-5

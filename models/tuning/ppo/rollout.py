@@ -14,11 +14,11 @@ from models.generation.sampling import Sample
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
-from models.returns import clip_scores, kl_k1, kl_k3
 from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
 from models.shapes import Bool, Float
 from models.training.loop import autocast
+from models.tuning.ppo.advantages import clip_scores, kl_k1, kl_k3
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""

@@ -7,12 +7,13 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from models import learning, ppo
 from models.errors import ConfigError, TrainingError
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
-from models.ppo import require_same_tokens, train_ppo
 from models.settings.ppo import AdaptiveKL, FixedKL
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo import minibatch as learning
+from models.tuning.ppo.loop import require_same_tokens, train_ppo
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.tolerances import close

@@ -10,17 +10,17 @@ from transformers import PreTrainedModel
 
 from models.distributed.collectives import gather, share_of, sum_over_ranks
 from models.distributed.fsdp import in_step
-from models.losses import policy_loss, value_loss
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
-from models.returns import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
-from models.rollouts import Rollout
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.shapes import Float
 from models.training.loop import autocast
+from models.tuning.ppo.advantages import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
+from models.tuning.ppo.losses import policy_loss, value_loss
+from models.tuning.ppo.rollout import Rollout
 
 
 @dataclass(frozen=True)

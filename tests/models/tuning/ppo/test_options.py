@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from models import ppo
 from models.errors import ConfigError, DataError
-from models.learning import learn_from
 from models.network.networks import ValueModel
-from models.ppo import train_ppo
-from models.ppo_optimizer import PPOOptimizer
-from models.pretraining_mix import PretrainingMix
-from models.rollouts import describe_rollout
 from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
 from models.settings.sources import TextFile
 from models.training.causal_lm import pack_texts
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo.loop import train_ppo
+from models.tuning.ppo.minibatch import learn_from
+from models.tuning.ppo.optimizer import PPOOptimizer
+from models.tuning.ppo.pretraining_mix import PretrainingMix
+from models.tuning.ppo.rollout import describe_rollout
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.training.test_causal_lm import cross_entropies

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from models.network.networks import ValueModel
-from models.ppo import train_ppo
 from models.rewards.pairwise import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
 from models.settings.sources import TextFile
 from models.training.causal_lm import encode_demonstrations, pack_texts, train_language
 from models.training.checkpoints import Checkpoints
+from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
-from tests.models.killed_ppo import run_killed, run_unbroken
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
+from tests.models.tuning.ppo.killed_ppo import run_killed, run_unbroken
 
 
 def numbers(steps) -> list:

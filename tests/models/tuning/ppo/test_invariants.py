@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.learning import learn_from, learn_minibatch
 from models.network import networks
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, hidden_states
 from models.network.tokens import encode_prompt
-from models.ppo import train_ppo
 from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import Comparison, comparison_loss, group_pairs, score_texts
-from models.rollouts import Rollout, describe_rollout
 from models.training.causal_lm import encode_demonstrations, language_loss
+from models.tuning.ppo.loop import train_ppo
+from models.tuning.ppo.minibatch import learn_from, learn_minibatch
+from models.tuning.ppo.rollout import Rollout, describe_rollout
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE

@@ -7,8 +7,8 @@ stand together at the left. Nothing at padding enters any number.
 import torch
 from torch import Tensor
 
-from models.losses import masked_mean
 from models.shapes import Bool, Float
+from models.tuning.ppo.losses import masked_mean
 
 
 def kl_k1(logprobs: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.network.networks import ValueModel, build_policy, train_tokenizer
-from models.ppo import train_ppo
 from models.settings.pipeline import Compute, ScratchBase
 from models.settings.ppo import AdaptiveKL
 from models.training.checkpoints import Checkpoints
+from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
 
 NUM_UPDATES = 40

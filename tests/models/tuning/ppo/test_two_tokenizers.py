@@ -7,12 +7,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from models import ppo
 from models.errors import ConfigError
 from models.network.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
-from models.ppo import require_same_tokens, train_ppo
 from models.rewards.pairwise import score_texts
 from models.settings.pipeline import ScratchBase
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo.loop import require_same_tokens, train_ppo
 from tests.models.conftest import enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, state_of
 from tests.tolerances import close

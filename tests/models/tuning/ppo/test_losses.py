@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.losses import centering_penalty, masked_mean, pairwise_loss, policy_loss, value_loss
+from models.tuning.ppo.losses import centering_penalty, masked_mean, pairwise_loss, policy_loss, value_loss
 from tests.tolerances import close
 
 LN2, LN3 = math.log(2), math.log(3)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.leash import Leash, moved_too_far
 from models.settings.ppo import AdaptiveKL, FixedKL
+from models.tuning.ppo.kl_control import Leash, moved_too_far
 from tests.tolerances import close
 
 

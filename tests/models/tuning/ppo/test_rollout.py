@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.learning import Lessons, learn_from, learn_minibatch
 from models.network.tokens import encode_prompt
-from models.rollouts import Rollout, apply_missing_end, describe_rollout
 from models.settings.ppo import MissingEnd
+from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch
+from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
 from tests.models.ppo_examples import END, PROMPTS, config_of, rollout_of
 from tests.tolerances import close
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models import ppo
 from models.errors import TrainingError
 from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
 from models.policy_evaluation import play_matches
-from models.ppo import train_ppo
 from models.rewards.pairwise import fix_normalisation, score_texts
-from models.rollouts import require_finite_rollout
+from models.tuning.ppo import loop as ppo
+from models.tuning.ppo.loop import train_ppo
+from models.tuning.ppo.rollout import require_finite_rollout
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 
 BAD = [math.nan, math.inf]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.returns import (
+from models.tuning.ppo.advantages import (
     clip_scores,
     explained_variance,
     generalized_advantages,

@@ -1,0 +1,1 @@
+"""Each way to tune the policy."""
