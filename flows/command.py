@@ -13,7 +13,7 @@ from flows.printed import print_batch, print_report
 from flows.temporary_server import start_prefect_server
 from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
 from models.errors import PipelineError
-from models.promotion import PromotionRequest
+from models.evaluation.promotion import PromotionRequest
 from models.records import describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.fields import describe_fields

@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from models.promotion import PromotionRequest
+from models.evaluation.promotion import PromotionRequest
 from models.settings.allowed_roots import require_allowed
 from tasks.promotion import promote_policy, roll_back
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models.evaluation import Game, outcomes_by_prompt, pair_accuracy, strict_preferences, win_rate
+from models.evaluation.metrics import Game, outcomes_by_prompt, pair_accuracy, strict_preferences, win_rate
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig
 from models.settings.retraining import PromotionConfig

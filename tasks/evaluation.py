@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labeling import household
-from models.evaluation import Meeting, outcomes_by_prompt, win_rate
+from models.evaluation.metrics import Meeting, outcomes_by_prompt, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig
 from tasks.stage import Work, stage
@@ -25,8 +25,8 @@ def evaluate_policy(
 ) -> int:
     """samples.jsonl (both models' completions of held-out prompts, with scores and KL), meetings.jsonl (who was better at each
     prompt) and the figures of the report."""
+    from models.evaluation.matches import play_matches
     from models.network.networks import RewardModel, freeze, load_policy
-    from models.policy_evaluation import play_matches
     from models.rewards.pairwise import score_texts
     from models.training.loop import autocast, pick_device
 

@@ -15,7 +15,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import champion_before, last_promotion, note_promotion
 from labeling.store.schema import Promotion
 from models.errors import ConfigError
-from models.promotion import Challenge, Check, check_challenge, reason
+from models.evaluation.promotion import Challenge, Check, check_challenge, reason
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from tasks.pipeline_run import PipelineRun

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from models.evaluation import Match
+from models.evaluation.metrics import Match
 from models.plain_text import plain
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels

@@ -1,7 +1,7 @@
 """Stage `reward`: the reward model, trained on training prompts and judged on held-out ones."""
 
 from models.errors import DataError
-from models.evaluation import RewardReport, evaluate_reward
+from models.evaluation.metrics import RewardReport, evaluate_reward
 from models.plain_text import plain
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from models.settings.pipeline import Compute, RewardConfig

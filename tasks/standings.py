@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.evaluation import Meeting
+from models.evaluation.metrics import Meeting
 from models.preferences.elo import EloRating, HeadToHead, elo_ratings
 from models.records import read_records
 

@@ -25,7 +25,7 @@ LEARNING = (
         "models.rewards.pairwise",
         "models.training.causal_lm",
         "models.generation.sampling",
-        "models.policy_evaluation",
+        "models.evaluation.matches",
     ),
     *("models.stages.pretraining", "models.stages.sft", "models.stages.reward", "models.stages.ppo"),
 )

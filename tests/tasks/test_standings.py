@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.evaluation import Meeting
+from models.evaluation.metrics import Meeting
 from models.records import write_records
 from tasks.standings import standings
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from models.errors import ConfigError
-from models.promotion import PromotionRequest
+from models.evaluation.promotion import PromotionRequest
 from models.settings.allowed_roots import require_allowed
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config

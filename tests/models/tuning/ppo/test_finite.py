@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models.errors import TrainingError
+from models.evaluation.matches import play_matches
 from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
-from models.policy_evaluation import play_matches
 from models.rewards.pairwise import fix_normalisation, score_texts
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo

@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from models.promotion import Challenge, PromotionRequest, check_challenge, reason
+from models.evaluation.promotion import Challenge, PromotionRequest, check_challenge, reason
 from models.settings.retraining import PromotionConfig
 
 CONFIG = PromotionConfig(max_kl_nats=10, max_accuracy_loss=0.02, max_safety_loss=0.1)

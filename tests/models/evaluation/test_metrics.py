@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from models.evaluation import (
+from models.evaluation.matches import completion_kl, play_matches
+from models.evaluation.metrics import (
     CalibrationBand,
     calibration,
     evaluate_reward,
@@ -18,7 +19,6 @@ from models.evaluation import (
 )
 from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
-from models.policy_evaluation import completion_kl, play_matches
 from models.records import Pair, Ranking
 from tests.tolerances import close
 

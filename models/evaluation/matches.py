@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
-from models.evaluation import Match
+from models.evaluation.metrics import Match
 from models.generation.sampling import Sample, sample_completions
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
