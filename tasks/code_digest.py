@@ -22,7 +22,7 @@ NOT_COMPUTING = frozenset(
         "models.settings.sources",
         # How a stage is run, kept and recorded changes nothing in what it computes:
         "tasks.code_digest",
-        "models.rank_process",
+        "models.stages.rank_process",
         "tasks.pipeline_run",
         "tasks.ranks",
         "tasks.stage",

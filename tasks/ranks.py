@@ -45,7 +45,13 @@ def steps_of_ranks(
     compute = inputs["compute"]
     agent = subprocess.Popen(
         [
-            *(sys.executable, "-m", "models.rank_process", str(compute.num_processes), str(compute.max_restarts)),
+            *(
+                sys.executable,
+                "-m",
+                "models.stages.rank_process",
+                str(compute.num_processes),
+                str(compute.max_restarts),
+            ),
             *(train.__module__, to_json(inputs).decode()),
         ],
         stdin=subprocess.PIPE,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from models.errors import ConfigError
 from models.network.networks import load_policy, save_policy
-from models.rank_process import run_rank
 from models.records import StepMetrics, Text, read_records
 from models.settings.pipeline import Compute, PretrainingConfig
+from models.stages.rank_process import run_rank
 from models.training.causal_lm import pack_texts, train_language
 from models.training.checkpoints import Checkpoints
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.network.networks import RewardModel, load_policy
-from models.rank_process import run_rank
 from models.records import Completion, Pair, Prompt, StepMetrics, read_records
 from models.rewards.pairwise import group_pairs, train_reward
 from models.settings.pipeline import Compute, RewardConfig
+from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from models.distributed.collectives import this_rank
 from models.errors import TrainingError
-from models.rank_process import run_rank
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.stages import ppo
+from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
 
 
