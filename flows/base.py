@@ -6,13 +6,13 @@ And the text that PPO mixes in: it is read here, since all data is read before a
 from models.records import Artifact
 from models.settings.pipeline import ScratchBase
 from models.settings.sources import FromFeedback
-from tasks.base_model import start_base
-from tasks.demonstrations import prepare_demonstrations
 from tasks.pipeline_run import PipelineRun
-from tasks.pretraining import pretrain
-from tasks.ptx_texts import prepare_ptx_texts
-from tasks.sft import fine_tune
-from tasks.texts import prepare_texts
+from tasks.stages.base_model import start_base
+from tasks.stages.demonstrations import prepare_demonstrations
+from tasks.stages.pretraining import pretrain
+from tasks.stages.ptx_texts import prepare_ptx_texts
+from tasks.stages.sft import fine_tune
+from tasks.stages.texts import prepare_texts
 
 
 def open_base(run: PipelineRun) -> tuple[Artifact, Artifact | None]:

@@ -6,10 +6,10 @@ from flows.base import adapt_base, open_base
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.pipeline import PipelineConfig
-from tasks.batch import hand_out, make_batch, publish_batch, read_instructions
-from tasks.completions import generate_completions, require_runner
 from tasks.pipeline_run import PipelineRun, open_run
-from tasks.prompts import sample_prompts
+from tasks.stages.batch import hand_out, make_batch, publish_batch, read_instructions
+from tasks.stages.completions import generate_completions, require_runner
+from tasks.stages.prompts import sample_prompts
 
 
 @flow(name="collect")

@@ -7,11 +7,11 @@ from prefect import flow
 from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
-from tasks.evaluation import evaluate_policy
 from tasks.pipeline_run import PipelineRun, open_run
 from tasks.promotion import Standing
 from tasks.registry import RegisteredPolicy, find_policy
 from tasks.report import write_report
+from tasks.stages.evaluation import evaluate_policy
 
 
 @flow(name="evaluate")

@@ -9,16 +9,16 @@ from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.consensus import agree_on_rankings
-from tasks.evaluation import evaluate_policy
-from tasks.labels import ingest_feedback
-from tasks.pairs import convert_to_pairs
 from tasks.pipeline_run import PipelineRun, open_run
-from tasks.ppo import tune_policy
 from tasks.registry import RegisteredPolicy
 from tasks.report import register_models, write_report
-from tasks.reward import train_reward_model
 from tasks.snapshot import freeze_snapshot
+from tasks.stages.consensus import agree_on_rankings
+from tasks.stages.evaluation import evaluate_policy
+from tasks.stages.labels import ingest_feedback
+from tasks.stages.pairs import convert_to_pairs
+from tasks.stages.ppo import tune_policy
+from tasks.stages.reward import train_reward_model
 
 
 @flow(name="learn")

@@ -38,22 +38,24 @@ def changed_by(project: Path, file: str, text: str = "# a comment\n") -> set[str
 
 
 def test_the_stages_are_found():
-    assert {"tasks.ppo", "tasks.reward", "tasks.completions", "tasks.consensus"} <= set(STAGES)
+    assert {"tasks.stages.ppo", "tasks.stages.reward", "tasks.stages.completions", "tasks.stages.consensus"} <= set(
+        STAGES
+    )
 
 
 def test_the_ppo_loop_belongs_to_the_ppo_stage_alone(project):
-    assert changed_by(project, "models/tuning/ppo/loop.py") == {"tasks.ppo"}
+    assert changed_by(project, "models/tuning/ppo/loop.py") == {"tasks.stages.ppo"}
 
 
 def test_the_reward_loop_belongs_to_those_that_train_or_score(project):
     assert changed_by(project, "models/rewards/pairwise.py") == {
-        *("tasks.reward", "tasks.ppo", "tasks.evaluation", "tasks.challenge")
+        *("tasks.stages.reward", "tasks.stages.ppo", "tasks.stages.evaluation", "tasks.stages.challenge")
     }
 
 
 def test_what_is_reached_through_other_modules_counts(project):
     """consensus.py imports agreement.py; pairs.py takes its probabilities from consensus.py."""
-    assert changed_by(project, "models/preferences/agreement.py") == {"tasks.consensus", "tasks.pairs"}
+    assert changed_by(project, "models/preferences/agreement.py") == {"tasks.stages.consensus", "tasks.stages.pairs"}
 
 
 def test_records_belong_to_every_stage(project):
@@ -69,9 +71,9 @@ def test_a_new_import_is_followed(project):
     (project / "models" / "novel.py").write_text("FACTOR = 1\n", encoding="utf-8")
     assert changed_by(project, "models/novel.py") == set()
     assert changed_by(project, "models/tuning/ppo/loop.py", "\n\ndef late():\n    from models import novel\n") == {
-        "tasks.ppo"
+        "tasks.stages.ppo"
     }
-    assert changed_by(project, "models/novel.py") == {"tasks.ppo"}
+    assert changed_by(project, "models/novel.py") == {"tasks.stages.ppo"}
 
 
 def test_the_digest_does_not_depend_on_where_the_project_lies(project):

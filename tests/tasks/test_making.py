@@ -20,7 +20,9 @@ PAIRS = Artifact(kind="pairs", uri="a/b", sha256="1" * 64, rows=3, run_id="r")
 
 
 def test_inputs_settings_and_code_are_told():
-    made = making_of("ppo", "tasks.ppo", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0})
+    made = making_of(
+        "ppo", "tasks.stages.ppo", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0}
+    )
     assert made.inputs == {"pairs": Content(kind="pairs", sha256="1" * 64)}
     assert made.settings["config"]["num_updates"] == 3 and made.settings["config"]["gamma"] == 1
     assert made.settings["seed"] == 0 and "pairs" not in made.settings
@@ -31,11 +33,13 @@ def test_inputs_settings_and_code_are_told():
 def test_an_artifact_that_a_setting_names_is_an_input(tmp_path):
     """A policy that starts from another one's folder comes from what that one learned from."""
     policy = make(tmp_path, "ppo", "policy")
-    made = making_of("base-model", "tasks.base_model", {"config": PretrainedBase(model=str(policy.folder / "model"))})
+    made = making_of(
+        "base-model", "tasks.stages.base_model", {"config": PretrainedBase(model=str(policy.folder / "model"))}
+    )
     assert made.inputs == {"config.model": Content(**policy.identity)}
     (tmp_path / "manifest.json").write_text('{"name": "of something else"}')
     for other in (str(tmp_path), "org/name"):
-        assert not making_of("base-model", "tasks.base_model", {"config": PretrainedBase(model=other)}).inputs
+        assert not making_of("base-model", "tasks.stages.base_model", {"config": PretrainedBase(model=other)}).inputs
 
 
 class WithSecret(Settings):
@@ -48,7 +52,7 @@ def test_no_secret_is_kept():
         "other": WithSecret(token="hf_secret"),
         "seen": ["postgresql://me:hf_secret@host/db"],
     }
-    made = making_of("texts", "tasks.texts", given)
+    made = making_of("texts", "tasks.stages.texts", given)
     assert "hf_secret" not in made.model_dump_json()
     assert made.settings["config"]["name"] == "https://…@hub.example/set"
 

@@ -6,8 +6,8 @@ import pytest
 
 from models.errors import ConfigError
 from models.settings.pipeline import GenerationConfig, RayRunner
-from tasks.completions import require_runner
 from tasks.ray_shards import connected
+from tasks.stages.completions import require_runner
 from tests.free_port import free_port
 
 

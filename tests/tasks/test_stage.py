@@ -79,7 +79,7 @@ def test_over_how_many_processes_does_not_count():
 
 
 def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():
-    key = cache_key("pairs", "tasks.pairs", {"seed": 0})
-    assert key.startswith("pairs-") and key == cache_key("pairs", "tasks.pairs", {"seed": 0})
-    others = [("pairs", "tasks.pairs", {"seed": 1}), ("pairs", "tasks.reward", {"seed": 0})]
+    key = cache_key("pairs", "tasks.stages.pairs", {"seed": 0})
+    assert key.startswith("pairs-") and key == cache_key("pairs", "tasks.stages.pairs", {"seed": 0})
+    others = [("pairs", "tasks.stages.pairs", {"seed": 1}), ("pairs", "tasks.stages.reward", {"seed": 0})]
     assert len({key, *(cache_key(*other) for other in others)}) == 3

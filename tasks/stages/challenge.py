@@ -7,8 +7,8 @@ from models.evaluation.metrics import Game, outcomes_by_prompt, pair_accuracy, s
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig
 from models.settings.retraining import PromotionConfig
-from tasks.evaluation import grades, write_meetings
 from tasks.stage import Work, stage
+from tasks.stages.evaluation import grades, write_meetings
 
 
 @stage("challenge", kind="challenge")

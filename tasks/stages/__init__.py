@@ -1,0 +1,1 @@
+"""One thin cached Prefect task per stage: artifacts in, one artifact out."""
