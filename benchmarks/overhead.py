@@ -69,9 +69,9 @@ def stage_bodies(module: Any) -> dict[str, Callable[..., int]]:
 
 def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..., Any]:
     """A stage's body as a function that makes its artifact and nothing else."""
-    from tasks.making import making_of
-    from tasks.stage import Work
-    from tasks.storage import publish, scratch_folder
+    from tasks.running.making import making_of
+    from tasks.running.stage import Work
+    from tasks.running.storage import publish, scratch_folder
 
     class PlainWork(Work):
         def checkpoints(self, every: int) -> Any:

@@ -6,7 +6,7 @@ And the text that PPO mixes in: it is read here, since all data is read before a
 from models.records import Artifact
 from models.settings.pipeline import ScratchBase
 from models.settings.sources import FromFeedback
-from tasks.pipeline_run import PipelineRun
+from tasks.running.pipeline_run import PipelineRun
 from tasks.stages.base_model import start_base
 from tasks.stages.demonstrations import prepare_demonstrations
 from tasks.stages.pretraining import pretrain

@@ -6,7 +6,7 @@ from flows.base import adapt_base, open_base
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.pipeline import PipelineConfig
-from tasks.pipeline_run import PipelineRun, open_run
+from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.batch import hand_out, make_batch, publish_batch, read_instructions
 from tasks.stages.completions import generate_completions, require_runner
 from tasks.stages.prompts import sample_prompts

@@ -7,10 +7,10 @@ from prefect import flow
 from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
-from tasks.pipeline_run import PipelineRun, open_run
 from tasks.promotion import Standing
 from tasks.registry import RegisteredPolicy, find_policy
 from tasks.report import write_report
+from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.evaluation import evaluate_policy
 
 

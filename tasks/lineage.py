@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from models.errors import DataError
-from tasks.storage import MANIFEST, Content, Manifest, read_manifest_in
+from tasks.running.storage import MANIFEST, Content, Manifest, read_manifest_in
 
 MIN_DIGEST_CHARACTERS = 4
 

@@ -13,7 +13,7 @@ from models.plain_text import plain, printable
 from tasks.lineage import inputs_of
 from tasks.origin import Origin
 from tasks.provenance import FEEDBACK, Provenance, release_of
-from tasks.storage import Content, Manifest
+from tasks.running.storage import Content, Manifest
 
 MAX_NAMES = 20
 MAX_VALUE_CHARACTERS = 60

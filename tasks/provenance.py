@@ -10,7 +10,7 @@ from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
 from tasks.lineage import Lineage, inputs_of
 from tasks.origin import Origin, feedback_with, is_there, origins_of
-from tasks.storage import Content, Manifest
+from tasks.running.storage import Content, Manifest
 from tasks.tracking import digest_of_version, registered_versions
 
 FEEDBACK = "feedback"

@@ -13,11 +13,11 @@ from models.plain_text import plain
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.lineage_report import report_lineage
-from tasks.pipeline_run import PipelineRun
 from tasks.plots import plot_score_against_kl, plot_updates
 from tasks.promotion import Verdict
 from tasks.registry import RegisteredPolicy, note_origin
-from tasks.storage import read_steps
+from tasks.running.pipeline_run import PipelineRun
+from tasks.running.storage import read_steps
 from tasks.tracking import register_challenger
 
 MAX_SAMPLE_ROWS = 200

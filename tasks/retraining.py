@@ -11,8 +11,8 @@ from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import News, begin_retraining, end_retraining, read_news
 from models.settings.labels import FeedbackFolder, StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.pipeline_run import PipelineRun
 from tasks.promotion import Verdict
+from tasks.running.pipeline_run import PipelineRun
 from tasks.snapshot import freeze_snapshot
 
 

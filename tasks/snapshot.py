@@ -12,8 +12,8 @@ from labeling.files.exporters import export_raw
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import last_judgement, note_snapshot, take_snapshot
 from models.settings.labels import FeedbackFolder, StoredFeedback
-from tasks.pipeline_run import PipelineRun
-from tasks.storage import content_digest, folder_digests, scratch_folder
+from tasks.running.pipeline_run import PipelineRun
+from tasks.running.storage import content_digest, folder_digests, scratch_folder
 
 
 @task(name="snapshot", cache_policy=NO_CACHE)

@@ -57,7 +57,7 @@ def imports(file: Path) -> frozenset[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{file}: a relative import; tasks/code_digest.py does not follow these"
+            assert not node.level, f"{file}: a relative import; tasks/running/code_digest.py does not follow these"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return frozenset(names)
 

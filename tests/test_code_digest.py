@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import code_digest
+from tasks.running import code_digest
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = sorted(

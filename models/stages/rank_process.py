@@ -4,7 +4,7 @@
     task  <--(standard output: a JSON object a line)--------------------------------  ranks
 
 A line is `{"step": ...}` or `{"log": [level, message]}` of rank 0, or of any rank `{"error": [name, message]}`, one of models/errors.py,
-or `{"failure": [restarts, message]}`, anything else. tasks/ranks.py is at the other end.
+or `{"failure": [restarts, message]}`, anything else. tasks/running/torch_ranks.py is at the other end.
 """
 
 import json

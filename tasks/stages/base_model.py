@@ -2,7 +2,7 @@
 
 from models.records import Artifact, Text, read_records
 from models.settings.pipeline import PretrainedBase, ScratchBase
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 
 
 @stage("base-model", kind="language-model")

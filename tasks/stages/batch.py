@@ -18,8 +18,8 @@ from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import PipelineConfig
 from models.settings.sources import Household
-from tasks.pipeline_run import PipelineRun
-from tasks.stage import Work, stage
+from tasks.running.pipeline_run import PipelineRun
+from tasks.running.stage import Work, stage
 
 
 @stage("batch", kind="batch")

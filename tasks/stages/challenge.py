@@ -7,7 +7,7 @@ from models.evaluation.metrics import Game, outcomes_by_prompt, pair_accuracy, s
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig
 from models.settings.retraining import PromotionConfig
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 from tasks.stages.evaluation import grades, write_meetings
 
 

@@ -9,7 +9,7 @@ from prefect import get_run_logger
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, read_records, write_records
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 
 if TYPE_CHECKING:
     from models.generation.prompt_shards import Shard
@@ -26,7 +26,7 @@ def generate_completions(
     asked = read_records(prompts.folder / "prompts.jsonl", Prompt)
     shards = cut_into_shards([prompt.text for prompt in asked], config.shard_size)
     if isinstance(config.runner, RayRunner):
-        from tasks.ray_shards import complete_on_ray
+        from tasks.running.ray_shards import complete_on_ray
 
         completed = complete_on_ray(config.runner, base.folder / "model", shards, config, compute, seed)
     else:
@@ -51,7 +51,7 @@ def generate_completions(
 def require_runner(config: GenerationConfig) -> None:
     """Raises ConfigError when the packages of the configured runner are missing; loads nothing else."""
     if isinstance(config.runner, RayRunner):
-        from tasks.ray_shards import require_ray
+        from tasks.running.ray_shards import require_ray
 
         require_ray()
 

@@ -3,7 +3,7 @@
 from models.preferences.consensus import agree
 from models.records import Artifact, Ranking, read_records, write_records
 from models.settings.pipeline import ConsensusConfig
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 
 
 @stage("consensus", kind="consensus")

@@ -7,7 +7,7 @@ from labeling import household
 from models.evaluation.metrics import Meeting, outcomes_by_prompt, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 
 
 @stage("evaluation", kind="evaluation")

@@ -12,7 +12,7 @@ from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.settings.pipeline import SplitConfig
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 from tasks.stages.prompts import require_room
 
 MAX_LISTED = 50

@@ -4,7 +4,7 @@ from models.errors import DataError
 from models.preferences.pairs import make_pairs
 from models.records import Artifact, Completion, Consensus, read_records, write_records
 from models.settings.pipeline import PairsConfig
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
 
 
 @stage("pairs", kind="pairs")

@@ -4,9 +4,9 @@ from models.errors import TrainingError
 from models.records import Artifact
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from tasks.ranks import run_training
-from tasks.stage import Work, stage
-from tasks.storage import read_manifest
+from tasks.running.stage import Work, stage
+from tasks.running.storage import read_manifest
+from tasks.running.torch_ranks import run_training
 
 
 @stage("ppo", kind="policy")

@@ -5,8 +5,8 @@ from models.evaluation.metrics import RewardReport, evaluate_reward
 from models.plain_text import plain
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from models.settings.pipeline import Compute, RewardConfig
-from tasks.ranks import run_training
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
+from tasks.running.torch_ranks import run_training
 
 
 @stage("reward", kind="reward-model")

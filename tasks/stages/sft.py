@@ -2,8 +2,8 @@
 
 from models.records import Artifact
 from models.settings.pipeline import Compute, SFTConfig
-from tasks.ranks import run_training
-from tasks.stage import Work, stage
+from tasks.running.stage import Work, stage
+from tasks.running.torch_ranks import run_training
 
 
 @stage("sft", kind="language-model")

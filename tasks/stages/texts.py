@@ -2,8 +2,8 @@
 
 from models.records import Artifact, Text, write_records
 from models.settings.sources import TextSource
-from tasks.sources import read_texts
-from tasks.stage import Work, stage
+from tasks.running.read_sources import read_texts
+from tasks.running.stage import Work, stage
 
 
 @stage("texts", kind="texts")

@@ -15,7 +15,7 @@ from models.errors import DataError
 from models.generation.prompt_shards import Shard
 from models.network.networks import build_policy, save_policy, train_tokenizer
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner, ScratchBase
-from tasks.ray_shards import complete_on_ray, connected
+from tasks.running.ray_shards import complete_on_ray, connected
 from tests.flows.conftest import SMOKE, Workplace
 
 CONFIG = GenerationConfig(max_new_tokens=8, runner=RayRunner())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.records import Artifact
-from tasks.storage import Content, Making, publish, scratch_folder
+from tasks.running.storage import Content, Making, publish, scratch_folder
 
 BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 INPUT_NAMES = {"reward-model": "reward", "language-model": "base"}

@@ -20,8 +20,8 @@ from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import ConsensusConfig, PairsConfig, TrackingConfig
 from tasks.lineage import Lineage
 from tasks.provenance import trace
+from tasks.running.storage import MANIFEST, Content
 from tasks.snapshot import write_snapshot
-from tasks.storage import MANIFEST, Content
 from tasks.tracking import TrackedRun, register_challenger
 from tasks.withdrawal import withdraw_labeler
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People

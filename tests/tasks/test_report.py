@@ -4,8 +4,8 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from models.records import StepMetrics
-from tasks.pipeline_run import describe_changes
 from tasks.plots import plot_score_against_kl, plot_updates
+from tasks.running.pipeline_run import describe_changes
 
 STEPS = [
     StepMetrics(

@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 
 from models.errors import ArtifactError, ConfigError
 from models.records import Artifact
-from tasks.storage import MANIFEST, scratch_folder, verify
+from tasks.running.storage import MANIFEST, scratch_folder, verify
 
 
 def find_artifact(folder: Path, mirror: str | None) -> Artifact | None:

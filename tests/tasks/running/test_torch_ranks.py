@@ -12,7 +12,7 @@ from models.records import Prompt, write_records
 from models.settings.pipeline import Compute
 from models.stages import ppo
 from models.training.checkpoints import Checkpoints
-from tasks.ranks import steps_of_ranks
+from tasks.running.torch_ranks import steps_of_ranks
 from tests.models.conftest import with_random_head
 from tests.models.ppo_examples import PROMPTS, config_of, equal
 from tests.models.rank_examples import TOKENIZER, leave, run, tiny_policy

@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import ConfigError
 from models.settings.presets import load_config
-from tasks.pipeline_run import open_run
+from tasks.running.pipeline_run import open_run
 from tests.test_presets import SMOKE
 
 

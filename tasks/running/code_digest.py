@@ -10,7 +10,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("flows", "tasks", "models", "labeling", "deployments")
 
 NOT_COMPUTING = frozenset(
@@ -21,11 +21,11 @@ NOT_COMPUTING = frozenset(
         "models.settings.ppo",
         "models.settings.sources",
         # How a stage is run, kept and recorded changes nothing in what it computes:
-        "tasks.code_digest",
+        "tasks.running.code_digest",
         "models.stages.rank_process",
-        "tasks.pipeline_run",
-        "tasks.ranks",
-        "tasks.stage",
+        "tasks.running.pipeline_run",
+        "tasks.running.torch_ranks",
+        "tasks.running.stage",
         "tasks.tracking",
     }
 )

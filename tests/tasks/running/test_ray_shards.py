@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import ConfigError
 from models.settings.pipeline import GenerationConfig, RayRunner
-from tasks.ray_shards import connected
+from tasks.running.ray_shards import connected
 from tasks.stages.completions import require_runner
 from tests.free_port import free_port
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import ArtifactError, ConfigError
 from models.records import Artifact
-from tasks.mirror import find_artifact, keep_in_mirror
-from tasks.storage import MANIFEST, publish, read_manifest, scratch_folder, verify
+from tasks.running.mirror import find_artifact, keep_in_mirror
+from tasks.running.storage import MANIFEST, publish, read_manifest, scratch_folder, verify
 from tests.tasks.hand_made import making
 
 

@@ -10,10 +10,10 @@ from models.records import Artifact
 from models.settings.pipeline import PretrainedBase
 from models.settings.ppo import PPOConfig
 from models.settings.sources import Settings, TextHub
-from tasks import code_digest
-from tasks.code_digest import git_commit
-from tasks.making import making_of
-from tasks.storage import Content
+from tasks.running import code_digest
+from tasks.running.code_digest import git_commit
+from tasks.running.making import making_of
+from tasks.running.storage import Content
 from tests.tasks.hand_made import make
 
 PAIRS = Artifact(kind="pairs", uri="a/b", sha256="1" * 64, rows=3, run_id="r")

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from models.errors import ArtifactError
 from models.records import Artifact
 from models.settings.sources import Settings
-from tasks.code_digest import code_digest, git_commit, package_version
-from tasks.storage import Content, Making, read_manifest_in
+from tasks.running.code_digest import code_digest, git_commit, package_version
+from tasks.running.storage import Content, Making, read_manifest_in
 
 _JSON = TypeAdapter(Any)
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")

@@ -35,12 +35,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics, write_records
 from models.settings.sources import Settings
-from tasks.code_digest import code_digest
-from tasks.making import making_of
-from tasks.mirror import find_artifact, keep_in_mirror
-from tasks.pipeline_run import PipelineRun, StageOutcome
-from tasks.progress import ToldProgress
-from tasks.storage import (
+from tasks.running.code_digest import code_digest
+from tasks.running.making import making_of
+from tasks.running.mirror import find_artifact, keep_in_mirror
+from tasks.running.pipeline_run import PipelineRun, StageOutcome
+from tasks.running.progress import ToldProgress
+from tasks.running.storage import (
     STEPS,
     content_digest,
     file_digest,

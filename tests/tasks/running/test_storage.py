@@ -7,7 +7,15 @@ import shutil
 import pytest
 
 from models.errors import ArtifactError
-from tasks.storage import MANIFEST, content_digest, folder_digests, publish, read_manifest, scratch_folder, verify
+from tasks.running.storage import (
+    MANIFEST,
+    content_digest,
+    folder_digests,
+    publish,
+    read_manifest,
+    scratch_folder,
+    verify,
+)
 from tests.tasks.hand_made import making
 
 MADE = making("rows", {"seed": 0})

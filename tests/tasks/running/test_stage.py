@@ -15,7 +15,7 @@ from models.settings.pipeline import (
 )
 from models.settings.ppo import PPOConfig
 from models.settings.sources import FromFeedback, TextFile, TextHub
-from tasks.stage import cache_key, input_identity
+from tasks.running.stage import cache_key, input_identity
 
 
 def artifact(**changes) -> Artifact:

@@ -17,7 +17,7 @@ from models.records import Artifact, StepMetrics
 from models.settings.pipeline import Compute
 
 if TYPE_CHECKING:
-    from tasks.stage import Work
+    from tasks.running.stage import Work
 
 Training = Callable[..., Iterator[StepMetrics]]
 """`train(folder, config, compute, checkpoints, **inputs)` of a module in models/stages: writes into the folder, yields steps."""
