@@ -214,7 +214,7 @@ def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingC
     """
     _set_defaults(Path(root).resolve())
     from tasks.standings import standings as rate
-    from tasks.tracking import registered_versions
+    from tasks.tracking.tracked_run import registered_versions
 
     by_judge = rate(Path(root).resolve())
     names = {rating.name for ratings in by_judge.values() for rating in ratings}

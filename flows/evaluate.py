@@ -8,10 +8,10 @@ from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
 from tasks.promotion import Standing
-from tasks.registry import RegisteredPolicy, find_policy
 from tasks.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.evaluation import evaluate_policy
+from tasks.tracking.registry import RegisteredPolicy, find_policy
 
 
 @flow(name="evaluate")

@@ -9,7 +9,6 @@ from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.registry import RegisteredPolicy
 from tasks.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.snapshot import freeze_snapshot
@@ -19,6 +18,7 @@ from tasks.stages.labels import ingest_feedback
 from tasks.stages.pairs import convert_to_pairs
 from tasks.stages.ppo import tune_policy
 from tasks.stages.reward import train_reward_model
+from tasks.tracking.registry import RegisteredPolicy
 
 
 @flow(name="learn")

@@ -11,11 +11,11 @@ from models.settings.allowed_roots import require_allowed
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.promotion import Standing, Verdict, conclude, read_standing
-from tasks.registry import RegisteredPolicy
 from tasks.report import write_report
 from tasks.retraining import count_news, open_retraining
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.challenge import challenge_champion
+from tasks.tracking.registry import RegisteredPolicy
 
 
 @flow(name="retrain")

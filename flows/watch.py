@@ -31,8 +31,8 @@ from labeling.store.retrainings import News
 from models.errors import ConfigError, PipelineError
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.dead_runs import end_dead_runs
 from tasks.retraining import count_news
+from tasks.tracking.dead_runs import end_dead_runs
 
 DEPLOYMENT = "retrain/retrain"
 MAX_RESTARTS = 3

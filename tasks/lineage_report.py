@@ -7,9 +7,9 @@ from models.errors import PipelineError
 from models.records import Artifact
 from tasks.lineage_tree import as_markdown
 from tasks.provenance import Provenance, trace_artifact
-from tasks.registry import RegisteredPolicy
 from tasks.running.pipeline_run import PipelineRun
-from tasks.tracking import tag_version
+from tasks.tracking.registry import RegisteredPolicy
+from tasks.tracking.tracked_run import tag_version
 
 MAX_TAG_CHARACTERS = 5000
 

@@ -18,8 +18,8 @@ from models.errors import ConfigError
 from models.evaluation.promotion import Challenge, Check, check_challenge, reason
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
-from tasks.registry import RegisteredPolicy, crown, find_policy
 from tasks.running.pipeline_run import PipelineRun
+from tasks.tracking.registry import RegisteredPolicy, crown, find_policy
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from models.settings.labels import SimulatedLabels
 from tasks.lineage_report import report_lineage
 from tasks.plots import plot_score_against_kl, plot_updates
 from tasks.promotion import Verdict
-from tasks.registry import RegisteredPolicy, note_origin
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
-from tasks.tracking import register_challenger
+from tasks.tracking.registry import RegisteredPolicy, note_origin
+from tasks.tracking.tracked_run import register_challenger
 
 MAX_SAMPLE_ROWS = 200
 DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})

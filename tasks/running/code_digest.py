@@ -26,7 +26,7 @@ NOT_COMPUTING = frozenset(
         "tasks.running.pipeline_run",
         "tasks.running.torch_ranks",
         "tasks.running.stage",
-        "tasks.tracking",
+        "tasks.tracking.tracked_run",
     }
 )
 

@@ -15,7 +15,7 @@ from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import require_files
-from tasks.tracking import TrackedRun, parameter_text, send_what_was_kept
+from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was_kept
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ from tasks.running.storage import (
     scratch_folder,
     verify,
 )
-from tasks.tracking import TrackedRun
+from tasks.tracking.tracked_run import TrackedRun
 
 if TYPE_CHECKING:
     from models.training.checkpoints import Checkpoints  # loads torch

@@ -28,7 +28,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import read_promotions
 from labeling.store.schema import Batch, Labeler, Retraining
 from models.settings.pipeline import TrackingConfig
-from tasks.registry import find_policy
+from tasks.tracking.registry import find_policy
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.waiting import until

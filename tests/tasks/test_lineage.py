@@ -22,7 +22,7 @@ from tasks.lineage import Lineage
 from tasks.provenance import trace
 from tasks.running.storage import MANIFEST, Content
 from tasks.snapshot import write_snapshot
-from tasks.tracking import TrackedRun, register_challenger
+from tasks.tracking.tracked_run import TrackedRun, register_challenger
 from tasks.withdrawal import withdraw_labeler
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 from tests.tasks.hand_made import copy_as, make

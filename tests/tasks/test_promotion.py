@@ -9,8 +9,8 @@ from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from tasks import promotion
 from tasks.promotion import move_champion, promote_policy, read_standing, roll_back
-from tasks.registry import RegisteredPolicy, find_policy, note_origin
-from tasks.tracking import TrackedRun, connect, register_challenger
+from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin
+from tasks.tracking.tracked_run import TrackedRun, connect, register_challenger
 from tests.tasks.hand_made import make
 
 

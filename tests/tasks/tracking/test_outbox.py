@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import TrackingError
-from tasks import outbox
-from tasks.outbox import Letter, Outbox, send_kept
+from tasks.tracking.outbox import Letter, Outbox, send_kept
+from tasks.tracking.tracked_run import outbox
 
 LOGGER = logging.getLogger("tests.outbox")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.errors import TrackingError
-from tasks.outbox import RETRY_SECONDS, Logger
+from tasks.tracking.outbox import RETRY_SECONDS, Logger
 
 
 class Patient:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
-from tasks.tracking import connect
+from tasks.tracking.tracked_run import connect
 
 ORIGIN = "rein.origin"
 """Tag of a policy's version: JSON with handles of the policy and of what it was made from, and the digest of the snapshot."""

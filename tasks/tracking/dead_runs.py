@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from models.settings.pipeline import TrackingConfig
-from tasks.tracking import connect
+from tasks.tracking.tracked_run import connect
 
 
 def end_dead_runs(config: TrackingConfig, has_died: Callable[[str], bool]) -> int:

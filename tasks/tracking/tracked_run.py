@@ -1,6 +1,6 @@
 """MLflow, and the only file that knows it. Every call names its run, since MLflow's "active run" is lost between threads.
 
-Numbers, tags and the state that a run ends in go out in their own time (tasks/outbox.py). Calls that need an answer wait for
+Numbers, tags and the state that a run ends in go out in their own time (tasks/tracking/outbox.py). Calls that need an answer wait for
 `tracking.patience_seconds` while MLflow is away.
 """
 
@@ -30,8 +30,8 @@ from requests import RequestException
 from models.errors import DataError, TrackingError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
-from tasks.outbox import Letter, Logger, Outbox, send_kept
-from tasks.patience import Patient, describe_away
+from tasks.tracking.outbox import Letter, Logger, Outbox, send_kept
+from tasks.tracking.patience import Patient, describe_away
 
 MAX_PARAM_CHARACTERS = 6000
 AWAY = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
