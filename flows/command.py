@@ -148,7 +148,7 @@ def withdraw(
         Where models are registered (`tracking.uri`).
     """
     _set_defaults(Path(root).resolve())
-    from tasks.withdrawal import withdraw_labeler
+    from tasks.lineage.withdrawal import withdraw_labeler
 
     snapshots, learned = withdraw_labeler(store, name, reason, Path(root).resolve(), TrackingConfig(uri=tracking_uri))
     print(f"{name} has withdrawn; what they said is kept, and no later snapshot holds it.")
@@ -182,8 +182,8 @@ def lineage(
         Where models are registered (`tracking.uri`).
     """
     _set_defaults(Path(root).resolve())
-    from tasks.lineage_tree import answer, as_tree, branches_after, branches_behind
-    from tasks.provenance import trace
+    from tasks.lineage.provenance import trace
+    from tasks.lineage.tree import answer, as_tree, branches_after, branches_behind
 
     found = trace(asked, Path(root).resolve(), store, TrackingConfig(uri=tracking_uri))
     if as_json:

@@ -5,8 +5,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from models.errors import PipelineError
 from models.records import Artifact
-from tasks.lineage_tree import as_markdown
-from tasks.provenance import Provenance, trace_artifact
+from tasks.lineage.provenance import Provenance, trace_artifact
+from tasks.lineage.tree import as_markdown
 from tasks.running.pipeline_run import PipelineRun
 from tasks.tracking.registry import RegisteredPolicy
 from tasks.tracking.tracked_run import tag_version

@@ -18,7 +18,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
 from models.settings.pipeline import TrackingConfig
-from tasks.provenance import trace
+from tasks.lineage.provenance import trace
 from tests.flows.conftest import SMOKE, Workplace
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card

@@ -10,9 +10,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from models.plain_text import plain, printable
-from tasks.lineage import inputs_of
-from tasks.origin import Origin
-from tasks.provenance import FEEDBACK, Provenance, release_of
+from tasks.lineage.makings import inputs_of
+from tasks.lineage.origin import Origin
+from tasks.lineage.provenance import FEEDBACK, Provenance, release_of
 from tasks.running.storage import Content, Manifest
 
 MAX_NAMES = 20

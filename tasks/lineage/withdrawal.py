@@ -9,7 +9,7 @@ from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import snapshots_with
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
-from tasks.provenance import trace
+from tasks.lineage.provenance import trace
 
 
 @dataclass(frozen=True)
