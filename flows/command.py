@@ -213,7 +213,7 @@ def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingC
         Where models are registered (`tracking.uri`).
     """
     _set_defaults(Path(root).resolve())
-    from tasks.standings import standings as rate
+    from tasks.champion.standings import standings as rate
     from tasks.tracking.tracked_run import registered_versions
 
     by_judge = rate(Path(root).resolve())

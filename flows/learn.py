@@ -9,9 +9,9 @@ from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
+from tasks.champion.snapshot import freeze_snapshot
 from tasks.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
-from tasks.snapshot import freeze_snapshot
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.evaluation import evaluate_policy
 from tasks.stages.labels import ingest_feedback

@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from models.evaluation.promotion import PromotionRequest
 from models.settings.allowed_roots import require_allowed
-from tasks.promotion import promote_policy, roll_back
+from tasks.champion.promotion import promote_policy, roll_back
 
 
 @flow(name="promote")

@@ -31,7 +31,7 @@ from labeling.store.retrainings import News
 from models.errors import ConfigError, PipelineError
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.retraining import count_news
+from tasks.champion.retraining import count_news
 from tasks.tracking.dead_runs import end_dead_runs
 
 DEPLOYMENT = "retrain/retrain"

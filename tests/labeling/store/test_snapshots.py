@@ -15,7 +15,7 @@ from labeling.store.snapshots import note_snapshot, snapshots_with, take_snapsho
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating
 from models.settings.batch import BatchConfig, ThumbsTask
-from tasks.snapshot import write_snapshot
+from tasks.champion.snapshot import write_snapshot
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
 from tests.labeling.postgres import create_database
 

@@ -18,11 +18,11 @@ from models.preferences.pairs import make_pairs
 from models.records import Artifact, Completion
 from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import ConsensusConfig, PairsConfig, TrackingConfig
+from tasks.champion.snapshot import write_snapshot
 from tasks.lineage.makings import Lineage
 from tasks.lineage.provenance import trace
 from tasks.lineage.withdrawal import withdraw_labeler
 from tasks.running.storage import MANIFEST, Content
-from tasks.snapshot import write_snapshot
 from tasks.tracking.tracked_run import TrackedRun, register_challenger
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 from tests.tasks.hand_made import copy_as, make

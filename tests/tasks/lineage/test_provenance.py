@@ -11,9 +11,9 @@ from labeling.store.snapshots import note_snapshot, take_snapshot
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, write_records
 from models.settings.pipeline import TrackingConfig
+from tasks.champion.snapshot import write_snapshot
 from tasks.lineage.provenance import trace
 from tasks.lineage.tree import answer, as_markdown, as_tree, branches_after, branches_behind
-from tasks.snapshot import write_snapshot
 from tests.labeling.people import NOW, People
 from tests.tasks.hand_made import copy_as, make
 

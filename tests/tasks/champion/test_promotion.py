@@ -7,8 +7,8 @@ from labeling.store.retrainings import read_promotions
 from models.errors import ConfigError
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
-from tasks import promotion
-from tasks.promotion import move_champion, promote_policy, read_standing, roll_back
+from tasks.champion import promotion
+from tasks.champion.promotion import move_champion, promote_policy, read_standing, roll_back
 from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin
 from tasks.tracking.tracked_run import TrackedRun, connect, register_challenger
 from tests.tasks.hand_made import make

@@ -4,7 +4,7 @@ import pytest
 
 from models.evaluation.metrics import Meeting
 from models.records import write_records
-from tasks.standings import standings
+from tasks.champion.standings import standings
 
 
 def evaluated(root, name, judge, policy, results, base="base"):

@@ -11,9 +11,9 @@ from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import News, begin_retraining, end_retraining, read_news
 from models.settings.labels import FeedbackFolder, StoredFeedback
 from models.settings.pipeline import PipelineConfig
-from tasks.promotion import Verdict
+from tasks.champion.promotion import Verdict
+from tasks.champion.snapshot import freeze_snapshot
 from tasks.running.pipeline_run import PipelineRun
-from tasks.snapshot import freeze_snapshot
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Retraining, promotion, and how all policies stand."""
