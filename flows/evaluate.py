@@ -8,7 +8,7 @@ from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.promotion import Standing
-from tasks.report import write_report
+from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.evaluation import evaluate_policy
 from tasks.tracking.registry import RegisteredPolicy, find_policy

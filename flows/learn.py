@@ -10,7 +10,7 @@ from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
-from tasks.report import register_models, write_report
+from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.evaluation import evaluate_policy

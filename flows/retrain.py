@@ -12,7 +12,7 @@ from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.promotion import Standing, Verdict, conclude, read_standing
 from tasks.champion.retraining import count_news, open_retraining
-from tasks.report import write_report
+from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.challenge import challenge_champion
 from tasks.tracking.registry import RegisteredPolicy

@@ -10,7 +10,7 @@ from flows.learn import learn_from_feedback
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
-from tasks.report import write_report
+from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
 from tasks.stages.labels import simulate_labels
 

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from models.records import StepMetrics
-from tasks.plots import plot_score_against_kl, plot_updates
+from tasks.reporting.plots import plot_score_against_kl, plot_updates
 from tasks.running.pipeline_run import describe_changes
 
 STEPS = [

@@ -13,8 +13,8 @@ from models.plain_text import plain
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
-from tasks.lineage_report import report_lineage
-from tasks.plots import plot_score_against_kl, plot_updates
+from tasks.reporting.lineage_report import report_lineage
+from tasks.reporting.plots import plot_score_against_kl, plot_updates
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin
