@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 from sqlalchemy import select
 
 from labeling.files.exporters import export_consensus, export_elo, export_pairs, export_raw
-from labeling.files.label_studio import rankings_as_shown
-from labeling.files.label_studio_client import LabelStudio, pull_annotations, push_tasks
 from labeling.files.read_feedback import read_feedback
+from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
+from labeling.label_studio.export import rankings_as_shown
 from labeling.store import accounts
 from labeling.store.batches import read_batch
 from labeling.store.database import FeedbackStore

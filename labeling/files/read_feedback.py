@@ -6,9 +6,9 @@ from labeling.feedback import Feedback
 from labeling.files.annotated_file import read_annotated_file
 from labeling.files.bad_rows import BadRows
 from labeling.files.feedback_folder import read_feedback_folder
-from labeling.files.label_studio import read_label_studio_export
 from labeling.files.pair_file import read_pair_file
 from labeling.files.thumb_file import read_thumb_file
+from labeling.label_studio.export import read_label_studio_export
 from models.settings.labels import (
     AnnotatedFile,
     FeedbackFiles,

@@ -5,8 +5,8 @@ a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl
 
 from labeling.feedback import Feedback
 from labeling.files.exporters import export_raw
-from labeling.files.label_studio import rankings_as_shown
 from labeling.files.read_feedback import read_feedback
+from labeling.label_studio.export import rankings_as_shown
 from labeling.simulated import rank_completions
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records

@@ -11,8 +11,8 @@ import pytest
 
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows
-from labeling.files.label_studio import rankings_as_shown, read_label_studio_export
-from labeling.files.label_studio_client import TOKEN, LabelStudio, pull_annotations, push_tasks
+from labeling.label_studio.client import TOKEN, LabelStudio, pull_annotations, push_tasks
+from labeling.label_studio.export import rankings_as_shown, read_label_studio_export
 from models.errors import ConfigError, DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport

@@ -1,6 +1,6 @@
 """Feedback from a JSON export of Label Studio: what its labelers said, checked, since Label Studio itself checks nothing of it.
 
-Read are projects that Rein pushed (labeling/files/label_studio_client.py) and two kinds of others: `prompt` with a list `items` of
+Read are projects that Rein pushed (labeling/label_studio/client.py) and two kinds of others: `prompt` with a list `items` of
 {id, body}, put in order by a Ranker, and `prompt` with `answer1` and `answer2`, chosen between by a Pairwise tag. In a Ranker
 with buckets these are the levels 1, 2, … (completions in one bucket are tied) and `unusable`.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.label_studio_tasks import ShownTask, TaskTexts, is_whole_number
+from labeling.label_studio.tasks import ShownTask, TaskTexts, is_whole_number
 from models.errors import DataError
 from models.records import Ranking
 from models.settings.labels import LabelStudioExport

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import DataError
 from models.records import Prompt
-from tests.labeling.files.label_studio_recordings import Recorded, read
+from tests.labeling.label_studio.recordings import Recorded, read
 
 
 @pytest.fixture

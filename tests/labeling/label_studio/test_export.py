@@ -5,10 +5,10 @@ import json
 import pytest
 
 from labeling.feedback import Feedback
-from labeling.files.label_studio import rankings_as_shown
+from labeling.label_studio.export import rankings_as_shown
 from models.preferences.splits import assign_split
 from models.settings.labels import LabelStudioExport
-from tests.labeling.files.label_studio_recordings import (
+from tests.labeling.label_studio.recordings import (
     ANN,
     BOB,
     COMPLETIONS,

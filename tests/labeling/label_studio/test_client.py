@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from labeling.files.label_studio_client import TOKEN, LabelStudio, page, pull_annotations, push_tasks
+from labeling.label_studio.client import TOKEN, LabelStudio, page, pull_annotations, push_tasks
 from models.errors import ConfigError, DataError, PipelineError
 from models.records import Completion, Prompt
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from labeling.feedback import Feedback
 from labeling.files.bad_rows import BadRows
-from labeling.files.label_studio import read_label_studio_export
+from labeling.label_studio.export import read_label_studio_export
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport
 from models.settings.pipeline import SplitConfig
 
-EXPORTS = Path(__file__).parent / "label_studio_exports"
+EXPORTS = Path(__file__).parent / "exports"
 SPLIT = SplitConfig()
 ANN, BOB = "ann@example.org", "bob@example.org"
 SINK, FREEZER, FUSE, OVEN, HINGE = PROMPTS = [

@@ -1,4 +1,4 @@
-"""Label Studio over HTTP: pushes what labelers are to rank, and pulls what they said, as the export that labeling/files/label_studio.py reads.
+"""Label Studio over HTTP: pushes what labelers are to rank, and pulls what they said, as the export that labeling/label_studio/export.py reads.
 
 On the page the completions stand in a list, in shuffled order, and are dragged to the levels 1 (best), 2, … or to "Unusable".
 Completions on one level are tied; empty levels do not matter. A Ranker without levels could say neither a tie nor unusable, and
@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 import httpx
 
-from labeling.files.label_studio_tasks import is_whole_number
+from labeling.label_studio.tasks import is_whole_number
 from models.errors import ConfigError, DataError, PipelineError
 from models.records import Completion, Prompt
 

@@ -1,0 +1,1 @@
+"""Batches into Label Studio, and what people said out of it."""
