@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labeling.files.exporters import export_raw
+from labeling.exporters.tables import export_raw
 from labeling.files.read_feedback import read_feedback
 from models.preferences.consensus import agree
 from models.preferences.pairs import make_pairs

@@ -7,8 +7,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
-from labeling.files.exporters import export_raw
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import last_judgement, note_snapshot, take_snapshot
 from models.settings.labels import FeedbackFolder, StoredFeedback

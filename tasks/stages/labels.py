@@ -3,8 +3,8 @@
 a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, from which everything after it can be recomputed.
 """
 
+from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
-from labeling.files.exporters import export_raw
 from labeling.files.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
 from labeling.simulated import rank_completions

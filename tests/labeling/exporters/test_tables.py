@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pyarrow.parquet import read_table
 
+from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
 from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.files.exporters import export_consensus, export_elo, export_pairs, export_raw
 from models.errors import DataError
 from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
 from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
