@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from labeling.exporters.tables import export_raw
-from labeling.files.read_feedback import read_feedback
+from labeling.importers.read_feedback import read_feedback
 from models.preferences.consensus import agree
 from models.preferences.pairs import make_pairs
 from models.records import Completion, Consensus, Prompt, Ranking, read_records, write_records

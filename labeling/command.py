@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from sqlalchemy import select
 
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
-from labeling.files.read_feedback import read_feedback
+from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
 from labeling.label_studio.export import rankings_as_shown
 from labeling.store import accounts

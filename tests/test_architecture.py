@@ -132,7 +132,7 @@ def test_learning_runs_where_jaxtyping_peft_prefect_and_mlflow_are_missing():
     [
         "models.settings.pipeline",
         "models.preferences.consensus",
-        "labeling.files.read_feedback",
+        "labeling.importers.read_feedback",
         "flows.rlhf",
         "flows.command",
     ],

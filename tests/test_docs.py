@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.command import app
-from labeling.files.feedback_folder import RankingRow
+from labeling.importers.feedback_folder import RankingRow
 from models.records import Ranking
 from models.settings.presets import load_config
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from labeling.files.dialogue import dialogue_messages
+from labeling.importers.dialogue import dialogue_messages
 from models.errors import DataError
 from models.preferences.elo import elo_ratings, head_to_heads
 from models.records import Consensus, Pair, Ranking, write_records

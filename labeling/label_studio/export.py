@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from labeling.files.bad_rows import BadRows, Row, shown
+from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.label_studio.tasks import ShownTask, TaskTexts, is_whole_number
 from models.errors import DataError
 from models.records import Ranking

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from labeling.feedback import ShownTexts
-from labeling.files.bad_rows import BadRows, Row, shown
+from labeling.importers.bad_rows import BadRows, Row, shown
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Split
 from models.settings.pipeline import SplitConfig

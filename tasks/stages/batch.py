@@ -9,8 +9,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from labeling.files.read_feedback import read_feedback
 from labeling.household import INSTRUCTIONS
+from labeling.importers.read_feedback import read_feedback
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
 from models.errors import ConfigError, DataError

@@ -5,7 +5,7 @@ a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl
 
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
-from labeling.files.read_feedback import read_feedback
+from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
 from labeling.simulated import rank_completions
 from models.plain_text import plain

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from labeling.feedback import Feedback
-from labeling.files.bad_rows import BadRows
+from labeling.importers.bad_rows import BadRows
 from labeling.label_studio.client import TOKEN, LabelStudio, pull_annotations, push_tasks
 from labeling.label_studio.export import rankings_as_shown, read_label_studio_export
 from models.errors import ConfigError, DataError

@@ -12,7 +12,7 @@ from labeling.feedback import Feedback, rankings_of_ratings
 from models.errors import DataError
 from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
 from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
-from tests.labeling.files.feedback_files import read, read_rest
+from tests.labeling.importers.feedback_files import read, read_rest
 
 HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")
 PLAIN = Prompt.of('My "sink"\n drips,\u2028 ☂ what now?', "test")

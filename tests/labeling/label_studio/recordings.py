@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from labeling.feedback import Feedback
-from labeling.files.bad_rows import BadRows
+from labeling.importers.bad_rows import BadRows
 from labeling.label_studio.export import read_label_studio_export
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport

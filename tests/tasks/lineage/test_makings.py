@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from labeling.feedback import Feedback
-from labeling.files.bad_rows import BadRows
-from labeling.files.feedback_folder import read_feedback_folder
+from labeling.importers.bad_rows import BadRows
+from labeling.importers.feedback_folder import read_feedback_folder
 from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler

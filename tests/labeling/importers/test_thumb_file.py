@@ -9,7 +9,7 @@ from pyarrow.parquet import write_table
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking, Rating
 from models.settings.labels import ThumbFile
-from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
+from tests.labeling.importers.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 
 def thumb(prompt="Name a fruit.", completion="Plum", label=True, **more) -> dict:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from labeling.files.bad_rows import BadRows, Row
+from labeling.importers.bad_rows import BadRows, Row
 from models.errors import DataError
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from labeling.feedback import Feedback
-from labeling.files.annotated_file import read_annotated_file
-from labeling.files.bad_rows import BadRows
-from labeling.files.feedback_folder import read_feedback_folder
-from labeling.files.pair_file import read_pair_file
-from labeling.files.thumb_file import read_thumb_file
+from labeling.importers.annotated_file import read_annotated_file
+from labeling.importers.bad_rows import BadRows
+from labeling.importers.feedback_folder import read_feedback_folder
+from labeling.importers.pair_file import read_pair_file
+from labeling.importers.thumb_file import read_thumb_file
 from labeling.label_studio.export import read_label_studio_export
 from models.settings.labels import (
     AnnotatedFile,

@@ -6,8 +6,8 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.row_files import read_rows
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.row_files import read_rows
 from models.errors import DataError
 
 

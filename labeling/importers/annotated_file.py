@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from labeling.files.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
-from labeling.files.annotated_table import read_annotated_table
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.dialogue_rows import read_name, read_text
+from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
+from labeling.importers.annotated_table import read_annotated_table
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.dialogue_rows import read_name, read_text
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import SplitConfig

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.files.bad_rows import BadRows, Row
-from labeling.files.dialogue_rows import read_dialogue, read_labeler
-from labeling.files.row_files import read_rows
+from labeling.importers.bad_rows import BadRows, Row
+from labeling.importers.dialogue_rows import read_dialogue, read_labeler
+from labeling.importers.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Ranking

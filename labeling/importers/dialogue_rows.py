@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.dialogue import ASSISTANT, HUMAN, ROLES, Message, dialogue_messages, dialogue_text
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.dialogue import ASSISTANT, HUMAN, ROLES, Message, dialogue_messages, dialogue_text
 from models.settings.labels import PairFile, ThumbFile
 
 Asked = tuple[str, list[str]]

@@ -7,7 +7,7 @@ import pytest
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating, write_records
 from models.settings.labels import FeedbackFolder
-from tests.labeling.files.feedback_files import read, read_rest, refusal, write_lines
+from tests.labeling.importers.feedback_files import read, read_rest, refusal, write_lines
 
 PROMPT = Prompt.of("My sink drips. What now?", "train")
 OTHER = Prompt.of("How do I defrost a freezer?", "test")

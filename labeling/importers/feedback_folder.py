@@ -8,8 +8,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.files.bad_rows import BadRows, Row
-from labeling.files.row_files import read_rows
+from labeling.importers.bad_rows import BadRows, Row
+from labeling.importers.row_files import read_rows
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
 from models.settings.labels import FeedbackFolder

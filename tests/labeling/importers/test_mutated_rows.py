@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labeling.files.read_feedback import read_feedback
+from labeling.importers.read_feedback import read_feedback
 from models.errors import DataError
 from models.records import write_records
-from tests.labeling.files.feedback_files import SEED, SPLIT
-from tests.labeling.files.row_kinds import COMPLETIONS, PROMPTS, Kind, kinds
+from tests.labeling.importers.feedback_files import SEED, SPLIT
+from tests.labeling.importers.row_kinds import COMPLETIONS, PROMPTS, Kind, kinds
 
 NUM_FILES, NUM_ROWS = 120, 17  # 8 kinds x 120 files x 17 rows = 16,320 rows, seven in eight of them mutated
 LINE_KINDS = [name for name in kinds("") if "CSV" not in name]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labeling.feedback import Feedback
-from labeling.files.read_feedback import read_feedback
+from labeling.importers.read_feedback import read_feedback
 from models.errors import DataError
 from models.settings.labels import FeedbackFiles
 from models.settings.pipeline import SplitConfig

@@ -10,7 +10,7 @@ import pytest
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
-from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
+from tests.labeling.importers.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 
 def annotated(number=5, prompt="Name a fruit.", completions=("Plum", "Pear", "Sand"), ranks=(1, 1, 3), **more) -> dict:

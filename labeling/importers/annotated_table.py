@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.files.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.dialogue_rows import read_name, read_text
+from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.dialogue_rows import read_name, read_text
 from models.records import Ranking, Split
 from models.settings.labels import AnnotatedFile
 

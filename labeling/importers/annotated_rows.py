@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.dialogue_rows import read_name
-from labeling.files.row_files import read_rows
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.dialogue_rows import read_name
+from labeling.importers.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Split

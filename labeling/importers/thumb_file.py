@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
-from labeling.files.bad_rows import BadRows, Row, shown
-from labeling.files.dialogue_rows import read_dialogue, read_labeler
-from labeling.files.row_files import read_rows
+from labeling.importers.bad_rows import BadRows, Row, shown
+from labeling.importers.dialogue_rows import read_dialogue, read_labeler
+from labeling.importers.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Rating

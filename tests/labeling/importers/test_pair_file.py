@@ -10,11 +10,11 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
-from labeling.files.dialogue import dialogue_messages, dialogue_text
+from labeling.importers.dialogue import dialogue_messages, dialogue_text
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import PairFile
-from tests.labeling.files.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
+from tests.labeling.importers.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 
 
 def pair(prompt="Name a fruit.", chosen="Plum", rejected="Sand", **more) -> dict:

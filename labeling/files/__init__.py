@@ -1,1 +1,0 @@
-"""Feedback from files and into files."""
