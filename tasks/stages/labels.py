@@ -7,7 +7,7 @@ from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
-from labeling.simulated import rank_completions
+from labeling.labelers.simulated import rank_completions
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labeling import simulated
+from labeling.labelers import simulated
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import SimulatedLabeler, SimulatedLabels

@@ -1,0 +1,1 @@
+"""Labelers that are no people, each said to be what it is."""
