@@ -33,7 +33,7 @@ LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydanti
 
 MAX_LINES = 320
 LONGER = {
-    "labeling/household.py": "half of it is the phrases of the tiny world",
+    "labeling/worlds/household.py": "half of it is the phrases of the tiny world",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labeling import household
+from labeling.worlds import household
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import SimulatedLabeler, SimulatedLabels

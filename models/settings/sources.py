@@ -31,7 +31,7 @@ class Settings(BaseModel):
 
 
 class Household(Settings):
-    """The project's own tiny world of household problems, written by its own code (labeling/household.py)."""
+    """The project's own tiny world of household problems, written by its own code (labeling/worlds/household.py)."""
 
     kind: Literal["household"] = "household"
     num_rows: Count = 2000

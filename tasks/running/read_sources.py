@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labeling import household
+from labeling.worlds import household
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_jsonl, read_records
 from models.settings.sources import (

@@ -9,10 +9,10 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from labeling.household import INSTRUCTIONS
 from labeling.importers.read_feedback import read_feedback
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
+from labeling.worlds.household import INSTRUCTIONS
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import AnnotatedFile

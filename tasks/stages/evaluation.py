@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from labeling import household
+from labeling.worlds import household
 from models.evaluation.metrics import Meeting, outcomes_by_prompt, win_rate
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.pipeline import Compute, EvaluationConfig

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pytest
 
-from labeling import household
+from labeling.worlds import household
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, write_records
 from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub

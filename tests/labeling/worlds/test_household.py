@@ -7,8 +7,8 @@ from itertools import combinations, product
 
 import pytest
 
-from labeling import household
-from labeling.household import PLACES, PROBLEMS
+from labeling.worlds import household
+from labeling.worlds.household import PLACES, PROBLEMS
 from models.errors import DataError
 
 HOT_HOUSE = "My house is too hot."

@@ -1,0 +1,1 @@
+"""Worlds with a rule that tells good completions from bad ones, which no model sees."""
