@@ -101,7 +101,7 @@ def turn(preset: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / ".rein"
             where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides]
-            command = ["-m", "flows.command", "rlhf", preset, *where]
+            command = ["-m", "cli.command", "rlhf", preset, *where]
             if side == "direct":
                 command = ["-m", "benchmarks.overhead", preset, *where, "--directly", str(root)]
             clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}

@@ -32,7 +32,7 @@ def run_trial(flow: str, preset: str, seed: int, overrides: list[str]) -> dict:
         environment = os.environ | {"PREFECT_HOME": str(root / "prefect")}
         started = time.monotonic()
         subprocess.run(
-            [sys.executable, "-m", "flows.command", flow, preset, *overrides, *where],
+            [sys.executable, "-m", "cli.command", flow, preset, *overrides, *where],
             cwd=PROJECT,
             env=environment,
             check=True,

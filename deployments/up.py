@@ -119,7 +119,7 @@ def servers(places: Places) -> list[Program]:
         *(python, "-m", "mlflow", "server", "--host", HOST, "--port", f"{places.mlflow_port}", "--workers", "1"),
         *("--backend-store-uri", kept, "--default-artifact-root", files, "--no-serve-artifacts"),
     )
-    label = (python, "-m", "flows.command", "label", "--host", HOST, "--port", f"{places.label_port}")
+    label = (python, "-m", "cli.command", "label", "--host", HOST, "--port", f"{places.label_port}")
     return [
         Program("prefect", prefect, f"{places.prefect}/api/health"),
         Program("mlflow", mlflow, f"{places.mlflow}/health"),
@@ -130,7 +130,7 @@ def servers(places: Places) -> list[Program]:
 def workers(places: Places) -> list[Program]:
     """What is started once the work pool and the deployments are registered."""
     worker = (sys.executable, "-m", "prefect", "worker", "start", "--pool", "rein", "--name", "rein")
-    watcher = (sys.executable, "-m", "flows.command", "watch")
+    watcher = (sys.executable, "-m", "cli.command", "watch")
     return [
         Program("worker", worker, f"{places.prefect}/api/work_pools/rein", '"status":"READY"'),
         Program("watcher", watcher),

@@ -134,7 +134,7 @@ def test_learning_runs_where_jaxtyping_peft_prefect_and_mlflow_are_missing():
         "models.preferences.consensus",
         "labeling.importers.read_feedback",
         "flows.rlhf",
-        "flows.command",
+        "cli.command",
     ],
 )
 def test_importing_it_loads_no_torch(module):

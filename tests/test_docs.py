@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.command import app
+from cli.command import app
 from labeling.importers.feedback_folder import RankingRow
 from models.records import Ranking
 from models.settings.presets import load_config

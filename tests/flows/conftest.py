@@ -45,7 +45,7 @@ class Workplace:
         """Starts the command, in a process group of its own, and does not wait for it."""
         environment = clean_environment() | ({} if own_server else {"PREFECT_API_URL": self.prefect_url})
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.command", *map(str, arguments), *self.where(arguments)],
+            [sys.executable, "-m", "cli.command", *map(str, arguments), *self.where(arguments)],
             cwd=project,
             env=environment | {"PYTHONPATH": str(project)},
             stdout=subprocess.PIPE,

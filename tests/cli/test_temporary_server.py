@@ -18,7 +18,7 @@ from tests.waiting import until
 
 TRY = """
 import json, os, psutil
-from flows.temporary_server import start_prefect_server
+from cli.temporary_server import start_prefect_server
 wait = start_prefect_server()
 import prefect
 wait()
@@ -30,7 +30,7 @@ with prefect.get_client(sync_client=True) as client:
 
 WAIT = """
 import os, threading
-from flows.temporary_server import start_prefect_server
+from cli.temporary_server import start_prefect_server
 wait = start_prefect_server()
 from prefect import flow
 wait()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from flows.printed import print_batch, print_report
-from flows.temporary_server import start_prefect_server
-from labeling.command import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
+from cli.feedback_commands import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
+from cli.printed import print_batch, print_report
+from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
 from models.records import describe_validation
@@ -113,7 +113,7 @@ def promote(
 def watch() -> None:
     """Starts the deployment `retrain` whenever enough new judgements have come in. Runs until it is stopped."""
     _set_defaults(Path(StorageConfig().root).resolve())
-    from flows.watch import watch as look
+    from cli.watch import watch as look
 
     look()
 
