@@ -18,7 +18,7 @@ run: $(STAMP)
 	$(BIN)/rein rlhf $(PRESET) $(if $(SEED),seed=$(SEED)) $(ARGS)
 
 up: $(STAMP)
-	$(BIN)/python -m deployments.up $(ARGS)
+	$(BIN)/python -m deployments.local.up $(ARGS)
 
 label: $(STAMP)
 	$(BIN)/rein label $(ARGS)

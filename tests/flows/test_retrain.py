@@ -123,7 +123,7 @@ def house(tmp_path_factory) -> Iterator[House]:
     (folder / "prefect.yaml").write_text(yaml.safe_dump({"name": "rein", "deployments": deployments}))
     house = House(folder, {name: free_port() for name in ("prefect", "mlflow", "label")})
     ports = [word for name, port in house.ports.items() for word in (f"--{name}-port", str(port))]
-    command = [sys.executable, "-m", "deployments.up", *ports, "--root", str(folder / "rein")]
+    command = [sys.executable, "-m", "deployments.local.up", *ports, "--root", str(folder / "rein")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--prefect-file", str(folder / "prefect.yaml")],

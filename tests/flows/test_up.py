@@ -90,7 +90,7 @@ def up(tmp_path_factory, environment, prefect_file) -> Iterator[Up]:
     ports = [free_port() for _ in range(3)]
     options = [f"--{name}-port={port}" for name, port in zip(("prefect", "mlflow", "label"), ports, strict=True)]
     options += [f"--root={folder}/.rein", f"--prefect-file={prefect_file}", f"--crashed-after={CRASHED_AFTER}"]
-    command = [sys.executable, "-m", "deployments.up", *options]
+    command = [sys.executable, "-m", "deployments.local.up", *options]
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=said, stderr=said)
     started = Up(folder, process, *(f"http://127.0.0.1:{port}" for port in ports))
@@ -179,7 +179,7 @@ def test_a_page_of_another_site_can_start_nothing(up):
 
 def test_a_port_that_is_taken_is_named(up, environment):
     port = up.prefect.rpartition(":")[2]
-    command = [sys.executable, "-m", "deployments.up", "--prefect-port", port]
+    command = [sys.executable, "-m", "deployments.local.up", "--prefect-port", port]
     done = subprocess.run(command, cwd=up.folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"port {port}: Address already in use; choose another with --prefect-port" in done.stderr

@@ -16,12 +16,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from deployments.prefect_server import AskedAgain
-from deployments.programs import Program, Programs
+from deployments.local.prefect_server import AskedAgain
+from deployments.local.programs import Program, Programs
 from tests.free_port import free_port
 
 PLAIN = "prefect.server.api.server:create_app"
-OURS = "deployments.prefect_server:create_app"
+OURS = "deployments.local.prefect_server:create_app"
 
 
 @pytest.fixture

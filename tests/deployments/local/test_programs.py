@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments import programs as module
-from deployments.programs import Program, Programs, StartError
+from deployments.local import programs as module
+from deployments.local.programs import Program, Programs, StartError
 from tests.processes import processes_that_name
 from tests.waiting import until
 

@@ -3,7 +3,7 @@
 SQLite refuses a transaction at once that has read before another one wrote. Prefect then answers 503, which its Python clients try
 again, but its pages do not: whoever presses Run while a run is under way would see an error.
 
-    python -m uvicorn --factory deployments.prefect_server:create_app
+    python -m uvicorn --factory deployments.local.prefect_server:create_app
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Everything that people look at, with one command: Prefect's server, a worker, MLflow's server and the labelers' page.
 
-    python -m deployments.up [--prefect-port 4200] [--mlflow-port 5000] [--label-port 8300]
+    python -m deployments.local.up [--prefect-port 4200] [--mlflow-port 5000] [--label-port 8300]
 
 All of it listens on 127.0.0.1 and keeps its state below one folder. Ctrl-C ends it, and whatever it has started.
 """
@@ -16,7 +16,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
-from deployments.programs import Program, Programs, StartError
+from deployments.local.programs import Program, Programs, StartError
 from models.errors import PipelineError
 
 HOST = "127.0.0.1"
@@ -113,7 +113,7 @@ def servers(places: Places) -> list[Program]:
     python = sys.executable
     kept = f"sqlite:///{places.root}/mlflow.db"
     files = (places.root / "mlflow-artifacts").as_uri()
-    served = ("--factory", "deployments.prefect_server:create_app", "--log-level", "warning")
+    served = ("--factory", "deployments.local.prefect_server:create_app", "--log-level", "warning")
     prefect = (python, "-m", "uvicorn", *served, "--host", HOST, "--port", f"{places.prefect_port}")
     mlflow = (
         *(python, "-m", "mlflow", "server", "--host", HOST, "--port", f"{places.mlflow_port}", "--workers", "1"),

@@ -1,0 +1,1 @@
+"""What `make up` starts on this machine."""
