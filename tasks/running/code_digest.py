@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PACKAGES = ("flows", "tasks", "models", "labeling", "deployments")
+PACKAGES = ("cli", "flows", "tasks", "models", "labeling", "deployments")
 
 NOT_COMPUTING = frozenset(
     {

@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import TrackingError
 from tasks.tracking.outbox import Letter, Outbox, send_kept
-from tasks.tracking.tracked_run import outbox
+from tasks.tracking import outbox
 
 LOGGER = logging.getLogger("tests.outbox")
 

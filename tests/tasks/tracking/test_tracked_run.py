@@ -16,8 +16,9 @@ from mlflow.tracking import MlflowClient
 from models.errors import TrackingError
 from models.settings.pipeline import TrackingConfig
 from tasks.running.storage import publish, scratch_folder
-from tasks.tracking.tracked_run import TrackedRun, outbox, register_challenger, send_what_was_kept
-from tasks.tracking.tracked_run import tracked_run as tracking
+from tasks.tracking import outbox
+from tasks.tracking import tracked_run as tracking
+from tasks.tracking.tracked_run import TrackedRun, register_challenger, send_what_was_kept
 from tests.tasks.hand_made import making
 from tests.tasks.mlflow_server import MlflowServer
 
