@@ -18,7 +18,7 @@ from models.generation.sampling import Sample, sample_tokens, sampling_copy
 from models.network.networks import RewardModel, ValueModel
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from models.tuning.ppo.minibatch import learn_from, learn_minibatch, shuffled_minibatches
+from models.tuning.ppo.minibatch import learn_minibatch, learning_targets, shuffled_minibatches
 from models.tuning.ppo.rollout import evaluate_samples
 
 
@@ -235,11 +235,11 @@ def measure_learning(
         config,
         bench.compute,
     )
-    lessons = learn_from(rollout, kl_coef=0.05, config=config)
+    targets = learning_targets(rollout, kl_coef=0.05, config=config)
 
     def learn() -> None:
         for rows in shuffled_minibatches(config, torch.Generator().manual_seed(0)):
-            learn_minibatch(policy, value_model, rollout, lessons, rows, config, bench.compute)
+            learn_minibatch(policy, value_model, rollout, targets, rows, config, bench.compute)
             for network in (policy, value_model):
                 network.zero_grad(set_to_none=True)
 

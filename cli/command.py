@@ -10,13 +10,13 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from cli.feedback_commands import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
+from cli.fields import describe_fields
 from cli.printed import print_batch, print_report
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
 from models.records import describe_validation
 from models.settings.batch import FeedbackConfig
-from models.settings.fields import describe_fields
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.presets import load_config
 

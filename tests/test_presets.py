@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli.fields import describe_fields
 from deployments.presets import load
 from models.errors import ConfigError
-from models.settings.fields import describe_fields
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config, parse_config, read_preset
 

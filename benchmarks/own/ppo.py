@@ -18,11 +18,11 @@ from benchmarks.scenario import (
 )
 from benchmarks.worker import Worker
 from models.network.networks import RewardModel, ValueModel, freeze
+from models.network.precision import autocast, pick_device
 from models.records import StepMetrics
 from models.rewards.pairwise import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from models.training.loop import autocast, pick_device
 from models.tuning.ppo.loop import train_ppo
 
 

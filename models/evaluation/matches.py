@@ -9,11 +9,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.errors import TrainingError
 from models.evaluation.metrics import Match
 from models.generation.sampling import Sample, sample_completions
+from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.tokens import encode_prompt
-from models.tuning.ppo.advantages import kl_k1
-from models.tuning.ppo.rollout import Scorer
+from models.rewards.scorer import Scorer
 
 
 def play_matches(

@@ -18,9 +18,9 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
 from models.network.attention import use_attention
+from models.network.freed_memory import keep_freed_memory
 from models.network.tokens import pad, positions
 from models.shapes import Float
-from models.training.out_of_memory import keep_freed_memory
 
 
 @dataclass

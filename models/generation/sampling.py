@@ -12,10 +12,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
+from models.network.precision import autocast
 from models.network.tokens import check_lengths, decode_completion, encode_prompt
 from models.settings.pipeline import Compute, GenerationConfig
 from models.shapes import Float, Int
-from models.training.loop import autocast
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.networks import RewardModel
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
+from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_completion, encode_prompt
 from models.records import Completion, Pair, Prompt, StepMetrics
+from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.settings.pipeline import Compute, RewardConfig
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
-from models.training.loop import autocast, descend, pick_device
-from models.tuning.ppo.losses import centering_penalty, pairwise_loss
+from models.training.loop import descend
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from torch import Tensor
 from models.distributed.collectives import this_rank
 from models.network.lora import merge_adapter, save_adapter
 from models.network.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
+from models.network.precision import autocast, pick_device
 from models.records import Prompt, StepMetrics, Text, read_records
 from models.rewards.pairwise import score_texts
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
-from models.training.loop import autocast, pick_device
 from models.tuning.ppo.loop import require_same_tokens, train_ppo
 
 

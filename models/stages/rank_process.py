@@ -22,10 +22,10 @@ from torch import distributed
 
 from models.distributed.collectives import this_rank
 from models.errors import ConfigError, PipelineError
+from models.network.precision import pick_device
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
 from models.training.checkpoints import Checkpoints
-from models.training.loop import pick_device
 
 
 def run_agent(num_processes: int, max_restarts: int, module: str, inputs: str) -> None:

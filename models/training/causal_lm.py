@@ -12,12 +12,13 @@ from models.errors import DataError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import require_plain_head, token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_completion, encode_prompt
 from models.records import StepMetrics
 from models.settings.pipeline import Compute, Training
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
-from models.training.loop import autocast, descend, pick_device
+from models.training.loop import descend
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,7 @@
-"""Memory that a step has freed is kept for the next one. Out of memory in the middle of training: half of what was tried at once is
-tried once, and nothing is counted twice."""
+"""Out of memory in the middle of training: half of what was tried at once is tried once, and nothing is counted twice."""
 
-import ctypes
 import logging
-import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Generic, TypeVar
 
 import torch
@@ -13,6 +9,7 @@ from torch import nn
 
 from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
+from models.network.freed_memory import keep_freed_memory
 from models.settings.sources import Settings
 from models.training.checkpoints import random_state, set_random_state
 
@@ -22,25 +19,7 @@ Config = TypeVar("Config", bound=Settings)
 Result = TypeVar("Result")
 
 
-# of malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_MMAP_THRESHOLD = 32 * 2**20
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Has the C library (glibc; others are left as they are) keep freed memory in this process, up to 32 MiB a piece.
-
-    By itself it gives much of it back, and takes it again a page at a time: tens of thousands of pages a training step, each
-    filled with zeros first. The process stays as large as it once was.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        mallopt(M_TRIM_THRESHOLD, -1)
-
-
-class Room(Generic[Config]):
+class MemoryBudget(Generic[Config]):
     """The settings of a loop, with `microbatch_tokens` that fit into memory as far as has been seen. The loop's process keeps
     freed memory from then on."""
 

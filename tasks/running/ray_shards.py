@@ -33,8 +33,8 @@ from models.errors import ConfigError
 from models.generation.prompt_shards import Shard, complete_shard
 from models.generation.sampling import Sample
 from models.network.networks import load_policy
+from models.network.precision import pick_device
 from models.settings.pipeline import Compute, GenerationConfig, RayRunner
-from models.training.loop import pick_device
 
 CONNECT_SECONDS = 10.0
 TELL_SECONDS = 30.0

@@ -35,7 +35,7 @@ def challenge_champion(
     """
     from models.generation.sampling import sample_completions
     from models.network.networks import freeze, load_policy
-    from models.training.loop import autocast, pick_device
+    from models.network.precision import autocast, pick_device
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
@@ -88,8 +88,8 @@ Score = Callable[[Sequence[str], Sequence[str]], list[float]]
 
 def _scorer(folder: Path, compute: Compute) -> Score:
     from models.network.networks import RewardModel, freeze
+    from models.network.precision import pick_device
     from models.rewards.pairwise import score_texts
-    from models.training.loop import pick_device
 
     model, tokenizer = RewardModel.load(folder)
     freeze(model).to(pick_device(compute))

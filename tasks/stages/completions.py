@@ -64,7 +64,7 @@ def _complete_here(
 
     from models.generation.prompt_shards import complete_shard
     from models.network.networks import load_policy
-    from models.training.loop import pick_device
+    from models.network.precision import pick_device
 
     model, tokenizer = load_policy(model_folder)
     model.to(pick_device(compute))

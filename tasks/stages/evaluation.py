@@ -27,8 +27,8 @@ def evaluate_policy(
     prompt) and the figures of the report."""
     from models.evaluation.matches import play_matches
     from models.network.networks import RewardModel, freeze, load_policy
+    from models.network.precision import autocast, pick_device
     from models.rewards.pairwise import score_texts
-    from models.training.loop import autocast, pick_device
 
     device = pick_device(compute)
     reward_model, reward_tokenizer = RewardModel.load(reward.folder / "model")

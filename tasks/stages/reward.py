@@ -21,9 +21,9 @@ def train_reward_model(
 ) -> int:
     """A folder `model/` (an ordinary sequence-classification checkpoint) and reward_report.json; gives back optimizer steps."""
     from models.network.networks import RewardModel
+    from models.network.precision import pick_device
     from models.rewards.pairwise import score_texts
     from models.stages import reward
-    from models.training.loop import pick_device
 
     steps = run_training(work, reward.train, config, compute, base=base, feedback=feedback, pairs=pairs, seed=seed)
 

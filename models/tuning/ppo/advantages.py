@@ -1,4 +1,4 @@
-"""From scores to advantages: KL estimates, shaped rewards, generalized advantage estimation, whitening.
+"""From scores to advantages: shaped rewards, generalized advantage estimation, whitening.
 
 Pure functions over B rollouts of T completion tokens; `is_completion` is True at real tokens (the end token counts), which
 stand together at the left. Nothing at padding enters any number.
@@ -9,20 +9,6 @@ from torch import Tensor
 
 from models.shapes import Bool, Float
 from models.tuning.ppo.losses import masked_mean
-
-
-def kl_k1(logprobs: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """`log pi - log pi_ref` at the sampled tokens: the unbiased estimate of KL(pi || pi_ref), in nats; may be negative.
-
-    Source: Schulman 2020, "Approximating KL divergence", estimator k1.
-    """
-    return logprobs - reference
-
-
-def kl_k3(logprobs: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """`exp(-k1) - 1 + k1`: unbiased too, never negative, less noisy near zero. Source: Schulman 2020, estimator k3."""
-    log_ratio = reference - logprobs
-    return torch.expm1(log_ratio) - log_ratio
 
 
 def clip_scores(scores: Float[Tensor, " B"], limit: float | None) -> Float[Tensor, " B"]:

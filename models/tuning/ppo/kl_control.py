@@ -7,7 +7,7 @@ from models.settings.ppo import AdaptiveKL, FixedKL
 from models.training.checkpoints import Part
 
 
-class Leash:
+class KLControl:
     """Holds beta, the weight of the KL penalty in score units per nat, and adapts it after each batch."""
 
     def __init__(self, config: FixedKL | AdaptiveKL) -> None:
@@ -32,7 +32,7 @@ class Leash:
         self.coef = state_dict["coef"]
 
 
-class Budget:
+class KLBudget:
     """The KL (nats per completion) at which PPO ends, and the last weights whose completions were within it; None: no end.
 
     What it keeps is what PPO will give: the policy's weights, or their average as it was when these completions were sampled.

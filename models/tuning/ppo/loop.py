@@ -3,7 +3,7 @@
 An update:
 1. sample a completion for each prompt of the batch from the policy;
 2. score it, and take log-probabilities of policy and (frozen) reference and values, all without gradient: a `Rollout`;
-3. shaped rewards, advantages and returns, once (`Lessons`);
+3. shaped rewards, advantages and returns, once (`Targets`);
 4. for some epochs, in random minibatches: clipped policy loss and clipped value loss, one optimizer step each;
 5. move the KL coefficient, keep a checkpoint when one is due, yield the update's numbers.
 
@@ -27,20 +27,23 @@ from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.packing import require_packable
+from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_prompt
 from models.records import StepMetrics
+from models.rewards.scorer import Scorer
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.training.checkpoints import Checkpoints, Progress, Trained
-from models.training.loop import EpochBatches, autocast, pick_device, require_finite
-from models.training.out_of_memory import Room
+from models.training.loop import EpochBatches
+from models.training.optimizer import require_finite
+from models.training.out_of_memory import MemoryBudget
 from models.tuning.ppo.advantages import explained_variance
-from models.tuning.ppo.kl_control import Budget, Leash, moved_too_far
+from models.tuning.ppo.kl_control import KLBudget, KLControl, moved_too_far
 from models.tuning.ppo.losses import masked_mean
-from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch, shuffled_minibatches
+from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets, shuffled_minibatches
 from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
-from models.tuning.ppo.rollout import Rollout, Scorer, describe_rollout, evaluate_samples, require_finite_rollout
+from models.tuning.ppo.rollout import Rollout, describe_rollout, evaluate_samples, require_finite_rollout
 from models.tuning.ppo.weight_average import WeightAverage
 
 
@@ -82,7 +85,7 @@ def train_ppo(
     optimizer = PPOOptimizer(policy, value_model, config)
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = EpochBatches(len(prompts), config.batch_size, generator)
-    leash, budget = Leash(config.kl), Budget(config.kl_budget_nats)
+    kl_control, kl_budget = KLControl(config.kl), KLBudget(config.kl_budget_nats)
     average = None if config.policy_ema is None else WeightAverage(policy, config.policy_ema)
     mix = _pretraining_mix(policy, tokenizer, ptx_texts, config, compute, seed)
 
@@ -105,14 +108,14 @@ def train_ppo(
         ]
         num_tokens = sum(map(len, sequences))
         given = (policy, reference, value_model, scorer, asked, samples, sequences)
-        rollout = room.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
+        rollout = memory.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
         require_finite_rollout(update, rollout)
         return rollout
 
-    def learn(rollout: Rollout, lessons: Lessons, rows: list[int]) -> tuple[dict[str, float], float]:
+    def learn(rollout: Rollout, targets: Targets, rows: list[int]) -> tuple[dict[str, float], float]:
         num_tokens = sum(len(rollout.sequences[row]) for row in rows)
-        given = (policy, value_model, rollout, lessons, rows)
-        return room.fitting(num_tokens, lambda config: learn_minibatch(*given, config, compute), policy, value_model)
+        given = (policy, value_model, rollout, targets, rows)
+        return memory.fitting(num_tokens, lambda config: learn_minibatch(*given, config, compute), policy, value_model)
 
     progress = Progress(
         checkpoints,
@@ -120,29 +123,29 @@ def train_ppo(
         value_model=learned_values,
         optimizer=optimizer,
         prompts=prompt_batches,
-        leash=leash,
-        budget=budget,
+        kl_control=kl_control,
+        kl_budget=kl_budget,
         average=average,
         mix=mix,
     )
-    room = Room(config, progress.logger)
+    memory = MemoryBudget(config, progress.logger)
     yield from progress.steps
     for update in range(len(progress.steps), config.num_updates):
         started = time.perf_counter()
         rollout = roll_out(update)
-        numbers = describe_rollout(rollout, leash.coef, config.score_clip)
+        numbers = describe_rollout(rollout, kl_control.coef, config.score_clip)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
             require_plain_head(whole(policy), rollout.sequences[:3])
             require_packable(whole(value_model).body, rollout.sequences[:3])
-        if not budget.keep_within(average or learned, numbers["objective/kl"]):
+        if not kl_budget.keep_within(average or learned, numbers["objective/kl"]):
             break
 
-        lessons = learn_from(rollout, leash.coef, config)
+        targets = learning_targets(rollout, kl_control.coef, config)
         policy_learns = update >= config.value_warmup_updates
         steps, num_steps = [], 0
         for rows in shuffled_minibatches(config, generator):
-            step, ratio_error = learn(rollout, lessons, rows)
+            step, ratio_error = learn(rollout, targets, rows)
             if update == 0 and not steps:
                 _require_ratio_one(ratio_error, compute)
             require_finite(update, policy_loss=step["loss/policy_avg"], value_loss=step["loss/value_avg"])
@@ -157,19 +160,19 @@ def train_ppo(
             if average:
                 average.update()
 
-        numbers |= _means(steps) | _describe_returns(rollout, lessons)
+        numbers |= _means(steps) | _describe_returns(rollout, targets)
         numbers["policy/num_optimizer_steps"] = num_steps
         numbers["lr"] = optimizer.learning_rate
         numbers["episode"] = (update + 1) * config.batch_size
         numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / (time.perf_counter() - started)
         optimizer.end_update()
         if policy_learns:
-            leash.update(numbers["objective/kl"], config.batch_size)
+            kl_control.update(numbers["objective/kl"], config.batch_size)
         yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
     else:
         if config.kl_budget_nats is not None:
-            last = describe_rollout(roll_out(config.num_updates), leash.coef)
-            budget.keep_within(average or learned, last["objective/kl"])
+            last = describe_rollout(roll_out(config.num_updates), kl_control.coef)
+            kl_budget.keep_within(average or learned, last["objective/kl"])
     if average:
         average.hand_over()
 
@@ -201,11 +204,11 @@ def _means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: sum(of_steps) / len(of_steps) for name, of_steps in values.items()}
 
 
-def _describe_returns(rollout: Rollout, lessons: Lessons) -> dict[str, float]:
+def _describe_returns(rollout: Rollout, targets: Targets) -> dict[str, float]:
     mask = rollout.is_completion
     return {
-        "val/explained_variance": explained_variance(rollout.values, lessons.returns, mask).item(),
-        "val/mean_return": masked_mean(lessons.returns, mask).item(),
+        "val/explained_variance": explained_variance(rollout.values, targets.returns, mask).item(),
+        "val/mean_return": masked_mean(targets.returns, mask).item(),
     }
 
 

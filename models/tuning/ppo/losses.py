@@ -1,8 +1,7 @@
-"""The losses: pure functions of tensors, one value per pair or token. Callers mask, weigh and average."""
+"""The losses of policy and value model: pure functions of tensors, one value per token. Callers mask and average."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.shapes import Bool, Float
 
@@ -10,29 +9,6 @@ from models.shapes import Bool, Float
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """Mean over the places where `mask` is True; padding adds nothing to it, whatever it holds."""
     return values.masked_fill(~mask, 0.0).sum() / mask.sum()
-
-
-def pairwise_loss(
-    chosen: Float[Tensor, " N"],
-    rejected: Float[Tensor, " N"],
-    label: Float[Tensor, " N"],
-    margin: Float[Tensor, " N"],
-) -> Float[Tensor, " N"]:
-    """Logistic loss of each preference pair, in nats.
-
-    With `d = chosen - rejected - margin` and label p (1 = strict, 1/2 = tie): `-p log sigmoid(d) - (1-p) log sigmoid(-d)`.
-    Sources: Ouyang et al. 2022, equation 1 (p = 1); Touvron et al. 2023 (LLaMA-2), equation 2 (margin).
-    """
-    difference = chosen - rejected - margin
-    return -label * F.logsigmoid(difference) - (1 - label) * F.logsigmoid(-difference)
-
-
-def centering_penalty(chosen: Float[Tensor, " N"], rejected: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """`(s_chosen + s_rejected)^2`: the pairwise loss leaves the mean score free, this ties it to zero.
-
-    Source: Eisenstein et al. 2023, "Helping or Herding?", section 2.
-    """
-    return (chosen + rejected) ** 2
 
 
 def policy_loss(

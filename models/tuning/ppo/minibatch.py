@@ -1,4 +1,4 @@
-"""What PPO learns from a rollout: its lessons, once per batch, and from them the gradient of one minibatch after another."""
+"""What PPO learns from a rollout: its targets, once per batch, and from them the gradient of one minibatch after another."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,20 +11,21 @@ from transformers import PreTrainedModel
 from models.distributed.collectives import gather, share_of, sum_over_ranks
 from models.distributed.fsdp import in_step
 from models.network.activation_checkpointing import recomputed_activations
+from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.precision import autocast
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
 from models.shapes import Float
-from models.training.loop import autocast
-from models.tuning.ppo.advantages import clip_scores, generalized_advantages, kl_k1, shaped_rewards, whiten
+from models.tuning.ppo.advantages import clip_scores, generalized_advantages, shaped_rewards, whiten
 from models.tuning.ppo.losses import policy_loss, value_loss
 from models.tuning.ppo.rollout import Rollout
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Targets:
     """What a rollout is learned from, computed once per batch."""
 
     rewards: Float[Tensor, "B T"]
@@ -32,7 +33,7 @@ class Lessons:
     returns: Float[Tensor, "B T"]
 
 
-def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:
+def learning_targets(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Targets:
     """Shaped rewards, advantages (both whitened, when asked for) and returns of a rollout."""
     kl = kl_k1(rollout.logprobs, rollout.reference_logprobs)
     scores = clip_scores(rollout.scores, config.score_clip)
@@ -44,14 +45,14 @@ def learn_from(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Lessons:
     )
     if config.whiten_advantages:
         advantages = whiten(advantages, rollout.is_completion)
-    return Lessons(rewards, advantages, returns)
+    return Targets(rewards, advantages, returns)
 
 
 def learn_minibatch(
     policy: PreTrainedModel,
     value_model: ValueModel,
     rollout: Rollout,
-    lessons: Lessons,
+    targets: Targets,
     rows: list[int],
     config: PPOConfig,
     compute: Compute,
@@ -72,7 +73,7 @@ def learn_minibatch(
         mask = rollout.is_completion[own]
         old_logprobs, old_values, advantages, returns = (
             of_tokens[own][mask]
-            for of_tokens in (rollout.logprobs, rollout.values, lessons.advantages, lessons.returns)
+            for of_tokens in (rollout.logprobs, rollout.values, targets.advantages, targets.returns)
         )
         batch = PackedBatch.of([rollout.sequences[row] for row in own], device)
         places = batch.last(mask.sum(dim=1).tolist())

@@ -8,7 +8,7 @@ from models.distributed.fsdp import load_state
 from models.network.networks import ValueModel
 from models.settings.ppo import PPOConfig
 from models.training.checkpoints import Trained
-from models.training.loop import clip_gradients, require_finite
+from models.training.optimizer import clip_gradients, require_finite
 
 
 class PPOOptimizer:

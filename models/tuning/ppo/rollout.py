@@ -1,6 +1,6 @@
 """Rollouts: what is known about a batch of sampled completions before anything is learned from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,17 +11,16 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import in_step
 from models.errors import TrainingError
 from models.generation.sampling import Sample
+from models.network.kl_estimates import kl_k1, kl_k3
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.precision import autocast
+from models.rewards.scorer import Scorer
 from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
 from models.shapes import Bool, Float
-from models.training.loop import autocast
-from models.tuning.ppo.advantages import clip_scores, kl_k1, kl_k3
-
-Scorer = Callable[[Sequence[str], Sequence[str]], Tensor]
-"""Prompts and completions as texts -> one normalised score each (a reward model with its own tokenizer)."""
+from models.tuning.ppo.advantages import clip_scores
 
 
 @dataclass(frozen=True)

@@ -212,10 +212,10 @@ def test_a_resumed_run_ends_in_the_same_adapter(policy, tokenizer, compute, tmp_
 def test_a_checkpoint_holds_what_learns_and_no_more(policy, tokenizer, compute, tmp_path):
     list(run(policy, tokenizer, compute, checkpoints=Checkpoints(tmp_path, 2), kl_budget_nats=1e6))
     kept = load_file(tmp_path / "step-00000002" / "tensors.safetensors")
-    for part in ("policy", "value_model", "budget"):
+    for part in ("policy", "value_model", "kl_budget"):
         names = [name for name in kept if name.startswith(f"/{part}/")]
         assert names and all("lora_" in name or name == "/value_model/head.weight" for name in names)
-    # policy and value model, what the budget keeps, and two moments of what learns; also counts of steps, and generators
+    # policy and value model, what the KL budget keeps, and two moments of what learns; also counts of steps, and generators
     floats = sum(tensor.numel() for name, tensor in kept.items() if tensor.ndim >= 2)
     assert floats == 3 * (2 * ADAPTER_SIZE + 32) + ADAPTER_SIZE
 
@@ -224,9 +224,9 @@ def test_the_kl_budget_ends_training_with_the_last_adapter_within_it(policy, tok
     settings = {"num_updates": 8, "kl": FixedKL(coef=0.0)}
     free = [step.values["objective/kl"] for step in run(copy.deepcopy(policy), tokenizer, compute, **settings)]
     exceeded = next(update for update in range(2, 8) if free[update] > max(free[:update]))
-    budget = (max(free[:exceeded]) + free[exceeded]) / 2
+    kl_budget = (max(free[:exceeded]) + free[exceeded]) / 2
     before_update = [None]  # the weights that each update samples from
-    for _ in run(policy, tokenizer, compute, kl_budget_nats=budget, **settings):
+    for _ in run(policy, tokenizer, compute, kl_budget_nats=kl_budget, **settings):
         before_update.append(state_of(policy))
     assert len(before_update) == exceeded + 1
     assert equal(state_of(policy), before_update[exceeded - 1])

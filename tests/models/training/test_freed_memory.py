@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 import torch
 from models.settings.pipeline import Training
-from models.training.out_of_memory import Room
+from models.training.out_of_memory import MemoryBudget
 if sys.argv[1] == "train":
-    Room(Training())
+    MemoryBudget(Training())
 def num_pages():
     return int(Path("/proc/self/statm").read_text().split()[1])
 piece = torch.ones(6 * 2**20)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.network.precision import autocast
 from models.settings.pipeline import Compute
-from models.training.loop import autocast
 
 
 def precision_of_products(compute: Compute) -> torch.dtype:

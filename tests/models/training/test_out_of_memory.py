@@ -18,10 +18,10 @@ from models.settings.ppo import PPOConfig
 from models.training import out_of_memory as memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
-from models.training.out_of_memory import Room, is_out_of_memory
+from models.training.out_of_memory import MemoryBudget, is_out_of_memory
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
-from models.tuning.ppo.minibatch import learn_from, learn_minibatch
+from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.tuning.ppo.test_resume import numbers
@@ -82,20 +82,20 @@ def test_every_way_of_running_out_is_seen(ask):
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), OSError("no memory"), TrainingError("x")])
 def test_other_errors_are_not_taken_for_it(error):
     assert not is_out_of_memory(error)
-    room, calls = Room(Training(microbatch_tokens=8)), []
+    memory, calls = MemoryBudget(Training(microbatch_tokens=8)), []
 
     def compute(config):
         calls.append(config.microbatch_tokens)
         raise error
 
     with pytest.raises(type(error), match=str(error)):
-        room.fitting(8, compute)
-    assert calls == [8] and room.config.microbatch_tokens == 8
+        memory.fitting(8, compute)
+    assert calls == [8] and memory.config.microbatch_tokens == 8
 
 
 @pytest.mark.parametrize("ask", ASKING)
 def test_half_is_tried_and_stays(ask, caplog):
-    room, calls = Room(Training(microbatch_tokens=8)), []
+    memory, calls = MemoryBudget(Training(microbatch_tokens=8)), []
 
     def compute(config):
         calls.append(config.microbatch_tokens)
@@ -103,8 +103,8 @@ def test_half_is_tried_and_stays(ask, caplog):
             ask()
         return config.microbatch_tokens
 
-    assert room.fitting(64, compute) == 4
-    assert room.fitting(64, compute) == 4
+    assert memory.fitting(64, compute) == 4
+    assert memory.fitting(64, compute) == 4
     assert calls == [8, 4, 4]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
@@ -113,55 +113,55 @@ def test_half_is_tried_and_stays(ask, caplog):
 
 def test_what_is_halved_is_what_was_tried():
     """Of a minibatch of 6 tokens no more than 6 are tried at once: half of a higher limit would change nothing."""
-    room = Room(PPOConfig(microbatch_tokens=64))
+    memory = MemoryBudget(PPOConfig(microbatch_tokens=64))
 
     def compute(config):
         if min(config.microbatch_tokens, 6) > 3:
             ask_torch()
         return config.microbatch_tokens
 
-    assert room.fitting(6, compute) == 3
+    assert memory.fitting(6, compute) == 3
 
 
 def test_a_second_time_says_what_to_set():
-    room = Room(Training(microbatch_tokens=8))
+    memory = MemoryBudget(Training(microbatch_tokens=8))
     with pytest.raises(
         TrainingError, match=r"out of memory with 4 tokens .*can't allocate.*set microbatch_tokens below that"
     ):
-        room.fitting(8, ask_torch)
+        memory.fitting(8, ask_torch)
 
 
 def test_a_second_time_may_come_later():
-    room, limits = Room(Training(microbatch_tokens=8)), iter([4, 3])
+    memory, limits = MemoryBudget(Training(microbatch_tokens=8)), iter([4, 3])
 
     def compute(config):
         if config.microbatch_tokens > limit:
             ask_torch()
 
     limit = next(limits)
-    room.fitting(8, compute)
+    memory.fitting(8, compute)
     limit = next(limits)
     with pytest.raises(TrainingError, match="out of memory with 4 tokens"):
-        room.fitting(8, compute)
+        memory.fitting(8, compute)
 
 
 def test_several_ranks_do_not_try_again(monkeypatch):
     """The others would wait for ever for what is computed once more."""
     monkeypatch.setattr(memory, "num_ranks", lambda: 2)
-    room, calls = Room(Training(microbatch_tokens=8)), []
+    memory, calls = MemoryBudget(Training(microbatch_tokens=8)), []
 
     def compute(config):
         calls.append(config.microbatch_tokens)
         ask_torch()
 
     with pytest.raises(TrainingError, match=r"out of memory with 8 tokens .*set microbatch_tokens below that"):
-        room.fitting(8, compute)
+        memory.fitting(8, compute)
     assert calls == [8]
 
 
 def test_a_gradient_that_was_half_taken_is_not_counted():
     weight = nn.Linear(1, 1, bias=False)
-    room = Room(Training(microbatch_tokens=4))
+    memory = MemoryBudget(Training(microbatch_tokens=4))
 
     def compute(config):
         for number in range(4 // config.microbatch_tokens):
@@ -169,19 +169,19 @@ def test_a_gradient_that_was_half_taken_is_not_counted():
         if config.microbatch_tokens == 4:
             ask_torch()
 
-    room.fitting(4, compute, weight)
+    memory.fitting(4, compute, weight)
     assert weight.weight.grad.item() == 1 + 2
 
 
 def test_the_second_try_draws_the_same_random_numbers():
-    room, drawn = Room(Training(microbatch_tokens=2)), []
+    memory, drawn = MemoryBudget(Training(microbatch_tokens=2)), []
 
     def compute(config):
         drawn.append((torch.rand(1).item(), np.random.rand(), config.microbatch_tokens))
         if config.microbatch_tokens == 2:
             ask_torch()
 
-    room.fitting(2, compute)
+    memory.fitting(2, compute)
     first, second = drawn
     assert first[:2] == second[:2] and second[2] == 1
 
@@ -271,7 +271,7 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
 @pytest.mark.parametrize("starving", ["policy", "value model"])
 def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_model, compute, starving):
     config = config_of()
-    lessons = learn_from(rollout, 0.05, config)
+    targets = learning_targets(rollout, 0.05, config)
     num_tokens = sum(len(sequence) for sequence in rollout.sequences)
     gradients, results = [], []
     for size in (num_tokens // 2, 8192):
@@ -279,10 +279,10 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
         if size == 8192:
             body = own[0].model if starving == "policy" else own[1].body
             starve(body.layers[0].mlp, num_tokens // 2, "backward")
-        room = Room(config_of(microbatch_tokens=size))
-        learn = partial(learn_minibatch, *own, rollout, lessons, list(range(8)), compute=compute)
-        results.append(room.fitting(num_tokens, learn, *own))
-        assert room.config.microbatch_tokens == num_tokens // 2
+        memory = MemoryBudget(config_of(microbatch_tokens=size))
+        learn = partial(learn_minibatch, *own, rollout, targets, list(range(8)), compute=compute)
+        results.append(memory.fitting(num_tokens, learn, *own))
+        assert memory.config.microbatch_tokens == num_tokens // 2
         gradients.append([weight.grad for network in own for weight in network.parameters()])
     assert results[0] == results[1]
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))

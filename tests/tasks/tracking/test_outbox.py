@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import TrackingError
-from tasks.tracking.outbox import Letter, Outbox, send_kept
 from tasks.tracking import outbox
+from tasks.tracking.outbox import Letter, Outbox, send_kept
 
 LOGGER = logging.getLogger("tests.outbox")
 

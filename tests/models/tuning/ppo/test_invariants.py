@@ -19,7 +19,7 @@ from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import Comparison, comparison_loss, group_pairs, score_texts
 from models.training.causal_lm import encode_demonstrations, language_loss
 from models.tuning.ppo.loop import train_ppo
-from models.tuning.ppo.minibatch import learn_from, learn_minibatch
+from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, describe_rollout
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
@@ -130,8 +130,8 @@ def learned(
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Every number that a rollout and one of its minibatches report, and the gradient of both networks."""
     config = config_of(clip=0.05, **settings)
-    lessons = learn_from(rollout, 0.3, config)
-    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, rows, config, compute)
+    targets = learning_targets(rollout, 0.3, config)
+    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, targets, rows, config, compute)
     numbers |= describe_rollout(rollout, 0.3) | {"ratio_error": ratio_error}
     return numbers, gradients(policy, value_model)
 

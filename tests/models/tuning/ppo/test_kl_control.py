@@ -3,15 +3,15 @@
 import pytest
 
 from models.settings.ppo import AdaptiveKL, FixedKL
-from models.tuning.ppo.kl_control import Leash, moved_too_far
+from models.tuning.ppo.kl_control import KLControl, moved_too_far
 from tests.tolerances import close
 
 
 @pytest.mark.parametrize("kl_nats", [0.0, 6.0, 1000.0])
 def test_a_fixed_coefficient_stays(kl_nats):
-    leash = Leash(FixedKL(coef=0.05))
-    leash.update(kl_nats, num_rollouts=64)
-    assert leash.coef == 0.05
+    kl_control = KLControl(FixedKL(coef=0.05))
+    kl_control.update(kl_nats, num_rollouts=64)
+    assert kl_control.coef == 0.05
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ def test_a_fixed_coefficient_stays(kl_nats):
     ],
 )
 def test_an_adaptive_coefficient_moves_towards_the_target(kl_nats, expected):
-    leash = Leash(AdaptiveKL(coef=0.05, target_nats=6.0, horizon=100.0))
-    leash.update(kl_nats, num_rollouts=10)
-    assert close(leash.coef, expected, tolerance=1e-12)
+    kl_control = KLControl(AdaptiveKL(coef=0.05, target_nats=6.0, horizon=100.0))
+    kl_control.update(kl_nats, num_rollouts=10)
+    assert close(kl_control.coef, expected, tolerance=1e-12)
 
 
 def test_updates_multiply():
-    leash = Leash(AdaptiveKL(coef=0.5, target_nats=2.0, horizon=40.0))
-    leash.update(9.0, num_rollouts=20)  # 0.5 * 1.1
-    leash.update(9.0, num_rollouts=20)  # * 1.1
-    leash.update(0.0, num_rollouts=40)  # * 0.8
-    assert close(leash.coef, 0.484, tolerance=1e-12)
+    kl_control = KLControl(AdaptiveKL(coef=0.5, target_nats=2.0, horizon=40.0))
+    kl_control.update(9.0, num_rollouts=20)  # 0.5 * 1.1
+    kl_control.update(9.0, num_rollouts=20)  # * 1.1
+    kl_control.update(0.0, num_rollouts=40)  # * 0.8
+    assert close(kl_control.coef, 0.484, tolerance=1e-12)
 
 
 @pytest.mark.parametrize(

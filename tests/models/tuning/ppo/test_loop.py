@@ -109,11 +109,11 @@ def test_the_kl_budget_ends_training_with_the_last_policy_within_it(policy, toke
     free = [step.values["objective/kl"] for step in run(copy.deepcopy(policy), tokenizer, compute, **settings)]
     assert len(free) == 10, "without a budget all updates run"
     exceeded = next(update for update in range(2, 10) if free[update] > max(free[:update]))
-    budget = (max(free[:exceeded]) + free[exceeded]) / 2  # exceeded for the first time here, by less than twice
+    kl_budget = (max(free[:exceeded]) + free[exceeded]) / 2  # exceeded for the first time here, by less than twice
 
     before_update = [state_of(policy)]  # the weights that each update samples from
     steps = []
-    for step in run(policy, tokenizer, compute, kl_budget_nats=budget, **settings):
+    for step in run(policy, tokenizer, compute, kl_budget_nats=kl_budget, **settings):
         steps.append(step)
         before_update.append(state_of(policy))
     assert [step.values["objective/kl"] for step in steps] == free[:exceeded]
@@ -146,10 +146,10 @@ def test_minibatches_divide_the_rollouts_anew_each_epoch(policy, tokenizer, comp
     batches = []
     original = ppo.learn_minibatch
 
-    def watch(policy, value_model, rollout, lessons, rows, config, compute):
+    def watch(policy, value_model, rollout, targets, rows, config, compute):
         batches.append(rows)
         assert all(p.grad is None for model in (policy, value_model) for p in model.parameters()), "left from before"
-        return original(policy, value_model, rollout, lessons, rows, config, compute)
+        return original(policy, value_model, rollout, targets, rows, config, compute)
 
     monkeypatch.setattr(ppo, "learn_minibatch", watch)
     list(run(policy, tokenizer, compute, num_updates=1, num_epochs=3, num_minibatches=4))

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from models.tuning.ppo.losses import centering_penalty, masked_mean, pairwise_loss, policy_loss, value_loss
+from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
+from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 from tests.tolerances import close
 
 LN2, LN3 = math.log(2), math.log(3)

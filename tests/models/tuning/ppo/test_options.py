@@ -14,7 +14,7 @@ from models.settings.sources import TextFile
 from models.training.causal_lm import pack_texts
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
-from models.tuning.ppo.minibatch import learn_from
+from models.tuning.ppo.minibatch import learning_targets
 from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
 from models.tuning.ppo.rollout import describe_rollout
@@ -169,7 +169,7 @@ def test_in_the_first_updates_the_value_model_learns_alone(run):
     assert kl[:3] == [0.0, 0.0, 0.0] and kl[3] != 0.0
     # the policy's learning rate begins at its peak when the policy does: 1 - 0.9 * 1 / 2 in the update after
     assert close(warmed.curve("lr"), [0.0, 0.0, 1e-3, 0.55e-3], tolerance=1e-12)
-    # the leash waits as well: KL 0 counts from the first update in which the policy learns, beta * (1 - 0.2 * 8 / 80)
+    # the KL coefficient waits as well: KL 0 counts from the first update in which the policy learns, beta * (1 - 0.2 * 8 / 80)
     assert close(warmed.curve("objective/kl_coef"), [0.1, 0.1, 0.1, 0.098], tolerance=1e-12)
     assert ["loss/ptx" in values for values in warmed.values] == [False, False, True, True]
     # what the value model learns meanwhile is what it would have learned beside the policy
@@ -234,12 +234,12 @@ def test_whitened_rewards_are_what_is_learned_from(rollout):
     rewards[range(8), last] += rollout.scores.double().numpy()
     mean, std = rewards[mask].mean(), rewards[mask].std()
     expected = np.where(mask, (rewards - mean) / std + mean, 0.0)
-    lessons = learn_from(rollout, 0.1, config_of(whiten_rewards=True, lam=1.0))
-    assert close(lessons.rewards, expected, tolerance=1e-5)
+    targets = learning_targets(rollout, 0.1, config_of(whiten_rewards=True, lam=1.0))
+    assert close(targets.rewards, expected, tolerance=1e-5)
     # with gamma and lambda 1 a return is the sum of the rewards to come
     returns = np.where(mask, expected[:, ::-1].cumsum(axis=1)[:, ::-1], 0.0)
-    assert close(lessons.returns, returns, tolerance=1e-5)
-    assert not close(learn_from(rollout, 0.1, config_of(lam=1.0)).rewards, expected, tolerance=0.1)
+    assert close(targets.returns, returns, tolerance=1e-5)
+    assert not close(learning_targets(rollout, 0.1, config_of(lam=1.0)).rewards, expected, tolerance=0.1)
 
 
 def test_whitened_rewards_change_only_what_is_learned(run):
@@ -267,8 +267,8 @@ def test_the_kl_budget_keeps_the_average_of_that_moment(run):
     plain = run(**settings)
     free = plain.curve("objective/kl")
     exceeded = next(update for update in range(2, 10) if free[update] > max(free[:update]))
-    budget = (max(free[:exceeded]) + free[exceeded]) / 2  # exceeded for the first time here
-    bounded = run(**settings, kl_budget_nats=budget, policy_ema=0.5)
+    kl_budget = (max(free[:exceeded]) + free[exceeded]) / 2  # exceeded for the first time here
+    bounded = run(**settings, kl_budget_nats=kl_budget, policy_ema=0.5)
     assert bounded.curve("objective/kl") == free[:exceeded]
     given = state_of(bounded.policy)
     within = plain.averaged(0.5, num_steps=4 * (exceeded - 1))  # 4 steps an update

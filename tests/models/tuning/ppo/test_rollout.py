@@ -9,7 +9,7 @@ from torch import nn
 
 from models.network.tokens import encode_prompt
 from models.settings.ppo import MissingEnd
-from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch
+from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
 from tests.models.ppo_examples import END, PROMPTS, config_of, rollout_of
 from tests.tolerances import close
@@ -105,24 +105,24 @@ def test_the_numbers_of_a_sampled_batch(garbage):
 @pytest.mark.parametrize("garbage", [0.0, math.nan, 1e9])
 def test_the_lessons_of_a_rollout(garbage):
     config = config_of(gamma=0.9, lam=0.95, whiten_advantages=False)
-    lessons = learn_from(handmade_rollout(garbage), 0.5, config)
+    targets = learning_targets(handmade_rollout(garbage), 0.5, config)
     # r = -0.5 * 0.5, -0.5 * -0.25 + 2; and -0.5 * 1 + 1
-    assert close(lessons.rewards, [[-0.25, 2.125], [0.5, 0.0]])
+    assert close(targets.rewards, [[-0.25, 2.125], [0.5, 0.0]])
     # delta_1 = 2.125 - 0.25 = 1.875, delta_0 = -0.25 + 0.9 * 0.25 - 0.5 = -0.525, A_0 = -0.525 + 0.855 * 1.875
-    assert close(lessons.advantages, [[1.078125, 1.875], [-0.5, 0.0]])
-    assert close(lessons.returns, [[1.578125, 2.125], [0.5, 0.0]])
-    white = learn_from(handmade_rollout(garbage), 0.5, config_of(gamma=0.9, lam=0.95))
+    assert close(targets.advantages, [[1.078125, 1.875], [-0.5, 0.0]])
+    assert close(targets.returns, [[1.578125, 2.125], [0.5, 0.0]])
+    white = learning_targets(handmade_rollout(garbage), 0.5, config_of(gamma=0.9, lam=0.95))
     own = white.advantages[torch.tensor([[True, True], [True, False]])]
     assert close(own.mean(), 0.0) and close(own.var(unbiased=False), 1.0)
-    assert close(white.returns, lessons.returns, tolerance=0)  # returns are taken before whitening
+    assert close(white.returns, targets.returns, tolerance=0)  # returns are taken before whitening
 
 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.3])
 def test_the_rewards_of_a_rollout_sum_to_its_score_minus_beta_kl(rollout, kl_coef):
-    lessons = learn_from(rollout, kl_coef, config_of())
+    targets = learning_targets(rollout, kl_coef, config_of())
     kl = (rollout.logprobs - rollout.reference_logprobs).masked_fill(~rollout.is_completion, 0.0).sum(dim=1)
     assert kl.abs().max() > 0.01
-    assert close(lessons.rewards.sum(dim=1), rollout.scores - kl_coef * kl)
+    assert close(targets.rewards.sum(dim=1), rollout.scores - kl_coef * kl)
 
 
 # learning from one minibatch
@@ -136,21 +136,21 @@ def gradients(*models: nn.Module) -> list[torch.Tensor]:
     ]
 
 
-def random_lessons(rollout: Rollout) -> Lessons:
+def random_targets(rollout: Rollout) -> Targets:
     generator = torch.Generator().manual_seed(3)
     shape = rollout.is_completion.shape
     advantages, returns = (
         torch.randn(shape, generator=generator).masked_fill(~rollout.is_completion, 0.0) for _ in range(2)
     )
-    return Lessons(torch.zeros(shape), advantages, returns)
+    return Targets(torch.zeros(shape), advantages, returns)
 
 
 ROWS = [6, 0, 3, 5, 1]
 
 
 def test_at_ratio_one_the_gradient_is_the_plain_policy_gradient(policy, value_model, tokenizer, compute, rollout):
-    lessons = random_lessons(rollout)
-    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, lessons, ROWS, config_of(), compute)
+    targets = random_targets(rollout)
+    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, targets, ROWS, config_of(), compute)
     assert ratio_error < 1e-5 and close(numbers["val/ratio"], 1.0, tolerance=1e-5)
     computed = gradients(policy)
     policy.zero_grad()
@@ -165,9 +165,9 @@ def test_at_ratio_one_the_gradient_is_the_plain_policy_gradient(policy, value_mo
         num_own = int(mask.sum())
         log_p = torch.log_softmax(policy(tokens[None]).logits[0] / 0.8, dim=-1)[-num_own - 1 : -1]
         own = log_p[range(num_own), tokens[-num_own:]]
-        (-(lessons.advantages[row][mask] * own).sum() / num_tokens).backward()
+        (-(targets.advantages[row][mask] * own).sum() / num_tokens).backward()
         values = value_model.head(value_model.body(tokens[None]).last_hidden_state[0, -num_own - 1 : -1])[:, 0]
-        (0.1 * 0.5 * ((values - lessons.returns[row][mask]) ** 2).sum() / num_tokens).backward()
+        (0.1 * 0.5 * ((values - targets.returns[row][mask]) ** 2).sum() / num_tokens).backward()
     for one, other in zip(computed, gradients(policy), strict=True):
         assert close(one, other, tolerance=1e-5)
     for one, other in zip(value_gradients, gradients(value_model), strict=True):
@@ -178,13 +178,13 @@ def test_at_ratio_one_the_gradient_is_the_plain_policy_gradient(policy, value_mo
 
 def test_microbatches_of_any_size_give_the_same(other_policy, value_model, compute, rollout):
     """With the policy already moved: ratios differ from 1, and some are clipped."""
-    lessons = random_lessons(rollout)
+    targets = random_targets(rollout)
     results = []
     for microbatch_tokens in (1, 70, 8192):
         other_policy.zero_grad()
         value_model.zero_grad()
         config = config_of(microbatch_tokens=microbatch_tokens, clip=0.05)
-        numbers, error = learn_minibatch(other_policy, value_model, rollout, lessons, ROWS, config, compute)
+        numbers, error = learn_minibatch(other_policy, value_model, rollout, targets, ROWS, config, compute)
         results.append((gradients(other_policy, value_model), numbers, error))
     (expected, numbers, error), *others = results
     assert 0 < numbers["policy/clipfrac_avg"] < 1
@@ -197,15 +197,15 @@ def test_microbatches_of_any_size_give_the_same(other_policy, value_model, compu
 
 
 def test_the_numbers_of_a_minibatch_are_means_over_real_tokens(other_policy, value_model, compute, rollout):
-    lessons = random_lessons(rollout)
+    targets = random_targets(rollout)
     old = dataclasses.replace(rollout, values=rollout.values + 0.15)
     config = config_of(clip=0.05, value_clip=0.1)
-    numbers, error = learn_minibatch(other_policy, value_model, old, lessons, ROWS, config, compute)
+    numbers, error = learn_minibatch(other_policy, value_model, old, targets, ROWS, config, compute)
     mask = rollout.is_completion[ROWS]
     # the rollout's reference is other_policy, so the ratio now is exp(reference - old)
     log_ratio = (rollout.reference_logprobs - rollout.logprobs)[ROWS][mask].double()
     ratio = log_ratio.exp()
-    advantages, returns = lessons.advantages[ROWS][mask].double(), lessons.returns[ROWS][mask].double()
+    advantages, returns = targets.advantages[ROWS][mask].double(), targets.returns[ROWS][mask].double()
     surrogate = torch.stack([ratio * advantages, ratio.clamp(0.95, 1.05) * advantages]).min(dim=0).values
     values = rollout.values[ROWS][mask].double()  # 0.15 below the old ones, and so clipped to 0.1 below
     errors = torch.stack([(values - returns) ** 2, (values + 0.05 - returns) ** 2]).max(dim=0).values
@@ -225,18 +225,18 @@ def test_the_numbers_of_a_minibatch_are_means_over_real_tokens(other_policy, val
 
 @pytest.mark.parametrize("garbage", [-1e9, 1e9, math.inf, math.nan])
 def test_garbage_at_padding_changes_no_gradient_and_no_number(other_policy, value_model, compute, rollout, garbage):
-    lessons, padding = random_lessons(rollout), ~rollout.is_completion
+    targets, padding = random_targets(rollout), ~rollout.is_completion
     assert padding[ROWS].any()
     names = ("logprobs", "reference_logprobs", "values", "entropy")
     spoiled = dataclasses.replace(rollout, **{n: getattr(rollout, n).masked_fill(padding, garbage) for n in names})
-    spoiled_lessons = Lessons(
-        *(getattr(lessons, f.name).masked_fill(padding, garbage) for f in dataclasses.fields(lessons))
+    spoiled_targets = Targets(
+        *(getattr(targets, f.name).masked_fill(padding, garbage) for f in dataclasses.fields(targets))
     )
     results = []
-    for one, own_lessons in ((rollout, lessons), (spoiled, spoiled_lessons)):
+    for one, own_targets in ((rollout, targets), (spoiled, spoiled_targets)):
         other_policy.zero_grad()
         value_model.zero_grad()
-        numbers, error = learn_minibatch(other_policy, value_model, one, own_lessons, ROWS, config_of(), compute)
+        numbers, error = learn_minibatch(other_policy, value_model, one, own_targets, ROWS, config_of(), compute)
         results.append((numbers, error, gradients(other_policy, value_model)))
     assert results[0][:2] == results[1][:2]
     for plain, other in zip(results[0][2], results[1][2], strict=True):

@@ -33,7 +33,7 @@ from models.settings.pipeline import Compute
 from models.settings.ppo import MissingEnd, PPOConfig
 from models.tuning.ppo.advantages import whiten
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
-from models.tuning.ppo.minibatch import Lessons, learn_from, learn_minibatch
+from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
 from tests.tolerances import close
 
@@ -120,8 +120,8 @@ class Recording:
             ended=self["update.contain_eos_token"],
         )
 
-    def lessons(self, is_completion: Tensor) -> Lessons:
-        return learn_from(self.rollout(is_completion), self.settings["kl_coef"], self.config)
+    def targets(self, is_completion: Tensor) -> Targets:
+        return learning_targets(self.rollout(is_completion), self.settings["kl_coef"], self.config)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_log_probabilities_values_and_scores(trl):
 
 
 def test_rewards_advantages_and_returns_of_completions_that_fill_the_rectangle(trl):
-    own = trl.lessons(trl.is_completion)
+    own = trl.targets(trl.is_completion)
     assert trl.fills.sum() == 5
     assert close(own.rewards[trl.fills], trl["update.rewards"][trl.fills], TOLERANCE)
     assert close(own.returns[trl.fills], trl["update.returns"][trl.fills], TOLERANCE)
@@ -166,7 +166,7 @@ def test_rewards_advantages_and_returns_of_completions_that_fill_the_rectangle(t
 
 
 def test_rewards_advantages_and_returns_of_all_once_the_late_score_is_allowed(trl):
-    late = trl.lessons(trl.is_completion_or_after)
+    late = trl.targets(trl.is_completion_or_after)
     assert close(late.rewards, trl["update.rewards"], TOLERANCE)
     assert close(late.returns, trl["update.returns"], TOLERANCE)
     assert close(late.advantages, trl["update.returns"] - trl["update.values"], TOLERANCE)
@@ -174,7 +174,7 @@ def test_rewards_advantages_and_returns_of_all_once_the_late_score_is_allowed(tr
 
 def test_the_late_score_changes_the_last_advantage_by_the_formula(trl):
     gamma, lam = trl.settings["gamma"], trl.settings["lam"]
-    advantages = trl.lessons(trl.is_completion).advantages
+    advantages = trl.targets(trl.is_completion).advantages
     theirs = trl["update.returns"] - trl["update.values"]
     for row in range(8):
         last = trl.is_completion[row].sum() - 1
@@ -218,10 +218,10 @@ def test_losses_and_their_gradients_at_every_minibatch(trl, number):
 def gradients(trl: Recording, is_completion: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What `learn_minibatch` adds to policy and value model at TRL's first minibatch, from TRL's advantages and returns."""
     policy, value_model = trl.policy, trl.value_model
-    lessons = Lessons(trl["update.rewards"], trl["update.advantages"], trl["update.returns"])
+    targets = Targets(trl["update.rewards"], trl["update.advantages"], trl["update.returns"])
     rows = trl["minibatch0.rows"].tolist()
     compute = Compute(device="cpu", precision="float32")
-    learn_minibatch(policy, value_model, trl.rollout(is_completion), lessons, rows, trl.config, compute)
+    learn_minibatch(policy, value_model, trl.rollout(is_completion), targets, rows, trl.config, compute)
     return tuple({name: p.grad for name, p in model.named_parameters()} for model in (policy, value_model))
 
 

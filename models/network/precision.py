@@ -1,0 +1,34 @@
+"""Where a network computes, and in which precision."""
+
+import contextlib
+
+import torch
+
+from models.errors import ConfigError
+from models.settings.compute import Compute
+
+
+def pick_device(compute: Compute) -> torch.device:
+    """The device that the config asks for. Raises ConfigError for `cuda` without a GPU."""
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("compute.device is cuda, but no CUDA GPU is to be seen; set it to cpu or auto")
+    if compute.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(compute.device)
+
+
+def autocast(compute: Compute) -> contextlib.AbstractContextManager:
+    """A context in which forward passes run in the precision that the config asks for; weights stay float32."""
+    device = pick_device(compute)
+    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and _has_bfloat16(device))
+    if not wants_bfloat16:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether there is arithmetic for it; without, it would be imitated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
