@@ -15,7 +15,7 @@ from models.network.tokens import encode_prompt
 from models.rewards.pairwise import train_reward
 from models.settings.pipeline import RewardConfig, Training
 from models.settings.ppo import PPOConfig
-from models.training import out_of_memory as memory
+from models.training import out_of_memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
 from models.training.out_of_memory import MemoryBudget, is_out_of_memory
@@ -147,7 +147,7 @@ def test_a_second_time_may_come_later():
 
 def test_several_ranks_do_not_try_again(monkeypatch):
     """The others would wait for ever for what is computed once more."""
-    monkeypatch.setattr(memory, "num_ranks", lambda: 2)
+    monkeypatch.setattr(out_of_memory, "num_ranks", lambda: 2)
     memory, calls = MemoryBudget(Training(microbatch_tokens=8)), []
 
     def compute(config):
