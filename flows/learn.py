@@ -16,7 +16,7 @@ from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.evaluation import evaluate_policy
 from tasks.stages.labels import ingest_feedback
 from tasks.stages.pairs import convert_to_pairs
-from tasks.stages.ppo import tune_policy
+from tasks.stages.tuning import tune_policy
 from tasks.stages.reward import train_reward_model
 from tasks.tracking.registry import RegisteredPolicy
 

@@ -38,18 +38,18 @@ def changed_by(project: Path, file: str, text: str = "# a comment\n") -> set[str
 
 
 def test_the_stages_are_found():
-    assert {"tasks.stages.ppo", "tasks.stages.reward", "tasks.stages.completions", "tasks.stages.consensus"} <= set(
+    assert {"tasks.stages.tuning", "tasks.stages.reward", "tasks.stages.completions", "tasks.stages.consensus"} <= set(
         STAGES
     )
 
 
 def test_the_ppo_loop_belongs_to_the_ppo_stage_alone(project):
-    assert changed_by(project, "models/tuning/ppo/loop.py") == {"tasks.stages.ppo"}
+    assert changed_by(project, "models/tuning/ppo/loop.py") == {"tasks.stages.tuning"}
 
 
 def test_the_reward_loop_belongs_to_those_that_train_or_score(project):
     assert changed_by(project, "models/rewards/pairwise.py") == {
-        *("tasks.stages.reward", "tasks.stages.ppo", "tasks.stages.evaluation", "tasks.stages.challenge")
+        *("tasks.stages.reward", "tasks.stages.tuning", "tasks.stages.evaluation", "tasks.stages.challenge")
     }
 
 
@@ -71,9 +71,9 @@ def test_a_new_import_is_followed(project):
     (project / "models" / "novel.py").write_text("FACTOR = 1\n", encoding="utf-8")
     assert changed_by(project, "models/novel.py") == set()
     assert changed_by(project, "models/tuning/ppo/loop.py", "\n\ndef late():\n    from models import novel\n") == {
-        "tasks.stages.ppo"
+        "tasks.stages.tuning"
     }
-    assert changed_by(project, "models/novel.py") == {"tasks.stages.ppo"}
+    assert changed_by(project, "models/novel.py") == {"tasks.stages.tuning"}
 
 
 def test_the_digest_does_not_depend_on_where_the_project_lies(project):

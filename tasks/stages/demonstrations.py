@@ -5,7 +5,7 @@ from models.preferences.splits import assign_split
 from models.records import Artifact, Demonstration, write_records
 from models.settings.pipeline import SplitConfig
 from models.settings.sources import DemonstrationSource, FromFeedback
-from tasks.running.read_sources import read_demonstrations
+from labeling.sources.columns import read_demonstrations
 from tasks.running.stage import Work, stage
 
 

@@ -7,7 +7,7 @@ from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Artifact, Prompt, write_records
 from models.settings.pipeline import PromptsConfig, SplitConfig
-from tasks.running.read_sources import read_prompts
+from labeling.sources.columns import read_prompts
 from tasks.running.stage import Work, stage
 
 

@@ -2,7 +2,7 @@
 
 from models.records import Artifact, Text, write_records
 from models.settings.sources import TextSource
-from tasks.running.read_sources import read_texts
+from labeling.sources.columns import read_texts
 from tasks.running.stage import Work, stage
 
 

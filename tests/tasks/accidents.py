@@ -10,7 +10,7 @@ from models.errors import TrainingError
 from models.records import StepMetrics
 from models.settings.pipeline import Compute
 from models.settings.ppo import PPOConfig
-from models.stages import ppo
+from models.stages import tuning as ppo
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
 

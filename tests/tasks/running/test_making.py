@@ -21,7 +21,7 @@ PAIRS = Artifact(kind="pairs", uri="a/b", sha256="1" * 64, rows=3, run_id="r")
 
 def test_inputs_settings_and_code_are_told():
     made = making_of(
-        "ppo", "tasks.stages.ppo", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0}
+        "ppo", "tasks.stages.tuning", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0}
     )
     assert made.inputs == {"pairs": Content(kind="pairs", sha256="1" * 64)}
     assert made.settings["config"]["num_updates"] == 3 and made.settings["config"]["gamma"] == 1

@@ -10,7 +10,7 @@ from models.errors import TrainingError
 from models.network.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
 from models.settings.pipeline import Compute
-from models.stages import ppo
+from models.stages import tuning as ppo
 from models.training.checkpoints import Checkpoints
 from tasks.running.torch_ranks import steps_of_ranks
 from tests.models.conftest import with_random_head

@@ -25,7 +25,7 @@ def tune_policy(
 
     Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """
-    from models.stages import ppo
+    from models.stages import tuning as ppo
 
     accuracy = read_manifest(reward).metrics["reward_accuracy"]
     if accuracy < config.min_reward_accuracy:

@@ -10,7 +10,7 @@ from labeling.worlds import household
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, write_records
 from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
-from tasks.running.read_sources import read_demonstrations, read_prompts, read_texts
+from labeling.sources.columns import read_demonstrations, read_prompts, read_texts
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
 

@@ -1,0 +1,1 @@
+"""Texts, demonstrations and prompts from where the settings say."""
