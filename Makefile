@@ -1,4 +1,4 @@
-# make run [SEED=1] [PRESET=deployments/tiny.yaml] [ARGS="ppo.kl.coef=0.1 seed=1"]
+# make run [SEED=1] [PRESET=deployments/tiny.yaml] [ARGS="tuning.kl.coef=0.1 seed=1"]
 # make up [ARGS="--prefect-port 4201 --mlflow-port 5001"]   Prefect, a worker, MLflow and the labelers' page
 # make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]

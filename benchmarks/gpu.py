@@ -41,7 +41,7 @@ from benchmarks.gpu_figures import (
 from benchmarks.scenario import build_networks, build_policy, build_scorer, build_tokenizer
 from models.network.networks import RewardModel, freeze
 from models.network.precision import pick_device
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 
 def rows_at_once(minibatch_size: int, tokens_per_row: int, microbatch_tokens: int) -> int:

@@ -16,8 +16,9 @@ from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
 from models.generation.sampling import Sample, sample_tokens, sampling_copy
 from models.network.networks import RewardModel, ValueModel
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import PPOConfig
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets, shuffled_minibatches
 from models.tuning.ppo.rollout import evaluate_samples
 
@@ -105,7 +106,7 @@ class Bench:
         """Prompts of random tokens."""
         return build_prompts(num_prompts, self.size.prompt_tokens, self.size.model["vocab_size"])
 
-    def config(self, batch_size: int, completion_tokens: int) -> PPOConfig:
+    def config(self, batch_size: int) -> PPOConfig:
         """PPO as `make bench` has it: 4 epochs of 4 minibatches."""
         return PPOConfig(
             num_updates=1 + self.repetitions,
@@ -115,7 +116,6 @@ class Bench:
             num_minibatches=4,
             learning_rate=1e-7,
             value_learning_rate=1e-7,
-            max_new_tokens=completion_tokens,
         )
 
 
@@ -220,7 +220,7 @@ def measure_learning(
     flops_per_second: float,
 ) -> dict[str, float]:
     """Gradients of all minibatches of one epoch, from completions of random tokens; optimizer steps are not in it."""
-    config = bench.config(batch_size, completion_tokens).model_copy(update={"num_epochs": 1})
+    config = bench.config(batch_size).model_copy(update={"num_epochs": 1})
     value_model = ValueModel.from_reward(reward_model)
     prompts = bench.prompts(batch_size)
     answers = build_prompts(batch_size, completion_tokens, bench.size.model["vocab_size"])
@@ -233,13 +233,14 @@ def measure_learning(
         [Sample(answer, text_of(answer), ended=False) for answer in answers],
         [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
         config,
+        1.0,
         bench.compute,
     )
     targets = learning_targets(rollout, kl_coef=0.05, config=config)
 
     def learn() -> None:
         for rows in shuffled_minibatches(config, torch.Generator().manual_seed(0)):
-            learn_minibatch(policy, value_model, rollout, targets, rows, config, bench.compute)
+            learn_minibatch(policy, value_model, rollout, targets, rows, config, 1.0, bench.compute)
             for network in (policy, value_model):
                 network.zero_grad(set_to_none=True)
 
@@ -262,7 +263,8 @@ def measure_update(
         reward_model,
         build_tokenizer(bench.size.model["vocab_size"]),
         [text_of(prompt) for prompt in bench.prompts(batch_size)],
-        bench.config(batch_size, completion_tokens),
+        bench.config(batch_size),
+        SamplingConfig(max_new_tokens=completion_tokens),
         bench.compute,
     )
     seconds = bench.seconds(lambda: next(steps))

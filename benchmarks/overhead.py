@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,8 +44,8 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
 
     artifacts: dict[str, Any] = {}
     for module in (base, collect, learn, rlhf):
-        for name, body in stage_bodies(module).items():
-            setattr(module, name, directly(body, artifacts))
+        for name, stage in stages_of(module).items():
+            setattr(module, name, directly(stage, artifacts))
     learn.register_models = lambda *_, **__: None
     rlhf.write_report = lambda *_: {}
     config = load_config(Path(preset), overrides)
@@ -61,14 +60,13 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
     return {"import_seconds": import_seconds, "policy": artifacts["tune_policy"].sha256}
 
 
-def stage_bodies(module: Any) -> dict[str, Callable[..., int]]:
-    """The bodies of the stages that a module of flows/ names: what takes a `work` first."""
-    wrapped = {name: value.__wrapped__ for name, value in vars(module).items() if hasattr(value, "__wrapped__")}
-    return {name: body for name, body in wrapped.items() if next(iter(signature(body).parameters), "") == "work"}
+def stages_of(module: Any) -> dict[str, Callable[..., Any]]:
+    """The stages that a module of flows/ names."""
+    return {name: value for name, value in vars(module).items() if hasattr(value, "traits")}
 
 
-def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..., Any]:
-    """A stage's body as a function that makes its artifact and nothing else."""
+def directly(stage: Callable[..., Any], artifacts: dict[str, Any]) -> Callable[..., Any]:
+    """A stage as a function that makes its artifact and nothing else."""
     from tasks.running.making import making_of
     from tasks.running.stage import Work
     from tasks.running.storage import publish, scratch_folder
@@ -83,12 +81,12 @@ def directly(body: Callable[..., int], artifacts: dict[str, Any]) -> Callable[..
             return list(steps)
 
     def call(run: SimpleNamespace, **inputs: Any) -> Any:
-        name = body.__name__
+        name = stage.__name__
         with scratch_folder(run.root / "artifacts") as folder:
             work = PlainWork(name, folder, None, run.root / "checkpoints" / name)
-            rows = body(work, **inputs)
-            made = making_of(name, body.__module__, inputs)
-            artifacts[name] = publish(folder, run.root / "artifacts" / name, name, rows, "", work.metrics, made)
+            rows = stage.__wrapped__(work, **inputs)
+            made = making_of(stage.traits, stage.__module__, inputs)
+            artifacts[name] = publish(folder, run.root / "artifacts" / name, name, rows, "", work.metrics, made, 0.0)
         return artifacts[name]
 
     return call
@@ -115,7 +113,7 @@ def turn(preset: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
                 told = json.loads(done.stdout.splitlines()[-1])
                 seconds, policy = seconds - told["import_seconds"], told["policy"]
             else:
-                (manifest,) = root.glob("artifacts/ppo-*/manifest.json")
+                (manifest,) = root.glob("artifacts/tuning-*/manifest.json")
                 policy = json.loads(manifest.read_text(encoding="utf-8"))["artifact"]["sha256"]
                 (report,) = root.glob("reports/*/report.json")
                 figures["report"] = json.loads(report.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
-Overrides = Annotated[tuple[str, ...], Parameter(help="key.path=value, such as ppo.kl.coef=0.1 (see `rein fields`)")]
+Overrides = Annotated[tuple[str, ...], Parameter(help="key.path=value, such as tuning.kl.coef=0.1 (see `rein fields`)")]
 Check = Annotated[bool, Parameter(negative="", help="Only check the settings; run nothing.")]
 
 

@@ -1,18 +1,19 @@
 """From the configured base model to the one that PPO starts from: domain pretraining and fine-tuning, where asked for.
 
-And the text that PPO mixes in: it is read here, since all data is read before anything is trained.
+And what tuning needs besides feedback, its own prompts and text: it is read here, since all data is read before anything is trained.
 """
 
+from dataclasses import dataclass
+
 from models.records import Artifact
-from models.settings.pipeline import ScratchBase
-from models.settings.sources import FromFeedback
+from models.settings.training import ScratchBase
 from tasks.running.pipeline_run import PipelineRun
 from tasks.stages.base_model import start_base
 from tasks.stages.demonstrations import prepare_demonstrations
 from tasks.stages.pretraining import pretrain
-from tasks.stages.ptx_texts import prepare_ptx_texts
+from tasks.stages.prompts import sample_tuning_prompts
 from tasks.stages.sft import fine_tune
-from tasks.stages.texts import prepare_texts
+from tasks.stages.texts import prepare_texts, prepare_tuning_texts
 
 
 def open_base(run: PipelineRun) -> tuple[Artifact, Artifact | None]:
@@ -22,7 +23,7 @@ def open_base(run: PipelineRun) -> tuple[Artifact, Artifact | None]:
     """
     config = run.config
     texts = None
-    if config.pretraining and not isinstance(config.pretraining.source, FromFeedback):
+    if config.pretraining and not config.pretraining.source.from_feedback:
         texts = prepare_texts(run, source=config.pretraining.source, feedback=None, seed=config.seed)
     tokenizer_texts = texts if isinstance(config.base, ScratchBase) else None
     return start_base(run, config=config.base, texts=tokenizer_texts, seed=config.seed), texts
@@ -39,7 +40,7 @@ def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedbac
             run,
             source=config.sft.source,
             base=base,
-            feedback=feedback if isinstance(config.sft.source, FromFeedback) else None,
+            feedback=feedback if config.sft.source.from_feedback else None,
             split=config.split,
             seed=config.seed,
         )
@@ -59,14 +60,29 @@ def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedbac
     return base
 
 
-def read_ptx_texts(run: PipelineRun, feedback: Artifact | None = None) -> Artifact | None:
-    """The pretraining text that PPO mixes in, where `ppo.ptx` asks for it."""
-    config = run.config
-    if config.ppo.ptx is None:
-        return None
-    return prepare_ptx_texts(
-        run,
-        source=config.ppo.ptx.source,
-        feedback=feedback if isinstance(config.ppo.ptx.source, FromFeedback) else None,
-        seed=config.seed,
-    )
+@dataclass(frozen=True)
+class TuningData:
+    """What the policy is tuned on besides the feedback; None where the settings ask for none."""
+
+    prompts: Artifact | None
+    texts: Artifact | None
+
+
+def read_tuning_data(run: PipelineRun, base: Artifact, feedback: Artifact | None = None) -> TuningData:
+    """The prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for."""
+    config, source = run.config, run.config.tuning.text_source
+    prompts = texts = None
+    if config.tuning.prompts is not None:
+        prompts = sample_tuning_prompts(
+            run,
+            config=config.tuning.prompts,
+            split=config.split,
+            base=base,
+            max_new_tokens=config.sampling.max_new_tokens,
+            seed=config.seed,
+        )
+    if source is not None:
+        texts = prepare_tuning_texts(
+            run, source=source, feedback=feedback if source.from_feedback else None, seed=config.seed
+        )
+    return TuningData(prompts, texts)

@@ -20,13 +20,14 @@ def collect(config: PipelineConfig) -> dict[str, str]:
     """
     with open_run(config, "collect") as run:
         instructions = read_instructions(config)
-        _, prompts, completions = collect_completions(run)
+        start, texts, prompts = sample(run)
+        _, completions = complete(run, start, texts, prompts)
         batch = make_batch(run, prompts=prompts, completions=completions, instructions=instructions)
         return {"batch": publish_batch(run, batch), "folder": str(hand_out(run, batch))}
 
 
-def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]:
-    """The adapted base, the sampled prompts and the base's completions of them."""
+def sample(run: PipelineRun) -> tuple[Artifact, Artifact | None, Artifact]:
+    """The base as configured, the texts to pretrain it on (as `open_base` gives them), and the sampled prompts."""
     config = run.config
     if config.prompts is None:
         raise ConfigError("prompts: this flow needs to know where prompts come from")
@@ -37,11 +38,23 @@ def collect_completions(run: PipelineRun) -> tuple[Artifact, Artifact, Artifact]
         config=config.prompts,
         split=config.split,
         base=start,
-        max_new_tokens=config.longest_completion,
+        max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
+    return start, texts, prompts
+
+
+def complete(run: PipelineRun, start: Artifact, texts: Artifact | None, prompts: Artifact) -> tuple[Artifact, Artifact]:
+    """The adapted base and its completions of the prompts."""
+    config = run.config
     base = adapt_base(run, start, texts)
     completions = generate_completions(
-        run, config=config.generation, base=base, prompts=prompts, compute=config.compute, seed=config.seed
+        run,
+        config=config.generation,
+        max_new_tokens=config.sampling.max_new_tokens,
+        base=base,
+        prompts=prompts,
+        compute=config.compute,
+        seed=config.seed,
     )
-    return base, prompts, completions
+    return base, completions

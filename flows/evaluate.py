@@ -22,8 +22,7 @@ def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str =
         evaluation = evaluate_policy(
             run,
             config=config.evaluation,
-            max_new_tokens=config.ppo.max_new_tokens,
-            temperature=config.ppo.temperature,
+            sampling=config.sampling,
             base=first.base,
             policy=first.policy,
             reward=first.reward,

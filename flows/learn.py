@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import adapt_base, open_base, read_ptx_texts
+from flows.base import TuningData, adapt_base, open_base, read_tuning_data
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
@@ -13,11 +13,11 @@ from tasks.champion.snapshot import freeze_snapshot
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.consensus import agree_on_rankings
-from tasks.stages.evaluation import evaluate_policy
+from tasks.stages.evaluation import evaluate_policy, require_judge
 from tasks.stages.labels import ingest_feedback
 from tasks.stages.pairs import convert_to_pairs
-from tasks.stages.tuning import tune_policy
 from tasks.stages.reward import train_reward_model
+from tasks.stages.tuning import tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
 
@@ -42,16 +42,17 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
         config=source,
         split=config.split,
         base=start,
-        max_new_tokens=config.longest_completion,
+        max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
-    ptx_texts = read_ptx_texts(run, feedback)
+    require_judge(config.evaluation, feedback)
+    data = read_tuning_data(run, start, feedback)
     base = adapt_base(run, start, texts, feedback)
-    return learn_from_feedback(run, base, feedback, ptx_texts)
+    return learn_from_feedback(run, base, feedback, data)
 
 
 def learn_from_feedback(
-    run: PipelineRun, base: Artifact, feedback: Artifact, ptx_texts: Artifact | None
+    run: PipelineRun, base: Artifact, feedback: Artifact, data: TuningData
 ) -> tuple[RegisteredPolicy, Artifact]:
     """Everything from a feedback snapshot to the registered policy and its evaluation, shared with other flows."""
     config = run.config
@@ -63,19 +64,20 @@ def learn_from_feedback(
     )
     policy = tune_policy(
         run,
-        config=config.ppo,
+        config=config.tuning,
+        sampling=config.sampling,
         base=base,
         reward=reward,
         feedback=feedback,
-        ptx_texts=ptx_texts,
+        prompts=data.prompts,
+        texts=data.texts,
         compute=compute,
         seed=seed,
     )
     evaluation = evaluate_policy(
         run,
         config=config.evaluation,
-        max_new_tokens=config.ppo.max_new_tokens,
-        temperature=config.ppo.temperature,
+        sampling=config.sampling,
         base=base,
         policy=policy,
         reward=reward,

@@ -4,14 +4,15 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import read_ptx_texts
-from flows.collect import collect_completions
+from flows.base import read_tuning_data
+from flows.collect import complete, sample
 from flows.learn import learn_from_feedback
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
+from tasks.stages.evaluation import require_judge
 from tasks.stages.labels import simulate_labels
 
 
@@ -21,10 +22,12 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
     with open_run(config, "rlhf") as run:
         if not isinstance(config.labels, SimulatedLabels):
             raise ConfigError(f"labels.kind {config.labels.kind} cannot answer at once; use flows collect and learn")
-        ptx_texts = read_ptx_texts(run)
-        base, prompts, completions = collect_completions(run)
+        start, texts, prompts = sample(run)
+        require_judge(config.evaluation, prompts)
+        data = read_tuning_data(run, start)
+        base, completions = complete(run, start, texts, prompts)
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        policy, evaluation = learn_from_feedback(run, base, feedback, ptx_texts)
+        policy, evaluation = learn_from_feedback(run, base, feedback, data)
         return write_report(run, evaluation, policy)

@@ -9,7 +9,9 @@ from tasks.running import code_digest
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = sorted(
-    f"tasks.{file.stem}" for file in (PROJECT / "tasks").glob("*.py") if "@stage(" in file.read_text(encoding="utf-8")
+    f"tasks.stages.{file.stem}"
+    for file in (PROJECT / "tasks" / "stages").glob("*.py")
+    if "@stage(" in file.read_text(encoding="utf-8")
 )
 
 

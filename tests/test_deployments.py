@@ -63,7 +63,7 @@ def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, 
 
 def test_the_form_begins_with_what_people_change_and_shows_the_keys_of_presets():
     definitions = parameter_schema(rlhf).model_dump()["definitions"]
-    assert list(definitions["PipelineConfig"]["properties"])[:3] == ["seed", "ppo", "reward"]
+    assert list(definitions["PipelineConfig"]["properties"])[:3] == ["seed", "tuning", "reward"]
     assert list(definitions["PipelineConfig"]["properties"])[-2:] == ["storage", "tracking"]
     assert list(definitions["PPOConfig"]["properties"])[:2] == ["num_updates", "kl"]
     for definition in definitions.values():

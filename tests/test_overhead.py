@@ -1,6 +1,6 @@
 """The arithmetic of benchmarks/overhead.py, and that it calls every stage directly. The turns themselves do not run here."""
 
-from benchmarks.overhead import stage_bodies, summarize
+from benchmarks.overhead import stages_of, summarize
 from flows import base, collect, learn, rlhf
 
 
@@ -22,11 +22,12 @@ def test_overhead_is_what_lies_between_the_medians():
 
 
 def test_every_stage_that_a_flow_names_is_known_with_its_body():
-    assert {module.__name__: set(stage_bodies(module)) for module in (base, collect, learn, rlhf)} == {
+    assert {module.__name__: set(stages_of(module)) for module in (base, collect, learn, rlhf)} == {
         "flows.base": {
             "start_base",
             "prepare_texts",
-            "prepare_ptx_texts",
+            "prepare_tuning_texts",
+            "sample_tuning_prompts",
             "prepare_demonstrations",
             "pretrain",
             "fine_tune",
@@ -38,4 +39,4 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
         },
         "flows.rlhf": {"simulate_labels"},
     }
-    assert stage_bodies(learn)["tune_policy"].__name__ == "tune_policy"
+    assert stages_of(learn)["tune_policy"].traits.name == "tuning"

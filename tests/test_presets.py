@@ -78,7 +78,7 @@ def test_a_build_step_refuses_what_the_command_refuses(preset):
 def test_overrides_change_only_what_they_name(preset):
     file = preset(MINIMAL + "ppo: {kl: {kind: fixed, coef: 0.05}}")
     before = load_config(file).model_dump()
-    after = load_config(file, ["ppo.kl.coef=0.1", "seed=7"]).model_dump()
+    after = load_config(file, ["tuning.kl.coef=0.1", "seed=7"]).model_dump()
     assert (after["ppo"]["kl"]["coef"], after["seed"]) == (0.1, 7)
     after["ppo"]["kl"]["coef"], after["seed"] = 0.05, 0
     assert after == before
@@ -96,9 +96,9 @@ def test_an_override_can_open_a_section_and_set_a_list(preset):
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("ppo.clip", "ppo.clip"),
+        ("tuning.clip", "tuning.clip"),
         ("=3", "=3"),
-        ("ppo.clip=[1", "ppo.clip"),
+        ("tuning.clip=[1", "tuning.clip"),
         ("seed.deeper=1", "seed has no keys below it"),
     ],
 )
@@ -111,15 +111,15 @@ def test_an_override_that_cannot_be_read_is_named(preset, override, named):
     [
         ("ppo: {clipp: 0.2}", "ppo.clipp", "no such key"),
         ("policy: {}", "policy", "no such key"),
-        ("ppo: {clip: -1}", "ppo.clip", "greater than 0"),
+        ("ppo: {clip: -1}", "tuning.clip", "greater than 0"),
         ("seed: many", "seed", "integer"),
         ("consensus: {method: vote}", "consensus.method", "'borda' or 'bradley_terry'"),
         ("generation: {num_completions: 1}", "generation.num_completions", "greater than or equal to 2"),
         ("ppo: {batch_size: 10, num_minibatches: 4}", "ppo", "num_minibatches must divide batch_size"),
-        ("ppo: {ptx: {coef: 1}}", "ppo.ptx.source", "required"),
-        ("ppo: {ptx: {source: {kind: household}}}", "ppo.ptx.coef", "required"),
-        ("ppo: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "ppo.ptx.coef", "greater than 0"),
-        ("ppo: {policy_ema: 1}", "ppo.policy_ema", "less than 1"),
+        ("ppo: {ptx: {coef: 1}}", "tuning.ptx.source", "required"),
+        ("ppo: {ptx: {source: {kind: household}}}", "tuning.ptx.coef", "required"),
+        ("ppo: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "tuning.ptx.coef", "greater than 0"),
+        ("ppo: {policy_ema: 1}", "tuning.policy_ema", "less than 1"),
         ("ppo: {num_updates: 4, value_warmup_updates: 4}", "ppo", "the policy never learns"),
         ("ppo: {score_clip: 2.9}", "ppo", "would clip the fixed missing_end.score"),
         ("compute: {sharding: fsdp2}", "compute", "sharding needs num_processes above 1"),
@@ -143,19 +143,19 @@ def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
     [
         (
             "{source: {kind: feedback}, coef: 1}",
-            "ppo.ptx.source.kind feedback needs rankings that exist before training",
+            "tuning.ptx.source.kind feedback needs rankings that exist before training",
         ),
-        ("{source: {kind: household}, coef: 1, sequence_length: 97}", "ppo.ptx.sequence_length must not exceed"),
+        ("{source: {kind: household}, coef: 1, sequence_length: 97}", "tuning.ptx.sequence_length must not exceed"),
     ],
 )
 def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):
     with pytest.raises(ConfigError, match=reason):
-        load_config(SMOKE, [f"ppo.ptx={ptx}"])
+        load_config(SMOKE, [f"tuning.ptx={ptx}"])
 
 
 def test_an_adapter_shares_weights_and_so_is_not_sharded(preset):
     message = refusal(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
-    assert "ppo.lora needs compute.sharding none" in message
+    assert "tuning.lora needs compute.sharding none" in message
     load_config(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2}}"))
 
 
@@ -164,7 +164,7 @@ def test_an_adapter_shares_weights_and_so_is_not_sharded(preset):
     [
         ("reward: {batch_size: 7}", "reward"),
         ("ppo: {batch_size: 28, num_minibatches: 4}", "ppo"),
-        ("ppo: {ptx: {batch_size: 7, coef: 1, source: {kind: household}}}", "ppo.ptx"),
+        ("ppo: {ptx: {batch_size: 7, coef: 1, source: {kind: household}}}", "tuning.ptx"),
         ("sft: {source: {kind: household}, batch_size: 7}", "sft"),
     ],
 )
@@ -176,7 +176,7 @@ def test_each_process_has_a_row_of_every_step(preset, line, stage):
 
 def test_all_wrong_settings_are_named_at_once(preset):
     message = refusal(preset(MINIMAL + "seed: many\nppo: {clip: 0, gamma: 2}"))
-    assert {line.split(":")[0].strip() for line in message.splitlines()[1:]} == {"seed", "ppo.clip", "ppo.gamma"}
+    assert {line.split(":")[0].strip() for line in message.splitlines()[1:]} == {"seed", "tuning.clip", "tuning.gamma"}
 
 
 def test_a_kind_is_asked_for(preset):
@@ -261,7 +261,7 @@ def test_the_command_lists_the_settings():
 
 
 def test_the_command_checks_a_preset_and_runs_nothing(tmp_path):
-    done = rein("rlhf", SMOKE, "ppo.kl.coef=0.1", "--check", cwd=tmp_path)
+    done = rein("rlhf", SMOKE, "tuning.kl.coef=0.1", "--check", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert str(SMOKE) in done.stdout
     assert not list(tmp_path.iterdir())

@@ -21,8 +21,9 @@ from models.network.networks import RewardModel, ValueModel, freeze
 from models.network.precision import autocast, pick_device
 from models.records import StepMetrics
 from models.rewards.pairwise import score_texts
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import PPOConfig
 from models.tuning.ppo.loop import train_ppo
 
 
@@ -32,6 +33,7 @@ def start_training(
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
     config: PPOConfig,
+    sampling: SamplingConfig,
     compute: Compute,
 ) -> Iterator[StepMetrics]:
     """The updates of a policy whose completions a frozen reward model scores; the value model starts from that."""
@@ -42,7 +44,7 @@ def start_training(
         with autocast(compute):
             return score_texts(reward_model, tokenizer, prompts, completions)
 
-    return train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed=0)
+    return train_ppo(policy, value_model, tokenizer, score, prompts, config, sampling, compute, seed=0)
 
 
 def main() -> None:
@@ -63,8 +65,8 @@ def main() -> None:
             num_minibatches=4,
             learning_rate=1e-7,
             value_learning_rate=1e-7,
-            max_new_tokens=MAX_NEW_TOKENS,
         ),
+        SamplingConfig(max_new_tokens=MAX_NEW_TOKENS),
         Compute(device="cpu", precision=worker.settings["precision"]),
     )
     while True:

@@ -8,7 +8,8 @@ from benchmarks.scenario import build_rankings, build_scorer, ranked_pairs
 from benchmarks.worker import Worker
 from models.network.networks import RewardModel
 from models.rewards.pairwise import Comparison, train_reward
-from models.settings.pipeline import Compute, RewardConfig
+from models.settings.compute import Compute
+from models.settings.rewards import PairwiseReward
 
 
 def comparison(sequences: list[list[int]]) -> Comparison:
@@ -20,7 +21,6 @@ def comparison(sequences: list[list[int]]) -> Comparison:
         rejected=[worse for _, worse in pairs],
         label=[1.0] * len(pairs),
         weight=[1.0] * len(pairs),
-        margin=[0.0] * len(pairs),
     )
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     steps = train_reward(
         reward_model,
         [comparison(sequences) for sequences in rankings],
-        RewardConfig(num_epochs=1000, batch_size=batch_size, learning_rate=1e-7),
+        PairwiseReward(num_epochs=1000, batch_size=batch_size, learning_rate=1e-7),
         Compute(device="cpu", precision=worker.settings["precision"]),
         seed=0,
     )

@@ -62,8 +62,8 @@ def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
 def export_pairs(pairs: Sequence[Pair], feedback: Feedback, folder: Path) -> ExportedPairs:
     """Writes pairs.{jsonl,parquet}, and pairs_conversational.{jsonl,parquet} with lists of messages in place of texts.
 
-    The first three columns, `prompt`, `chosen` and `rejected`, and `margin` are what TRL's RewardTrainer and DPOTrainer read (the
-    rest they leave aside): label, weight, split and the three ids. Ties are left out: the form has no word for them.
+    The first three columns, `prompt`, `chosen` and `rejected`, are what TRL's RewardTrainer and DPOTrainer read (the rest they
+    leave aside): label, weight, split and the three ids. Ties are left out: the form has no word for them.
     Raises DataError for a pair of prompts or completions that the feedback does not hold.
     """
     strict = [one for one in pairs if one.label > 0.5]
@@ -85,7 +85,6 @@ def _pair_rows(pairs: Iterable[Pair], feedback: Feedback) -> Iterator[dict[str, 
             "prompt": prompt.text,
             "chosen": completions[pair.chosen].text,
             "rejected": completions[pair.rejected].text,
-            "margin": pair.margin,
             "label": pair.label,
             "weight": pair.weight,
             "split": prompt.split,
@@ -109,7 +108,7 @@ def _write_both(path: Path, rows: list[dict[str, Any]], is_conversational: bool)
     message = pa.struct({"role": pa.string(), "content": pa.string()})
     said = pa.list_(message) if is_conversational else pa.string()
     columns = dict.fromkeys(("prompt", "chosen", "rejected"), said)
-    columns |= dict.fromkeys(("margin", "label", "weight"), pa.float64())
+    columns |= dict.fromkeys(("label", "weight"), pa.float64())
     columns |= dict.fromkeys(("split", "prompt_id", "chosen_id", "rejected_id"), pa.string())
     _write_parquet(path.with_suffix(".parquet"), rows, pa.schema(columns))
 

@@ -14,7 +14,7 @@ from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import SplitConfig
 
 
-def read_annotated_file(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
+def read(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """One ranking for each annotator of each row (in CSV: of each prompt); bad rows go to `bad`.
 
     Rows with the same prompt share its record. In JSONL they share completions where their lists are equal, else the later list

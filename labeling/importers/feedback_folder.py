@@ -13,6 +13,7 @@ from labeling.importers.row_files import read_rows
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
 from models.settings.labels import FeedbackFolder
+from models.settings.pipeline import SplitConfig
 
 Shown = TypeVar("Shown", Prompt, Completion)
 
@@ -44,7 +45,7 @@ class RatingRow(Record):
 
 
 @collector_paused()
-def read_feedback_folder(config: FeedbackFolder, bad: BadRows) -> Feedback:
+def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """The feedback of a folder, rankings and ratings by one criterion only; its rows that do not fit go to `bad`.
 
     Where there is no rankings.jsonl, the rankings that follow from the ratings are given.

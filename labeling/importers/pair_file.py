@@ -21,7 +21,7 @@ class _Preference(NamedTuple):
     rejected: str
 
 
-def read_pair_file(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
+def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """A ranking of two for each row, prompts and completions shared where their texts are equal; bad rows go to `bad`.
 
     A labeler may choose between several different pairs of one prompt, but between the same two only once.

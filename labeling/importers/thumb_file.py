@@ -15,7 +15,7 @@ from models.settings.pipeline import SplitConfig
 _WORDS = {"true": True, "false": False}
 
 
-def read_thumb_file(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
+def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """A rating for each row, and the rankings that follow from several ratings of one prompt; bad rows go to `bad`.
 
     Prompts and completions are shared where their texts are equal; a labeler judges a completion of a prompt only once.

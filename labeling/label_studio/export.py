@@ -25,7 +25,7 @@ LEFT_IN_LIST = "_"
 QUICK_SECONDS_PER_COMPLETION = 2
 
 
-def read_label_studio_export(config: LabelStudioExport, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
+def read(config: LabelStudioExport, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """One ranking for each task and labeler, of the newest annotation that was not skipped; prompts and completions of all tasks.
 
     Labelers are named by email where the export says it (a pulled one does), else `label-studio-user-<id>`. A bad task or

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from labeling.worlds import household
-from models.errors import DataError
 from models.records import Completion, Prompt, Ranking
-from models.settings.labels import SimulatedLabeler, SimulatedLabels
+from models.settings.labels import SimulatedLabeler
 
 NOISE_SD = {"careful": 0.25, "noisy": 1.5, "ties": 0.25, "upside_down": 0.25}
 """Standard deviation of what a labeler adds to the helpfulness, in its units."""
@@ -25,32 +24,26 @@ FORGETS_MARK = 0.2
 """Probability that the `noisy` labeler puts an unusable completion on the last level instead of marking it."""
 
 
-def rank_completions(
-    config: SimulatedLabels, prompts: Sequence[Prompt], completions: Sequence[Completion], seed: int
-) -> list[Ranking]:
-    """One ranking per prompt and labeler, in the order of the prompts and, within a prompt, of the configured labelers.
+def open_labeler(config: SimulatedLabeler, criterion: str, seed: int) -> "_SimulatedLabeler":
+    """A labeler of the tiny world.
 
-    What a labeler says about a prompt depends on the seed, the labeler's name and behaviour, and the prompt with its
-    completions; not on the order of the inputs or on who and what else is there. Raises DataError for a prompt with
-    fewer than two completions or that the household rule does not know, and for a completion of no given prompt.
+    What it says about a prompt depends on the seed, its name and behaviour, and the prompt with its completions; not on the order
+    of the inputs or on who and what else is there. Asked about a prompt that the household rule does not know it raises DataError.
     """
-    completions_of: dict[str, list[Completion]] = {prompt.id: [] for prompt in prompts}
-    for completion in completions:
-        if completion.prompt_id not in completions_of:
-            raise DataError(
-                f"completion {completion.id} belongs to {completion.prompt_id}, which is not among the prompts"
-            )
-        completions_of[completion.prompt_id].append(completion)
-    rankings = []
-    for prompt in prompts:
-        shown = sorted(completions_of[prompt.id], key=lambda completion: (completion.index, completion.id))
-        if len(shown) < 2:
-            raise DataError(f"prompt {prompt.id} has {len(shown)} completion(s); ranking needs at least two")
-        values = {completion.id: household.helpfulness(prompt.text, completion.text) for completion in shown}
-        for labeler in config.labelers:
-            levels, unusable = _rank(labeler, values, _generator(seed, labeler.name, prompt.id))
-            rankings.append(Ranking.of(prompt.id, labeler.name, config.criterion, levels, unusable))
-    return rankings
+    return _SimulatedLabeler(config, criterion, seed)
+
+
+class _SimulatedLabeler:
+    is_simulated = True
+    answers_at_once = True
+
+    def __init__(self, config: SimulatedLabeler, criterion: str, seed: int) -> None:
+        self.config, self.criterion, self.seed = config, criterion, seed
+
+    def label(self, prompt: Prompt, completions: Sequence[Completion]) -> Ranking:
+        values = {completion.id: household.helpfulness(prompt.text, completion.text) for completion in completions}
+        levels, unusable = _rank(self.config, values, _generator(self.seed, self.config.name, prompt.id))
+        return Ranking.of(prompt.id, self.config.name, self.criterion, levels, unusable)
 
 
 def _rank(

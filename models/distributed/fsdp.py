@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
 from models.distributed.collectives import gather, num_ranks
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 Network = TypeVar("Network", bound=nn.Module)
 Part = TypeVar("Part")

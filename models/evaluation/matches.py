@@ -13,19 +13,19 @@ from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.tokens import encode_prompt
-from models.rewards.scorer import Scorer
+from models.rewards.scorer import Score
+from models.settings.generation import SamplingConfig
 
 
 def play_matches(
     base: PreTrainedModel,
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    scorer: Scorer,
+    score: Score,
     prompts: Sequence[str],
     *,
     num_samples: int,
-    max_new_tokens: int,
-    temperature: float,
+    sampling: SamplingConfig,
     seed: int,
 ) -> list[Match]:
     """`num_samples` matches per prompt, those of one prompt in a row. Both models draw at the same temperature.
@@ -33,14 +33,9 @@ def play_matches(
     Raises TrainingError when a score or a KL is not finite: nan would lose every match without a word.
     """
     asked = [prompt for prompt in prompts for _ in range(num_samples)]
-    drawn = [
-        sample_completions(
-            model, tokenizer, asked, max_new_tokens=max_new_tokens, temperature=temperature, batch_size=128, seed=seed
-        )
-        for model in (base, policy)
-    ]
-    base_scores, policy_scores = (scorer(asked, [sample.text for sample in samples]).tolist() for samples in drawn)
-    kl = completion_kl(policy, base, tokenizer, asked, drawn[1], temperature)
+    drawn = [complete(model, tokenizer, asked, sampling, seed) for model in (base, policy)]
+    base_scores, policy_scores = (score(asked, [sample.text for sample in samples]).tolist() for samples in drawn)
+    kl = completion_kl(policy, base, tokenizer, asked, drawn[1], sampling.temperature)
     for numbers, complaint in (
         (base_scores + policy_scores, "the reward model gives a score that is not finite"),
         (kl, "the KL between policy and base is not finite"),
@@ -62,6 +57,25 @@ def play_matches(
             asked, *drawn, base_scores, policy_scores, kl, strict=True
         )
     ]
+
+
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    seed: int,
+) -> list[Sample]:
+    """A completion of each prompt, drawn as policy and base are compared."""
+    return sample_completions(
+        model,
+        tokenizer,
+        prompts,
+        max_new_tokens=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        batch_size=128,
+        seed=seed,
+    )
 
 
 @torch.no_grad()

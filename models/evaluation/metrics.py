@@ -1,37 +1,9 @@
-"""How good a reward model and a policy are: accuracy, calibration, win rates with intervals. Pure Python, no torch."""
+"""How good a policy is beside another one: matches, outcomes, win rates with intervals. Pure Python, no torch."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
-from models.records import Pair, Ranking, Record
-
-
-class CalibrationBand(Record):
-    """Pairs whose predicted probability lies in one band: how sure the reward model was, how often it was right."""
-
-    lowest: float
-    highest: float
-    num_pairs: int
-    mean_probability: float
-    accuracy: float
-
-
-class RewardReport(Record):
-    """A reward model on held-out prompts.
-
-    `accuracy`: share of strict consensus pairs whose preferred completion scores higher; `labeler_accuracy`: the same over
-    every single labeler's strict preferences; `calibration_error`: mean distance, over pairs, of a band's mean predicted
-    probability from its accuracy (expected calibration error, Naeini et al. 2015).
-    """
-
-    accuracy: float
-    num_pairs: int
-    labeler_accuracy: float
-    accuracy_by_labeler: dict[str, float]
-    calibration_error: float
-    bands: tuple[CalibrationBand, ...]
+from models.records import Record
 
 
 class Meeting(Record):
@@ -68,68 +40,6 @@ class Game(Record):
     challenger_completion: str
     champion_score: float
     challenger_score: float
-
-
-def pair_accuracy(logits: Mapping[str, float], pairs: Sequence[tuple[str, str]]) -> float:
-    """Share of (preferred, other) whose preferred one has the higher logit; equal logits count one half. nan without pairs."""
-    if not pairs:
-        return math.nan
-    return sum((logits[a] > logits[b]) + 0.5 * (logits[a] == logits[b]) for a, b in pairs) / len(pairs)
-
-
-def strict_preferences(ranking: Ranking, texts: Mapping[str, str]) -> list[tuple[str, str]]:
-    """All (preferred, other) of one labeler's ranking; ties and pairs of identical texts left out."""
-    places = ranking.places
-    preferences = []
-    for a, b in combinations(places, 2):
-        if places[a] != places[b] and texts[a].strip() != texts[b].strip():
-            preferences.append((a, b) if places[a] < places[b] else (b, a))
-    return preferences
-
-
-def calibration(
-    logits: Mapping[str, float], pairs: Sequence[tuple[str, str]], num_bands: int = 5
-) -> tuple[CalibrationBand, ...]:
-    """Strict pairs sorted into bands by the probability `sigmoid(|difference of logits|)`, from .5 to 1; empty bands left out."""
-    bands: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for better, worse in pairs:
-        difference = logits[better] - logits[worse]
-        probability = 1 / (1 + math.exp(-abs(difference)))
-        right = 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
-        bands[min(int((probability - 0.5) * 2 * num_bands), num_bands - 1)].append((probability, right))
-    return tuple(
-        CalibrationBand(
-            lowest=0.5 + number / (2 * num_bands),
-            highest=0.5 + (number + 1) / (2 * num_bands),
-            num_pairs=len(rows),
-            mean_probability=sum(probability for probability, _ in rows) / len(rows),
-            accuracy=sum(right for _, right in rows) / len(rows),
-        )
-        for number, rows in sorted(bands.items())
-    )
-
-
-def evaluate_reward(
-    logits: Mapping[str, float],
-    pairs: Sequence[Pair],
-    rankings: Sequence[Ranking],
-    texts: Mapping[str, str],
-) -> RewardReport:
-    """The report of a reward model, from its logit of every held-out completion (by id)."""
-    strict = [(pair.chosen, pair.rejected) for pair in pairs if pair.label > 0.5]
-    by_labeler: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for ranking in rankings:
-        by_labeler[ranking.labeler] += strict_preferences(ranking, texts)
-    bands = calibration(logits, strict)
-    return RewardReport(
-        accuracy=pair_accuracy(logits, strict),
-        num_pairs=len(strict),
-        labeler_accuracy=pair_accuracy(logits, [pair for own in by_labeler.values() for pair in own]),
-        accuracy_by_labeler={name: pair_accuracy(logits, own) for name, own in sorted(by_labeler.items()) if own},
-        calibration_error=sum(band.num_pairs * abs(band.accuracy - band.mean_probability) for band in bands)
-        / max(1, len(strict)),
-        bands=bands,
-    )
 
 
 def wilson_interval(share: float, num_trials: int, z: float = 1.959964) -> tuple[float, float]:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.records import Record
+from models.settings.base import Settings
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from models.settings.retraining import PromotionConfig
-from models.settings.sources import Settings
 
 
 class PromotionRequest(Settings):

@@ -11,7 +11,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.generation.sampling import Sample, sample_distinct, sampling_copy
-from models.settings.pipeline import Compute, GenerationConfig
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Shard:
 
     first: int
     prompts: list[str]
+    max_new_tokens: int
 
 
-def cut_into_shards(prompts: Sequence[str], size: int) -> list[Shard]:
+def cut_into_shards(prompts: Sequence[str], size: int, max_new_tokens: int) -> list[Shard]:
     """The prompts in their order, `size` to a shard; the last one holds what is left."""
-    return [Shard(first, list(prompts[first : first + size])) for first in range(0, len(prompts), size)]
+    starts = range(0, len(prompts), size)
+    return [Shard(first, list(prompts[first : first + size]), max_new_tokens) for first in starts]
 
 
 def complete_shard(
@@ -39,4 +42,4 @@ def complete_shard(
     """Up to K different completions of each prompt of the shard, computed by this process with `num_threads` threads."""
     torch.set_num_threads(num_threads)  # also where it is so already: MKL then takes no fewer by its own choice
     sampler = sampling_copy(model, compute)
-    return sample_distinct(sampler, tokenizer, shard.prompts, config, seed, first=shard.first)
+    return sample_distinct(sampler, tokenizer, shard.prompts, config, shard.max_new_tokens, seed, first=shard.first)

@@ -14,7 +14,8 @@ from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
 from models.network.precision import autocast
 from models.network.tokens import check_lengths, decode_completion, encode_prompt
-from models.settings.pipeline import Compute, GenerationConfig
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig
 from models.shapes import Float, Int
 
 
@@ -156,6 +157,7 @@ def sample_distinct(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     config: GenerationConfig,
+    max_new_tokens: int,
     seed: int,
     first: int = 0,
 ) -> list[list[Sample]]:
@@ -174,7 +176,7 @@ def sample_distinct(
             model,
             tokenizer,
             [prompts[row] for row, _ in missing],
-            max_new_tokens=config.max_new_tokens,
+            max_new_tokens=max_new_tokens,
             temperature=config.temperature,
             top_p=config.top_p,
             batch_size=config.batch_size,

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.errors import ConfigError
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 
 @contextmanager

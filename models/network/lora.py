@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from models.errors import ConfigError
-from models.settings.ppo import LoRA
+from models.settings.tuning import LoRA
 
 
 def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> None:
@@ -27,7 +27,7 @@ def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> N
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise ConfigError("ppo.lora needs the package peft, which is not installed; pip install peft") from None
+        raise ConfigError("tuning.lora needs the package peft, which is not installed; pip install peft") from None
     if config.target_modules != "all-linear":
         _check_targets(model, config.target_modules, name)
     settings = LoraConfig(
@@ -74,5 +74,5 @@ def _check_targets(model: PreTrainedModel, targets: tuple[str, ...], name: str) 
         if not any(place == target or place.endswith(f".{target}") for place in linear):
             names = ", ".join(dict.fromkeys(place.rpartition(".")[2] for place in linear))
             raise ConfigError(
-                f"ppo.lora.target_modules: the {name} has no linear layer {target!r} below its output; it has {names}"
+                f"tuning.lora.target_modules: the {name} has no linear layer {target!r} below its output; it has {names}"
             )

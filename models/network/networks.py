@@ -28,7 +28,7 @@ from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
 from models.network.packing import PackedBatch, hidden_states
 from models.network.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
-from models.settings.pipeline import PretrainedBase, ScratchBase
+from models.settings.training import PretrainedBase, ScratchBase
 from models.shapes import Float, Int
 
 

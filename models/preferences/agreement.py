@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-from models.errors import DataError
 from models.plain_text import plain
 from models.preferences.vote_table import VoteTable, starts_of
 from models.records import Ranking, Record
@@ -115,20 +114,6 @@ def alpha_of_values(
     if len(distinct) < 2:
         return math.nan
     return float(1 - observed * (total - 1) / expected)
-
-
-def kendall_tau_b(a: Real[np.ndarray, " K"], b: Real[np.ndarray, " _K"]) -> float:
-    """Kendall's tau-b of two orders of the same things: 1 = same order, -1 = reversed; nan if one side is all ties.
-
-    (concordant - discordant) / sqrt(pairs untied in a * pairs untied in b). Source: Kendall 1945, "The treatment of ties in
-    ranking problems". Raises DataError for unequal lengths.
-    """
-    if a.shape != b.shape:
-        raise DataError(f"tau-b compares equally many places, found {len(a)} and {len(b)}")
-    i, j = np.triu_indices(len(a), 1)
-    x, y = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
-    untied = np.count_nonzero(x) * np.count_nonzero(y)
-    return float((x * y).sum() / math.sqrt(untied)) if untied else math.nan
 
 
 def mean_tau_b(rankings: Sequence[Ranking]) -> float:

@@ -1,8 +1,9 @@
-"""The reward model's training: all pairs of a prompt together, every completion encoded once."""
+"""The pairwise reward model: all pairs of a prompt together, every completion encoded once."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,16 +13,40 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
-from models.network.networks import RewardModel
+from models.network.networks import RewardModel, freeze, load_policy
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
 from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_completion, encode_prompt
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
-from models.settings.pipeline import Compute, RewardConfig
+from models.rewards.scorer import RewardTask, Scorer
+from models.settings.compute import Compute
+from models.settings.rewards import PairwiseReward
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 from models.training.loop import descend
+
+
+def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
+    """Trains a reward model on the body of the base and writes it, an ordinary sequence-classification checkpoint; yields the steps."""
+    _, tokenizer = load_policy(task.base)
+    reward_model = RewardModel.start(task.base, task.seed)
+    context_length = reward_model.model.config.max_position_embeddings
+    comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, context_length)
+    yield from train_reward(reward_model, comparisons, config, task.compute, task.seed, task.checkpoints)
+    reward_model.save(task.folder, tokenizer)
+
+
+def load(folder: Path, compute: Compute) -> Scorer:
+    """What `train` wrote, on the device that the settings ask for, in their precision."""
+    reward_model, tokenizer = RewardModel.load(folder)
+    freeze(reward_model).to(pick_device(compute))
+
+    def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        with autocast(compute):
+            return score_texts(reward_model, tokenizer, prompts, completions)
+
+    return Scorer(score, reward_model.model.config.score_std, reward_model, tokenizer)
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,6 @@ class Comparison:
     rejected: list[int]
     label: list[float]
     weight: list[float]
-    margin: list[float]
 
     @property
     def num_tokens(self) -> int:
@@ -82,7 +106,6 @@ def group_pairs(
                 rejected=[place[pair.rejected] for pair in own],
                 label=[pair.label for pair in own],
                 weight=[pair.weight for pair in own],
-                margin=[pair.margin for pair in own],
             )
         )
     return comparisons
@@ -98,7 +121,7 @@ def comparison_loss(
     """
     sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
     logits = reward_model.logits(PackedBatch.of(sequences, reward_model.model.device))
-    chosen, rejected, weights, labels, margins = [], [], [], [], []
+    chosen, rejected, weights, labels = [], [], [], []
     offset = 0
     for comparison in comparisons:
         chosen += [offset + place for place in comparison.chosen]
@@ -106,10 +129,9 @@ def comparison_loss(
         total = sum(comparison.weight)
         weights += [weight / total for weight in comparison.weight]
         labels += comparison.label
-        margins += comparison.margin
         offset += len(comparison.sequences)
     better, worse = logits[chosen], logits[rejected]
-    loss = pairwise_loss(better, worse, logits.new_tensor(labels), logits.new_tensor(margins))
+    loss = pairwise_loss(better, worse, logits.new_tensor(labels))
     loss = loss + centering * centering_penalty(better, worse)
     return (loss * logits.new_tensor(weights)).sum(), better.detach(), worse.detach()
 
@@ -117,7 +139,7 @@ def comparison_loss(
 def train_reward(
     reward_model: RewardModel,
     comparisons: Sequence[Comparison],
-    config: RewardConfig,
+    config: PairwiseReward,
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
@@ -131,7 +153,7 @@ def train_reward(
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
 
-    def accumulate(numbers: list[int], config: RewardConfig) -> dict[str, float]:
+    def accumulate(numbers: list[int], config: PairwiseReward) -> dict[str, float]:
         rows = [comparisons[number] for number in numbers]
         num_strict = sum(label > 0.5 for row in rows for label in row.label)
         loss, num_right, own = 0.0, 0, share_of(rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from models.errors import ConfigError
-from models.settings.sources import Settings
+from models.settings.base import Settings
 
 VARIABLE = "REIN_ALLOWED_ROOTS"
 REMOTE = {"http", "https", "postgresql", "s3", "gs", "gcs", "az", "abfs"}

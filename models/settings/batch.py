@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.settings.addresses import DatabaseAddress
-from models.settings.sources import Count, Positive, Settings
+from models.settings.base import Count, Positive, Settings
 
 
 class RankingTask(Settings):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings.sources import Count, Settings
+from models.settings.base import Count, Settings
 
 
 class Compute(Settings):
@@ -18,7 +18,7 @@ class Compute(Settings):
     activation_checkpointing: bool = False
     """Keep only what enters each block and compute the rest again in the backward pass: less memory, a third more time."""
     num_processes: Count = 1
-    """Processes on this machine that train together (pretraining, sft, reward, ppo), on CUDA a GPU each. Changes no number but by rounding (and dropout)."""
+    """Processes on this machine that train together (pretraining, sft, reward, tuning), on CUDA a GPU each. Changes no number but by rounding (and dropout)."""
     sharding: Literal["none", "fsdp2"] = "none"
     """none: each process holds whole networks; fsdp2: a piece of each trained network, its gradient and optimizer state. Changes no number but by rounding."""
     max_restarts: Annotated[int, Field(ge=0)] = 3

@@ -4,23 +4,37 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings.sources import Count, Settings
+from models.settings.base import Count, Kind, OneOf
 
 
-class SimulatedLabeler(Settings):
-    """One simulated labeler. Simulated: a rule and a random number generator, not a person."""
+class LabelerKind(Kind):
+    """One labeler that is no person. Its module promises `open_labeler` (labeling/labelers/labeler.py)."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     """How it appears in rankings and reports."""
+
+
+class SimulatedLabeler(LabelerKind):
+    """A simulated labeler of the tiny world. Simulated: a rule and a random number generator, not a person."""
+
+    code = "labeling.labelers.simulated"
+    kind: Literal["simulated"] = "simulated"
     behaviour: Literal["careful", "noisy", "ties", "upside_down"] = "careful"
     """careful: follows the rule with little noise; noisy: with much; ties: calls small differences equal; upside_down: worst first."""
 
 
-class SimulatedLabels(Settings):
-    """Simulated labelers who rank by the household rule. For trials of the machinery; never a stand-in for people."""
+Labeler = Annotated[LabelerKind, OneOf(LabelerKind, default="simulated")]
+
+
+class LabelKind(Kind):
+    """Where rankings come from."""
+
+
+class SimulatedLabels(LabelKind):
+    """Labelers that are no people, asked in the run itself. For trials of the machinery; never a stand-in for people."""
 
     kind: Literal["simulated"] = "simulated"
-    labelers: Annotated[tuple[SimulatedLabeler, ...], Field(min_length=1)]
+    labelers: Annotated[tuple[Labeler, ...], Field(min_length=1)]
     """Who ranks. Every labeler ranks every prompt."""
     criterion: str = "helpfulness"
     """What they rank by, as written into each ranking."""
@@ -32,8 +46,8 @@ class SimulatedLabels(Settings):
         return self
 
 
-class FeedbackFiles(Settings):
-    """What all sources that are files or folders share."""
+class FeedbackFiles(LabelKind):
+    """What all that are files or folders share. Their modules promise `read(settings, split, seed, bad)` (labeling/importers/read_feedback.py)."""
 
     local_fields = ("path",)
     path: str
@@ -46,6 +60,7 @@ class FeedbackFolder(FeedbackFiles):
     """A folder with prompts.jsonl, completions.jsonl (as `collect` publishes them) and what people said: rankings.jsonl,
     ratings.jsonl or both."""
 
+    code = "labeling.importers.feedback_folder"
     kind: Literal["folder"] = "folder"
     criterion: str = "helpfulness"
     """Only rankings and ratings by this criterion are taken."""
@@ -58,6 +73,7 @@ class AnnotatedFile(FeedbackFiles):
     scores}). CSV with one row per prompt, completion and annotator: `prompt`, `completion`, `annotator` and `rank` or `score`.
     """
 
+    code = "labeling.importers.annotated_file"
     kind: Literal["annotated"] = "annotated"
     by: Literal["ranks", "scores"] = "ranks"
     """ranks: 1 is best; scores: higher is better. Equal ones tie."""
@@ -82,6 +98,7 @@ class PairFile(FeedbackFiles):
     turn alone.
     """
 
+    code = "labeling.importers.pair_file"
     kind: Literal["pairs"] = "pairs"
     criterion: str = "helpfulness"
     """What was chosen by, as written into each ranking."""
@@ -97,6 +114,7 @@ class ThumbFile(FeedbackFiles):
     Prompt and completion are texts or lists of messages {role, content}.
     """
 
+    code = "labeling.importers.thumb_file"
     kind: Literal["thumbs"] = "thumbs"
     criterion: str = "helpfulness"
     """What was judged, as written into each rating."""
@@ -109,12 +127,13 @@ class ThumbFile(FeedbackFiles):
 class LabelStudioExport(FeedbackFiles):
     """A JSON export of a Label Studio project."""
 
+    code = "labeling.label_studio.export"
     kind: Literal["label_studio"] = "label_studio"
     criterion: str = "helpfulness"
     """What was ranked by, as written into each ranking."""
 
 
-class StoredFeedback(Settings):
+class StoredFeedback(LabelKind):
     """What the feedback store holds when flow `learn` starts: a snapshot of it."""
 
     kind: Literal["store"] = "store"
@@ -124,7 +143,4 @@ class StoredFeedback(Settings):
     """Only these batches, by their ids; empty: all."""
 
 
-LabelSource = Annotated[
-    SimulatedLabels | StoredFeedback | FeedbackFolder | AnnotatedFile | PairFile | ThumbFile | LabelStudioExport,
-    Field(discriminator="kind"),
-]
+LabelSource = Annotated[LabelKind, OneOf(LabelKind)]

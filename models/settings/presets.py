@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from models.errors import ConfigError, DataError
+from models.settings.base import Settings
 from models.settings.labels import LabelSource
 from models.settings.pipeline import PipelineConfig, SplitConfig
-from models.settings.sources import Settings
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
@@ -93,7 +93,7 @@ def _key_of(location: tuple[str | int, ...], tree: Any) -> str:
 def _apply_override(tree: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"override {override!r}: expected key.path=value, such as ppo.kl.coef=0.1")
+        raise ConfigError(f"override {override!r}: expected key.path=value, such as tuning.kl.coef=0.1")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.settings.sources import Fraction, Positive, Settings
+from models.settings.base import Fraction, Positive, Settings
 
 
 class PromotionConfig(Settings):

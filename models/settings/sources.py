@@ -1,46 +1,46 @@
-"""Where text, demonstrations and prompts come from: the settings that name a source."""
+"""Where text, demonstrations and prompts come from: the settings that name a source.
+
+The module of a source promises `texts(source, seed, feedback)`, `demonstrations(source, seed, feedback)` and
+`prompts(source, seed)`: those of the seams that its settings stand at (labeling/sources/read_source.py).
+"""
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+from models.settings.base import Count, Kind, OneOf
 
 
-class Settings(BaseModel):
-    """Base of all settings: immutable, and an unknown key is an error."""
+class SourceKind(Kind):
+    """What all sources share."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-        field_title_generator=lambda name, _: name,  # a form shows the key that presets and the command line use
-    )
-
-    local_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that may name a file or folder on this machine: for caching, what it holds counts, not its name."""
-
-    place_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that say where something is kept, as a folder or an address. (models/settings/allowed_roots.py checks both kinds of field.)"""
-
-    uncounted_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that change nothing in what is made: they do not count for caching."""
+    from_feedback: ClassVar[bool] = False
+    """Whether it gives what people have judged, so that there is nothing to read before they have."""
 
 
-class Household(Settings):
+class TextSourceKind(SourceKind):
+    """A source of raw text to pretrain on."""
+
+
+class DemonstrationSourceKind(SourceKind):
+    """A source of prompts with completions to imitate."""
+
+
+class PromptSourceKind(SourceKind):
+    """A source of prompts."""
+
+
+class Household(TextSourceKind, DemonstrationSourceKind, PromptSourceKind):
     """The project's own tiny world of household problems, written by its own code (labeling/worlds/household.py)."""
 
+    code = "labeling.worlds.household_source"
     kind: Literal["household"] = "household"
     num_rows: Count = 2000
     """How many texts to draw."""
 
 
-class TextFile(Settings):
+class TextFile(TextSourceKind, PromptSourceKind):
     """One column of a JSONL, CSV, Parquet or plain text file."""
 
+    code = "labeling.sources.file"
     local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
@@ -49,9 +49,10 @@ class TextFile(Settings):
     """The column that holds the text (`text` for plain text files)."""
 
 
-class TextHub(Settings):
+class TextHub(TextSourceKind, PromptSourceKind):
     """One column of a dataset on the Hugging Face hub (or of a local dataset folder)."""
 
+    code = "labeling.sources.hub"
     local_fields = ("name",)
     kind: Literal["hub"] = "hub"
     name: str
@@ -64,9 +65,10 @@ class TextHub(Settings):
     """The column that holds the text."""
 
 
-class DemonstrationFile(Settings):
+class DemonstrationFile(DemonstrationSourceKind):
     """Two columns, prompt and completion, of a JSONL, CSV or Parquet file."""
 
+    code = "labeling.sources.file"
     local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
@@ -77,9 +79,10 @@ class DemonstrationFile(Settings):
     """The column that holds the completion to imitate."""
 
 
-class DemonstrationHub(Settings):
+class DemonstrationHub(DemonstrationSourceKind):
     """Two columns, prompt and completion, of a dataset on the Hugging Face hub."""
 
+    code = "labeling.sources.hub"
     local_fields = ("name",)
     kind: Literal["hub"] = "hub"
     name: str
@@ -94,14 +97,14 @@ class DemonstrationHub(Settings):
     """The column that holds the completion to imitate."""
 
 
-class FromFeedback(Settings):
+class FromFeedback(TextSourceKind, DemonstrationSourceKind):
     """The prompts and completions of the feedback itself, training split only (flow `learn`)."""
 
+    code = "labeling.sources.from_feedback"
+    from_feedback = True
     kind: Literal["feedback"] = "feedback"
 
 
-TextSource = Annotated[Household | TextFile | TextHub | FromFeedback, Field(discriminator="kind")]
-DemonstrationSource = Annotated[
-    Household | DemonstrationFile | DemonstrationHub | FromFeedback, Field(discriminator="kind")
-]
-PromptSource = Annotated[Household | TextFile | TextHub, Field(discriminator="kind")]
+TextSource = Annotated[TextSourceKind, OneOf(TextSourceKind)]
+DemonstrationSource = Annotated[DemonstrationSourceKind, OneOf(DemonstrationSourceKind)]
+PromptSource = Annotated[PromptSourceKind, OneOf(PromptSourceKind)]

@@ -6,7 +6,8 @@ from pathlib import Path
 from models.errors import ConfigError
 from models.network.networks import load_policy, save_policy
 from models.records import StepMetrics, Text, read_records
-from models.settings.pipeline import Compute, PretrainingConfig
+from models.settings.compute import Compute
+from models.settings.training import PretrainingConfig
 from models.stages.rank_process import run_rank
 from models.training.causal_lm import pack_texts, train_language
 from models.training.checkpoints import Checkpoints

@@ -24,7 +24,7 @@ from models.distributed.collectives import this_rank
 from models.errors import ConfigError, PipelineError
 from models.network.precision import pick_device
 from models.records import StepMetrics
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 from models.training.checkpoints import Checkpoints
 
 

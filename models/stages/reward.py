@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.network.networks import RewardModel, load_policy
-from models.records import Completion, Pair, Prompt, StepMetrics, read_records
-from models.rewards.pairwise import group_pairs, train_reward
-from models.settings.pipeline import Compute, RewardConfig
+from models.distributed.collectives import this_rank
+from models.records import StepMetrics
+from models.rewards.scorer import RewardTask, write_kind
+from models.settings.compute import Compute
+from models.settings.rewards import Reward
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
 
 
 def train(
     folder: Path,
-    config: RewardConfig,
+    config: Reward,
     base: Path,
     feedback: Path,
     pairs: Path,
@@ -22,17 +23,11 @@ def train(
     checkpoints: Checkpoints,
 ) -> Iterator[StepMetrics]:
     """Writes `model/` into the folder, trained on the training prompts; yields the steps."""
-    _, tokenizer = load_policy(base / "model")
-    reward_model = RewardModel.start(base / "model", seed)
-    comparisons = group_pairs(
-        tokenizer,
-        [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"],
-        read_records(feedback / "completions.jsonl", Completion),
-        read_records(pairs / "pairs.jsonl", Pair),
-        reward_model.model.config.max_position_embeddings,
-    )
-    yield from train_reward(reward_model, comparisons, config, compute, seed, checkpoints)
-    reward_model.save(folder / "model", tokenizer)
+    model = folder / "model"
+    if this_rank() == 0:
+        write_kind(model, config)
+    task = RewardTask.read(model, base, feedback, pairs, compute, seed, checkpoints)
+    yield from config.load_module().train(task, config)
 
 
 if __name__ == "__main__":

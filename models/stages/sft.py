@@ -5,7 +5,8 @@ from pathlib import Path
 
 from models.network.networks import load_policy, save_policy
 from models.records import Demonstration, StepMetrics, read_records
-from models.settings.pipeline import Compute, SFTConfig
+from models.settings.compute import Compute
+from models.settings.training import SFTConfig
 from models.stages.rank_process import run_rank
 from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints

@@ -1,57 +1,38 @@
-"""PPO from the folders of a base model, of a reward model and of feedback."""
+"""Tuning from the folders of a base model, of a reward and of feedback."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from torch import Tensor
-
-from models.distributed.collectives import this_rank
-from models.network.lora import merge_adapter, save_adapter
-from models.network.networks import RewardModel, ValueModel, freeze, load_policy, save_policy
-from models.network.precision import autocast, pick_device
-from models.records import Prompt, StepMetrics, Text, read_records
-from models.rewards.pairwise import score_texts
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
+from models.errors import DataError
+from models.records import StepMetrics
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import Tuning
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
-from models.tuning.ppo.loop import require_same_tokens, train_ppo
+from models.tuning.tuner import TuningTask, read_prompts, read_texts
 
 
 def train(
     folder: Path,
-    config: PPOConfig,
+    config: Tuning,
+    sampling: SamplingConfig,
     base: Path,
     reward: Path,
     feedback: Path,
-    ptx_texts: Path | None,
+    prompts: Path | None,
+    texts: Path | None,
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints,
 ) -> Iterator[StepMetrics]:
-    """Writes `model/`, the tuned policy, into the folder, and with `lora` `adapter/`, which is merged into it; yields the updates."""
-    policy, tokenizer = load_policy(base / "model")
-    reward_model, reward_tokenizer = RewardModel.load(reward / "model")
-    share_body = config.lora is not None and config.lora.value_model
-    if config.value_start == "reward":
-        require_same_tokens(tokenizer, reward_tokenizer)
-        value_model = ValueModel.from_reward(reward_model, share_body)
-    else:
-        value_model = ValueModel.from_policy(policy, share_body)
-    freeze(reward_model).to(pick_device(compute))
-
-    def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
-        with autocast(compute):
-            return score_texts(reward_model, reward_tokenizer, prompts, completions)
-
-    prompts = [p.text for p in read_records(feedback / "prompts.jsonl", Prompt) if p.split == "train"]
-    texts = ptx_texts and [row.text for row in read_records(ptx_texts / "texts.jsonl", Text)]
-    yield from train_ppo(policy, value_model, tokenizer, score, prompts, config, compute, seed, checkpoints, texts)
-    if config.lora is not None:
-        if this_rank() == 0:
-            save_adapter(folder / "adapter", policy)
-        merge_adapter(policy)
-    save_policy(folder / "model", policy, tokenizer)
+    """Writes `model/`, the tuned policy, into the folder; yields the updates. Raises DataError when no prompt is left to tune on."""
+    to_tune_on, validation = read_prompts(feedback, prompts)
+    if not to_tune_on:
+        raise DataError("there is no prompt to tune on: all of them are held out")
+    read = read_texts(texts)
+    given = (base / "model", reward / "model", to_tune_on, validation, read, sampling, compute, seed, checkpoints)
+    yield from config.load_module().tune(TuningTask(folder, *given), config)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_completion, encode_prompt
 from models.records import StepMetrics
-from models.settings.pipeline import Compute, Training
+from models.settings.compute import Compute
+from models.settings.training import Training
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 from models.training.loop import descend

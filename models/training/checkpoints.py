@@ -129,7 +129,7 @@ class Checkpoints:
         return []
 
 
-class Progress:
+class Checkpointed:
     """The steps that a loop has taken, those before a kill among them; the loop goes on with number `len(steps)`.
 
     Made once the parts are ready: with `checkpoints` it puts the newest good one's state into them. None is a part that this

@@ -8,8 +8,8 @@ from torch import nn
 
 from models.distributed.collectives import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
-from models.settings.pipeline import Training
-from models.training.checkpoints import Checkpoints, Progress
+from models.settings.training import Training
+from models.training.checkpoints import Checkpointed, Checkpoints
 from models.training.optimizer import clip_gradients, decayed_adamw, require_finite, warmup_cosine
 from models.training.out_of_memory import MemoryBudget
 
@@ -64,7 +64,7 @@ def descend(
     num_steps = max(1, round(config.num_epochs * len(lengths) / config.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
     batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
-    progress = Progress(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
+    progress = Checkpointed(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
     memory = MemoryBudget(config, progress.logger)
     yield from progress.steps
     for step in range(len(progress.steps), num_steps):

@@ -10,7 +10,7 @@ from torch import nn
 from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
 from models.network.freed_memory import keep_freed_memory
-from models.settings.sources import Settings
+from models.settings.base import Settings
 from models.training.checkpoints import random_state, set_random_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class MemoryBudget(Generic[Config]):
                 raise TrainingError(
                     f"out of memory with {tried} tokens at once ({reason}); set microbatch_tokens below that, which changes "
                     "no number but rounding, or compute.activation_checkpointing, shorter texts, a smaller model, or for "
-                    "PPO ppo.lora"
+                    "PPO tuning.lora"
                 ) from error
         # not inside `except`: there the error still holds on to all that the broken pass had computed
         for network in networks:

@@ -36,8 +36,13 @@ class Lineage:
             manifests.append(manifest.model_copy(update={"artifact": here}))
         return cls(manifests)
 
-    def find(self, named: str, kinds: frozenset[str] | None = None) -> Content:
-        """The content (of one of `kinds`) that is named by an artifact's folder, or by a digest or its first characters.
+    def find_model(self, sha256: str) -> Content:
+        """The content of this digest that was registered as a model: a base may hold the same bytes. Raises DataError as `find` does."""
+        registered = {one for one, own in self.makings.items() if any(making.made.registered for making in own)}
+        return next((one for one in registered if one.sha256 == sha256), None) or self.find(sha256)
+
+    def find(self, named: str) -> Content:
+        """The content that is named by an artifact's folder, or by a digest or its first characters.
 
         Raises DataError where there is none, and where there are several.
         """
@@ -45,8 +50,7 @@ class Lineage:
         if (folder / MANIFEST).is_file():
             return read_manifest_in(folder).content
         start = folder.name.lower()  # a snapshot's folder is named by its digest
-        same = [one for one in self._known() if kinds is None or one.kind in kinds]
-        same = [one for one in same if len(start) >= MIN_DIGEST_CHARACTERS and one.sha256.startswith(start)]
+        same = [one for one in self._known() if len(start) >= MIN_DIGEST_CHARACTERS and one.sha256.startswith(start)]
         if len(same) == 1:
             return same[0]
         if same:

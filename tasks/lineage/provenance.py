@@ -14,7 +14,6 @@ from tasks.running.storage import Content, Manifest
 from tasks.tracking.tracked_run import digest_of_version, registered_versions
 
 FEEDBACK = "feedback"
-MODELS = frozenset({"reward-model", "policy"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Provenance:
     @property
     def models(self) -> dict[Content, Manifest]:
         """The reward models and policies that learned from it."""
-        return {content: one for content, one in self.after.items() if content.kind in MODELS}
+        return {content: one for content, one in self.after.items() if one.made.registered}
 
     @cached_property
     def releases(self) -> list[str]:
@@ -107,7 +106,7 @@ def trace(asked: str, root: Path, store_url: str, tracking: TrackingConfig) -> P
             raise DataError(f"{asked}: {tracking.uri} does not exist, so that no model is registered there")
         names = {"policy": tracking.policy_name, "reward": tracking.reward_name}
         sha256 = digest_of_version(tracking, names.get(model, model), version)
-        return _provenance(asked, (lineage.find(sha256, MODELS),), lineage, store_url, tracking)
+        return _provenance(asked, (lineage.find_model(sha256),), lineage, store_url, tracking)
     return _provenance(asked, (lineage.find(asked),), lineage, store_url, tracking)
 
 

@@ -17,9 +17,6 @@ from tasks.running.storage import Content, Manifest
 
 MAX_NAMES = 20
 MAX_VALUE_CHARACTERS = 60
-SIMULATED = "labels"  # the stage whose labelers are no people
-UNITS = {"base-model": "model", "pretraining": "steps", "sft": "steps", "reward": "steps", "ppo": "updates"}
-"""Stage -> what it counts; the others count rows."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -96,7 +93,7 @@ def _back(role: str, content: Content, found: Provenance, opened: set[Content]) 
     opened.add(content)
     branch = Branch(title, [_making(manifest, found), *_settings(manifest), *_alike(content, found)])
     if content.kind == FEEDBACK:
-        branch.children += _origin(found.origins[content.sha256], manifest.made.stage)
+        branch.children += _origin(found.origins[content.sha256], manifest.metrics.get("simulated_labelers", False))
     for name, one in sorted(inputs_of(manifest).items(), key=lambda item: _place(item[1], found)):
         branch.children.append(_back(name, one, found, opened))
     return branch
@@ -143,7 +140,7 @@ def _versions(content: Content, found: Provenance) -> str:
 
 
 def _size(manifest: Manifest) -> str:
-    return f"{manifest.artifact.rows} {UNITS.get(manifest.made.stage, 'rows')}"
+    return f"{manifest.artifact.rows} {manifest.made.unit}"
 
 
 def _making(manifest: Manifest, found: Provenance) -> str:
@@ -176,8 +173,8 @@ def _alike(content: Content, found: Provenance) -> list[str]:
     ]
 
 
-def _origin(origin: Origin, stage: str) -> list[Branch]:
-    simulated = "simulated " if stage == SIMULATED else ""
+def _origin(origin: Origin, is_simulated: bool) -> list[Branch]:
+    simulated = "simulated " if is_simulated else ""
     people = [
         Branch(f"{simulated}labelers (judgements): {_listed(origin.judgements, origin)}"),
         Branch(f"prompts: {', '.join(f'{origin.prompts.get(split, 0)} {split}' for split in SPLITS)}"),

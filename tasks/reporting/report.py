@@ -14,15 +14,13 @@ from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
-from tasks.reporting.plots import plot_score_against_kl, plot_updates
+from tasks.reporting.plots import CURVES, plot_score_against_kl, plot_updates
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin
 from tasks.tracking.tracked_run import register_challenger
 
 MAX_SAMPLE_ROWS = 200
-DATA = frozenset({"texts", "demonstrations", "prompts", "feedback"})
-"""Kinds of artifacts that are data rather than what was made of it: the dataset inputs of a flow's MLflow run."""
 REWARD_FIGURES = ("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha")
 POLICY_FIGURES = (
     *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
@@ -39,7 +37,7 @@ def register_models(
     """Registers both models in MLflow, alias `challenger`, with what they were made from. Doing it again changes nothing."""
     tracking = run.config.tracking
     texts = (
-        _version_text(run, "Policy tuned with PPO", POLICY_FIGURES),
+        _version_text(run, f"Policy tuned with {run.config.tuning.kind}", POLICY_FIGURES),
         _version_text(run, "Reward model", REWARD_FIGURES),
     )
     registered = RegisteredPolicy(
@@ -75,6 +73,7 @@ def write_report(
             run.config.tracking.policy_name: policy.version,
         },
         "seconds": round(time.monotonic() - run.started, 2),
+        "seconds_to_better": _seconds_to_better(run),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
         "artifacts": {outcome.name: outcome.artifact.uri for outcome in run.outcomes},
@@ -85,9 +84,7 @@ def write_report(
     }
     if verdict is not None:
         report |= verdict.figures()
-    run.tracked.log_inputs(
-        {outcome.name: outcome.artifact for outcome in run.outcomes if outcome.artifact.kind in DATA}
-    )
+    run.tracked.log_inputs({outcome.name: outcome.artifact for outcome in run.outcomes if outcome.reads_data})
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
     _log_plots(run)
@@ -100,12 +97,28 @@ def write_report(
     return report
 
 
+def _seconds_to_better(run: PipelineRun) -> float | None:
+    """Seconds of work until the judge first said that the policy is better than its base: of all stages before, and of the updates of
+    tuning up to there. The same whether they ran now or came from the cache. None where it did not say so."""
+    update = run.metrics.get("better_at_update")
+    if update is None:
+        return None
+    before = 0.0
+    for outcome in run.outcomes:
+        steps = read_steps(outcome.artifact)
+        if outcome.artifact.kind == "policy":
+            return round(before + sum(step.values["seconds"] for step in steps[:update]), 2)
+        before += outcome.seconds
+    return None
+
+
 def _log_plots(run: PipelineRun) -> None:
     for outcome in run.outcomes:
-        if outcome.name == "ppo" and (steps := read_steps(outcome.artifact)):
+        steps = read_steps(outcome.artifact)
+        if steps and CURVES.keys() <= steps[0].values.keys():
             for plot, name in (
-                (plot_updates, "ppo_by_update.png"),
-                (plot_score_against_kl, "ppo_score_against_kl.png"),
+                (plot_updates, f"{outcome.name}_by_update.png"),
+                (plot_score_against_kl, f"{outcome.name}_score_against_kl.png"),
             ):
                 path = run.report_folder / name
                 plot(steps).savefig(path, dpi=110)

@@ -6,6 +6,7 @@ Prefect's own `TASK_SOURCE` sees only the lines of the task itself; a stage is t
 import ast
 import functools
 import hashlib
+import importlib.util
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -13,70 +14,77 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cli", "flows", "tasks", "models", "labeling", "deployments")
 
-NOT_COMPUTING = frozenset(
-    {
-        # Their values stand in the cache key themselves:
-        "models.settings.pipeline",
-        "models.settings.compute",
-        "models.settings.ppo",
-        "models.settings.sources",
-        # How a stage is run, kept and recorded changes nothing in what it computes:
-        "tasks.running.code_digest",
-        "models.stages.rank_process",
-        "tasks.running.pipeline_run",
-        "tasks.running.torch_ranks",
-        "tasks.running.stage",
-        "tasks.tracking.tracked_run",
-    }
+NOT_COMPUTING = (
+    # Their values stand in the cache key themselves:
+    "models.settings",
+    # How a stage is run, kept and recorded changes nothing in what it computes:
+    "models.stages.rank_process",
+    "tasks.running",
+    "tasks.tracking",
 )
+"""Modules and packages."""
 
 
-def module_file(module: str) -> Path | None:
-    """The source file of a project module, None for anything else."""
-    if module.partition(".")[0] not in PACKAGES:
+def module_file(module: str, root: str | None = None) -> Path | None:
+    """The source file of a project module, or of one below the package `root` of somebody else's; None for anything else."""
+    first = module.partition(".")[0]
+    if first in PACKAGES:
+        path = PROJECT.joinpath(*module.split("."))
+        return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    if first != root:
         return None
-    path = PROJECT.joinpath(*module.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return file
-    return None
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # a name of a module, not a module
+        return None
+    return Path(found.origin) if found and found.origin and found.has_location else None
 
 
-def imported_modules(file: Path) -> set[str]:
-    """Project modules that a file imports anywhere in it, inside functions too."""
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules.add(node.module)
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {module for module in modules if module_file(module)}
+def imported_modules(file: Path, root: str | None = None) -> set[str]:
+    """Modules that a file imports anywhere in it, inside functions too: project modules, and those below `root`."""
+    return {name for name in _imported_names(file, file.stat().st_mtime_ns) if module_file(name, root)}
 
 
-def reachable_modules(module: str) -> set[str]:
-    """The module and every project module that it imports, directly or not."""
-    reached: set[str] = set()
+def reachable_modules(module: str) -> dict[str, Path]:
+    """The module and every one that it imports, directly or not, with their files: of the project, and of its own package."""
+    root = module.partition(".")[0]
+    reached: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         current = waiting.pop()
-        file = module_file(current)
-        if current in reached or current in NOT_COMPUTING or file is None:
+        file = module_file(current, root)
+        if current in reached or file is None or _is_below(current, NOT_COMPUTING):
             continue
-        reached.add(current)
-        waiting.extend(imported_modules(file))
+        reached[current] = file
+        waiting.extend(imported_modules(file, root))
     return reached
 
 
 @functools.cache
-def code_digest(module: str) -> str:
-    """SHA-256 over the sources of all modules that `module` reaches."""
+def code_digest(*modules: str) -> str:
+    """SHA-256 over the sources of all modules that these reach."""
+    files = {name: file for module in modules for name, file in reachable_modules(module).items()}
     digest = hashlib.sha256()
-    for name in sorted(reachable_modules(module)):
-        file = module_file(name)
-        assert file is not None
+    for name, file in sorted(files.items()):
         digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+@functools.cache
+def _imported_names(file: Path, changed: int) -> frozenset[str]:
+    """Dotted names that a file imports, `from a import b` as both `a` and `a.b`; `changed`: when it was written last."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def _is_below(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def package_version() -> str:

@@ -10,15 +10,16 @@ from pydantic import TypeAdapter
 
 from models.errors import ArtifactError
 from models.records import Artifact
-from models.settings.sources import Settings
+from models.settings.base import Settings
+from tasks.running.cache_key import modules_of
 from tasks.running.code_digest import code_digest, git_commit, package_version
-from tasks.running.storage import Content, Making, read_manifest_in
+from tasks.running.storage import Content, Making, StageTraits, read_manifest_in
 
 _JSON = TypeAdapter(Any)
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 
-def making_of(stage: str, module: str, inputs: dict[str, Any]) -> Making:
+def making_of(traits: StageTraits, module: str, inputs: dict[str, Any]) -> Making:
     """The record of a stage that is about to run on these inputs, its code in `module`.
 
     Settings hold no secrets; should an address in one hold a login, or a field be secret, that part is left out.
@@ -28,11 +29,13 @@ def making_of(stage: str, module: str, inputs: dict[str, Any]) -> Making:
     for name, value in given.items():
         read |= dict(_artifacts_named(name, value))
     return Making(
-        stage=stage,
+        stage=traits.name,
+        unit=traits.unit,
+        registered=traits.registered,
         inputs=read,
         settings=_without_logins(_JSON.dump_python(given, mode="json")),
         chosen=tuple(chosen for name, value in given.items() for chosen in _chosen(name, value)),
-        code_sha256=code_digest(module),
+        code_sha256=code_digest(*modules_of(module, inputs)),
         version=package_version(),
         git_commit=git_commit(),
         created_at=datetime.now(UTC),

@@ -20,12 +20,15 @@ from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """What one stage gave: its artifact, whether it came from the cache, and its final numbers."""
+    """What one stage gave: its artifact, whether it came from the cache, its final numbers, whether it is data from outside, and the
+    seconds that making it took, now or when it was made."""
 
     name: str
     artifact: Artifact
     cached: bool
     metrics: dict[str, Any]
+    reads_data: bool
+    seconds: float
 
 
 @dataclass
@@ -39,7 +42,7 @@ class PipelineRun:
     flow_run_url: str | None
     tracked: TrackedRun
     changed: str | None = None
-    """What is set otherwise than in the run before it: `ppo.clip 0.2 → 0.1, since rlhf calm-owl`."""
+    """What is set otherwise than in the run before it: `tuning.clip 0.2 → 0.1, since rlhf calm-owl`."""
     started: float = field(default_factory=time.monotonic)
     outcomes: list[StageOutcome] = field(default_factory=list)
     snapshot: str | None = None
@@ -103,7 +106,7 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"ppo": {"clip": .2}}` -> `{"ppo.clip": .2}`."""
+    """`{"tuning": {"clip": .2}}` -> `{"tuning.clip": .2}`."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value:

@@ -34,7 +34,8 @@ from models.generation.prompt_shards import Shard, complete_shard
 from models.generation.sampling import Sample
 from models.network.networks import load_policy
 from models.network.precision import pick_device
-from models.settings.pipeline import Compute, GenerationConfig, RayRunner
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig, RayRunner
 
 CONNECT_SECONDS = 10.0
 TELL_SECONDS = 30.0

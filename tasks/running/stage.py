@@ -17,8 +17,6 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 
 import fcntl
 import functools
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -34,17 +32,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics, write_records
-from models.settings.sources import Settings
-from tasks.running.code_digest import code_digest
+from tasks.running.cache_key import cache_key
 from tasks.running.making import making_of
 from tasks.running.mirror import find_artifact, keep_in_mirror
 from tasks.running.pipeline_run import PipelineRun, StageOutcome
 from tasks.running.progress import ToldProgress
 from tasks.running.storage import (
     STEPS,
-    content_digest,
-    file_digest,
-    folder_digests,
+    StageTraits,
     publish,
     read_manifest,
     read_steps,
@@ -93,12 +88,26 @@ class Work:
                 progress.tell(100 * (step.step + 1) / step.num_steps)
         progress.end()
         write_records(self.folder / STEPS, taken)
-        logger.info("%s: %d steps, at the end %s", self.stage, len(taken), _headline(taken[-1]))
+        logger.info("%s: %d steps, at the end %s", self.stage, len(taken), _headline(taken[-1]) if taken else "none")
         return taken
 
 
-def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., Artifact]]:
-    """Decorator: makes a body that fills a folder into a stage that gives an artifact of `kind`. See the module's text."""
+def stage(
+    name: str,
+    kind: str,
+    *,
+    unit: str = "rows",
+    curves: str | None = None,
+    reads_data: bool = False,
+    registered: bool = False,
+) -> Callable[[Callable[..., int]], Callable[..., Artifact]]:
+    """Decorator: makes a body that fills a folder into a stage that gives an artifact of `kind`. See the module's text.
+
+    `unit`: what its rows are. `curves`: what stands before the names of its steps' numbers in the flow's MLflow run (by default the
+    stage's name and a slash). `reads_data`: what it gives is data from outside, which MLflow shows as such. `registered`: it is
+    registered as a model.
+    """
+    traits = StageTraits(name, kind, unit, f"{name}/" if curves is None else curves, reads_data, registered)
 
     def decorate(body: Callable[..., int]) -> Callable[..., Artifact]:
         @task(
@@ -110,7 +119,7 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
         def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact | State:
             if artifact := find_artifact(run.root / "artifacts" / key, run.config.storage.mirror):
                 return Completed(name="Cached", data=artifact)  # made here before, or on another machine
-            return _execute(body, name, kind, key, run, inputs)
+            return _execute(body, traits, key, run, inputs)
 
         @functools.wraps(body)
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
@@ -125,53 +134,19 @@ def stage(name: str, kind: str) -> Callable[[Callable[..., int]], Callable[..., 
                 if run.config.storage.mirror:
                     keep_in_mirror(artifact, run.config.storage.mirror, is_new=not cached)
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
-            metrics = read_manifest(artifact).metrics
-            run.outcomes.append(StageOutcome(name, artifact, cached, metrics))
-            run.tracked.log_metrics(_numbers(metrics))
+            manifest = read_manifest(artifact)
+            run.outcomes.append(StageOutcome(name, artifact, cached, manifest.metrics, reads_data, manifest.seconds))
+            run.tracked.log_metrics(_numbers(manifest.metrics))
             for step in read_steps(artifact):
-                run.tracked.log_metrics(_curves(name, step.values), step.step)
+                curves = {f"{traits.curves}{name}": value for name, value in step.values.items()}
+                run.tracked.log_metrics(curves, step.step)
             run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
             return artifact
 
+        call.traits = traits
         return call
 
     return decorate
-
-
-def cache_key(name: str, module: str, inputs: dict[str, Any]) -> str:
-    """`name-<hex>`: equal exactly when stage, input values, input contents and code are equal."""
-    identity = json.dumps([name, code_digest(module), input_identity(inputs)], sort_keys=True)
-    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
-
-
-def input_identity(value: Any) -> Any:
-    """What counts of an input: an artifact's content; of a setting that names a file or folder on this machine, what that
-    holds; of everything else the value."""
-    if isinstance(value, Artifact):
-        return value.identity
-    if isinstance(value, Settings):
-        return {
-            field: _local_identity(getattr(value, field))
-            if field in value.local_fields
-            else input_identity(getattr(value, field))
-            for field in type(value).model_fields
-            if field not in value.uncounted_fields
-        }
-    if isinstance(value, dict):
-        return {str(key): input_identity(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [input_identity(item) for item in value]
-    return value
-
-
-def _local_identity(name: str | None) -> str | dict[str, str] | None:
-    """The content of the file or folder of this name; the name itself when there is none (a hub name, say)."""
-    if name is None:
-        return None
-    path = Path(name)
-    if path.is_dir():
-        return {"folder": content_digest(folder_digests(path))}
-    return {"file": file_digest(path)} if path.is_file() else name
 
 
 def _result_storage(root: Path) -> Path:
@@ -206,10 +181,10 @@ def _damage(artifact: Artifact) -> str:
 
 
 def _execute(
-    body: Callable[..., int], name: str, kind: str, key: str, run: PipelineRun, inputs: dict[str, Any]
+    body: Callable[..., int], traits: StageTraits, key: str, run: PipelineRun, inputs: dict[str, Any]
 ) -> Artifact:
     artifacts = {field: value for field, value in inputs.items() if isinstance(value, Artifact)}
-    made = making_of(name, body.__module__, inputs)
+    name, made = traits.name, making_of(traits, body.__module__, inputs)
     tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}
     started = time.monotonic()
     with TrackedRun.start(run.config.tracking, name, tags, run.root, run.tracked.run_id) as tracked:
@@ -218,20 +193,18 @@ def _execute(
             work = Work(name, folder, tracked, _checkpoint_folder(run.root, key))
             rows = body(work, **inputs)
             destination = run.root / "artifacts" / key
-            artifact = publish(folder, destination, kind, rows, tracked.run_id, work.metrics, made)
-        tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": time.monotonic() - started})
+            seconds = time.monotonic() - started
+            artifact = publish(folder, destination, traits.kind, rows, tracked.run_id, work.metrics, made, seconds)
+        tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": seconds})
         tracked.set_tags({"rein.artifact": artifact.uri, "rein.sha256": artifact.sha256})
-        create_markdown_artifact(_describe(work, artifact), key=name, description=f"What stage {name} made")
+        create_markdown_artifact(
+            _describe(work, artifact, traits.unit), key=name, description=f"What stage {name} made"
+        )
     return artifact
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-
-
-def _curves(stage: str, values: dict[str, float]) -> dict[str, float]:
-    """PPO's numbers under the names that TRL gives them, those of other stages under `<stage>/`."""
-    return values if stage == "ppo" else {f"{stage}/{name}": value for name, value in values.items()}
 
 
 def _headline(step: StepMetrics) -> str:
@@ -240,13 +213,13 @@ def _headline(step: StepMetrics) -> str:
     return "  ".join(f"{name.split('/')[-1]} {step.values[name]:.3f}" for name in wanted if name in step.values)
 
 
-def _describe(work: Work, artifact: Artifact) -> str:
+def _describe(work: Work, artifact: Artifact, unit: str) -> str:
     shown = {name: value for name, value in work.metrics.items() if not isinstance(value, list | dict)}
     numbers = "\n".join(f"| {name} | {_shown(value)} |" for name, value in shown.items())
     table = f"| figure | value |\n|---|---|\n{numbers}\n" if numbers else ""
     parts = [
         f"# {work.stage}",
-        f"{artifact.rows} rows of `{artifact.kind}`, SHA-256 `{artifact.sha256[:16]}`, in `{artifact.uri}`",
+        f"{artifact.rows} {unit} of `{artifact.kind}`, SHA-256 `{artifact.sha256[:16]}`, in `{artifact.uri}`",
         f"MLflow run `{artifact.run_id}`",
         table,
         *work.notes,

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,29 @@ class Content(Record):
     sha256: str
 
 
+@dataclass(frozen=True)
+class StageTraits:
+    """What a stage says of itself (tasks/running/stage.py)."""
+
+    name: str
+    kind: str
+    unit: str
+    curves: str
+    reads_data: bool
+    registered: bool
+
+
 class Making(Record):
     """How an artifact came to be: by which stage, from which artifacts, with which settings and code, and when.
 
+    `unit`: what its rows are; `registered`: whether it is registered as a model.
     `inputs`: name of the stage's input -> what it was. `settings`: its other inputs, as JSON. `chosen`: the dotted names of
     those settings that differ from their defaults. `git_commit` ends in `-dirty` where files had been edited.
     """
 
     stage: str
+    unit: str
+    registered: bool
     inputs: dict[str, Content]
     settings: dict[str, Any]
     chosen: tuple[str, ...]
@@ -49,12 +65,14 @@ class Making(Record):
 
 
 class Manifest(Record):
-    """What lies beside an artifact's files: its handle, its final numbers, the digest of each file, and how it was made."""
+    """What lies beside an artifact's files: its handle, its final numbers, the digest of each file, how it was made, and how long
+    that took (of a training that was killed, since it went on)."""
 
     artifact: Artifact
     metrics: dict[str, Any]
     files: dict[str, str]
     made: Making
+    seconds: float
 
     @property
     def content(self) -> Content:
@@ -99,12 +117,13 @@ def publish(
     run_id: str,
     metrics: dict[str, Any],
     made: Making,
+    seconds: float,
 ) -> Artifact:
     """Seals a scratch folder with a manifest and moves it to its destination, replacing what lay there."""
     digests = folder_digests(scratch)
     sha256 = content_digest(digests)
     artifact = Artifact(kind=kind, uri=str(destination.resolve()), sha256=sha256, rows=rows, run_id=run_id)
-    manifest = Manifest(artifact=artifact, metrics=metrics, files=digests, made=made)
+    manifest = Manifest(artifact=artifact, metrics=metrics, files=digests, made=made, seconds=seconds)
     with (scratch / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(manifest.model_dump(mode="json"), file, indent=1)
         file.flush()

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from models import errors
 from models.records import Artifact, StepMetrics
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 if TYPE_CHECKING:
     from tasks.running.stage import Work

@@ -1,11 +1,11 @@
 """Stage `base-model`: the model and tokenizer that everything starts from, checked before any training."""
 
 from models.records import Artifact, Text, read_records
-from models.settings.pipeline import PretrainedBase, ScratchBase
+from models.settings.training import PretrainedBase, ScratchBase
 from tasks.running.stage import Work, stage
 
 
-@stage("base-model", kind="language-model")
+@stage("base-model", kind="language-model", unit="model")
 def start_base(work: Work, config: PretrainedBase | ScratchBase, texts: Artifact | None, seed: int) -> int:
     """A folder `model/`: a checked copy of a pretrained model, or a new small one with a tokenizer trained on `texts`."""
     from models.network.networks import build_policy, load_base, save_policy, train_tokenizer

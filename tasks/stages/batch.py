@@ -22,7 +22,7 @@ from tasks.running.pipeline_run import PipelineRun
 from tasks.running.stage import Work, stage
 
 
-@stage("batch", kind="batch")
+@stage("batch", kind="batch", unit="completions")
 def make_batch(work: Work, prompts: Artifact, completions: Artifact, instructions: str) -> int:
     """A folder with instructions.md, prompts.jsonl and completions.jsonl."""
     shutil.copy(prompts.folder / "prompts.jsonl", work.folder)

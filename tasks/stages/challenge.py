@@ -1,24 +1,30 @@
 """Stage `challenge`: the challenger against the champion, on held-out prompts and by held-out preferences."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.evaluation.metrics import Game, outcomes_by_prompt, pair_accuracy, strict_preferences, win_rate
+from models.evaluation.comparison import compare
+from models.evaluation.metrics import Game
+from models.evaluation.reward_report import held_out_preferences, pair_accuracy, scores_of
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
-from models.settings.pipeline import Compute, EvaluationConfig
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.judges import EvaluationConfig
 from models.settings.retraining import PromotionConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.evaluation import grades, write_meetings
+from tasks.stages.evaluation import judge_name
+
+if TYPE_CHECKING:
+    from models.rewards.scorer import Score
 
 
-@stage("challenge", kind="challenge")
+@stage("challenge", kind="challenge", unit="completions")
 def challenge_champion(
     work: Work,
     config: EvaluationConfig,
     promotion: PromotionConfig,
     held_out_labelers: tuple[str, ...],
-    max_new_tokens: int,
-    temperature: float,
+    sampling: SamplingConfig,
     champion: Artifact,
     champion_reward: Artifact | None,
     challenger: Artifact,
@@ -30,100 +36,64 @@ def challenge_champion(
 ) -> int:
     """games.jsonl (what each wrote to held-out prompts), meetings.jsonl (who was better) and the figures of a promotion.
 
-    `judge: reward_model` is the mean score of both reward models: by its own alone each would win. Their accuracy is taken over the
+    A judge that is the reward itself takes the mean score of both: by its own alone each would win. Their accuracy is taken over the
     same preferences on held-out prompts: those of `held_out_labelers`, or of the consensus when there are none.
     """
-    from models.generation.sampling import sample_completions
+    from models.evaluation.matches import complete
     from models.network.networks import freeze, load_policy
     from models.network.precision import autocast, pick_device
+    from models.rewards.scorer import load_scorer
+
+    rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
+    folders = {name: artifact.folder / "model" for name, artifact in rewards.items()}
+    judge = config.judge.load_module().open_judge(config.judge, list(folders.values()), compute)
+    scores = {name: load_scorer(folder, compute).score for name, folder in folders.items()}
+    safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
-    rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
-    scorers = {name: _scorer(artifact.folder / "model", compute) for name, artifact in rewards.items()}
-
     asked = [prompt.text for prompt in held_out[: config.num_prompts] for _ in range(config.num_samples)]
-    texts, scores, graded = {}, {}, {}
-    with autocast(compute):
-        for name, artifact in (("champion", champion), ("challenger", challenger)):
-            policy, tokenizer = load_policy(artifact.folder / "model")
-            samples = sample_completions(
-                freeze(policy).to(pick_device(compute)),
-                tokenizer,
-                asked,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                batch_size=128,
-                seed=seed,
-            )
-            texts[name] = [sample.text for sample in samples]
-            by_judge = zip(*(score(asked, texts[name]) for score in scorers.values()), strict=True)
-            scores[name] = [sum(of_judges) / len(of_judges) for of_judges in by_judge]
-            graded[name] = grades(config, asked, texts[name], scores[name])
-            if promotion.safety_model is not None:
-                safety = _scorer(Path(promotion.safety_model), compute)(asked, texts[name])
-                work.metrics[f"safety_{name}"] = sum(safety) / len(safety)
-        for name, accuracy in _accuracies(scorers, held_out, feedback, pairs, held_out_labelers).items():
-            work.metrics[f"accuracy_{name}"] = accuracy
-    columns = zip(asked, *texts.values(), *scores.values(), strict=True)
+    texts, scored = {}, {}
+    for name, artifact in (("champion", champion), ("challenger", challenger)):
+        policy, tokenizer = load_policy(artifact.folder / "model")
+        with autocast(compute):
+            samples = complete(freeze(policy).to(pick_device(compute)), tokenizer, asked, sampling, seed)
+        texts[name] = [sample.text for sample in samples]
+        by_reward = zip(*(score(asked, texts[name]).tolist() for score in scores.values()), strict=True)
+        scored[name] = [sum(of_rewards) / len(of_rewards) for of_rewards in by_reward]
+        work.metrics[f"score_{name}"] = sum(scored[name]) / len(asked)
+        if safety:
+            work.metrics[f"safety_{name}"] = safety(asked, texts[name]).mean().item()
+    work.metrics |= _accuracies(scores, held_out, feedback, pairs, held_out_labelers)
+    columns = zip(asked, *texts.values(), *scored.values(), strict=True)
     write_records(
         work.folder / "games.jsonl", (Game(**dict(zip(Game.model_fields, row, strict=True))) for row in columns)
     )
-    outcomes = outcomes_by_prompt(graded["challenger"], graded["champion"], config.num_samples)
-    judges = " ".join(sorted(artifact.sha256[:12] for artifact in rewards.values()))
-    judge = config.judge if config.judge == "household_rule" else f"{config.judge} {judges}"
-    write_meetings(work.folder, asked[:: config.num_samples], outcomes, judge, challenger, champion)
-    rate, low, high = win_rate(outcomes)
-    work.metrics |= {
-        "challenge_win_rate": rate,
-        "challenge_win_rate_low": low,
-        "challenge_win_rate_high": high,
-        "score_champion": sum(scores["champion"]) / len(asked),
-        "score_challenger": sum(scores["challenger"]) / len(asked),
-    }
+    comparison = compare(judge, asked, texts["challenger"], texts["champion"], config.num_samples)
+    told = judge_name(config, judge, list(rewards.values()))
+    write_records(work.folder / "meetings.jsonl", comparison.meetings(told, challenger.sha256, champion.sha256))
+    work.metrics |= {f"challenge_{name}": value for name, value in comparison.figures.items()}
     return len(asked)
 
 
-Score = Callable[[Sequence[str], Sequence[str]], list[float]]
-
-
-def _scorer(folder: Path, compute: Compute) -> Score:
-    from models.network.networks import RewardModel, freeze
-    from models.network.precision import pick_device
-    from models.rewards.pairwise import score_texts
-
-    model, tokenizer = RewardModel.load(folder)
-    freeze(model).to(pick_device(compute))
-    return lambda prompts, completions: score_texts(model, tokenizer, prompts, completions).tolist()
-
-
 def _accuracies(
-    scorers: dict[str, Score],
-    held_out: Sequence[Prompt],
+    scores: "dict[str, Score]",
+    held_out: list[Prompt],
     feedback: Artifact,
     pairs: Artifact,
-    held_out_labelers: Sequence[str],
+    held_out_labelers: tuple[str, ...],
 ) -> dict[str, float]:
-    """The share of the same strict preferences that each reward model orders rightly."""
+    """The share of the same strict preferences that each reward orders rightly."""
     prompts = {prompt.id: prompt.text for prompt in held_out}
-    completions = {
-        one.id: one
-        for one in read_records(feedback.folder / "completions.jsonl", Completion)
-        if one.prompt_id in prompts
-    }
-    if held_out_labelers:
-        texts = {name: one.text for name, one in completions.items()}
-        preferences = [
-            preference
-            for ranking in read_records(feedback.folder / "rankings.jsonl", Ranking)
-            if ranking.prompt_id in prompts and ranking.labeler in held_out_labelers
-            for preference in strict_preferences(ranking, texts)
-        ]
-    else:
-        agreed = read_records(pairs.folder / "pairs.jsonl", Pair)
-        preferences = [(one.chosen, one.rejected) for one in agreed if one.prompt_id in prompts and one.label > 0.5]
-    asked = [prompts[one.prompt_id] for one in completions.values()]
-    written = [one.text for one in completions.values()]
+    written = read_records(feedback.folder / "completions.jsonl", Completion)
+    completions = [one for one in written if one.prompt_id in prompts]
+    preferences = held_out_preferences(
+        prompts,
+        completions,
+        read_records(pairs.folder / "pairs.jsonl", Pair),
+        read_records(feedback.folder / "rankings.jsonl", Ranking),
+        held_out_labelers,
+    )
     return {
-        name: pair_accuracy(dict(zip(completions, score(asked, written), strict=True)), preferences)
-        for name, score in scorers.items()
+        f"accuracy_{name}": pair_accuracy(scores_of(score, prompts, completions), preferences)
+        for name, score in scores.items()
     }

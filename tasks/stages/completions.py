@@ -8,7 +8,8 @@ from prefect import get_run_logger
 
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, read_records, write_records
-from models.settings.pipeline import Compute, GenerationConfig, RayRunner
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig, RayRunner
 from tasks.running.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
     from models.generation.sampling import Sample  # loads torch
 
 
-@stage("completions", kind="completions")
+@stage("completions", kind="completions", unit="completions")
 def generate_completions(
-    work: Work, config: GenerationConfig, base: Artifact, prompts: Artifact, compute: Compute, seed: int
+    work: Work,
+    config: GenerationConfig,
+    max_new_tokens: int,
+    base: Artifact,
+    prompts: Artifact,
+    compute: Compute,
+    seed: int,
 ) -> int:
     """completions.jsonl: up to K different completions of each prompt. Prompts with fewer than two are left out, and counted."""
     from models.generation.prompt_shards import cut_into_shards
 
     asked = read_records(prompts.folder / "prompts.jsonl", Prompt)
-    shards = cut_into_shards([prompt.text for prompt in asked], config.shard_size)
+    shards = cut_into_shards([prompt.text for prompt in asked], config.shard_size, max_new_tokens)
     if isinstance(config.runner, RayRunner):
         from tasks.running.ray_shards import complete_on_ray
 

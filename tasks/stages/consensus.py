@@ -6,7 +6,7 @@ from models.settings.pipeline import ConsensusConfig
 from tasks.running.stage import Work, stage
 
 
-@stage("consensus", kind="consensus")
+@stage("consensus", kind="consensus", unit="prompts")
 def agree_on_rankings(work: Work, config: ConsensusConfig, feedback: Artifact) -> int:
     """consensus.jsonl, and agreement.json with the figures of all labelers together and of each.
 

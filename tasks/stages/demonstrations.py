@@ -1,15 +1,15 @@
 """Stage `demonstrations`: prompts with completions to imitate, none of them held out, all of them short enough to be read."""
 
+from labeling.sources.read_source import read_demonstrations
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Artifact, Demonstration, write_records
 from models.settings.pipeline import SplitConfig
-from models.settings.sources import DemonstrationSource, FromFeedback
-from labeling.sources.columns import read_demonstrations
+from models.settings.sources import DemonstrationSource
 from tasks.running.stage import Work, stage
 
 
-@stage("demonstrations", kind="demonstrations")
+@stage("demonstrations", kind="demonstrations", unit="demonstrations", reads_data=True)
 def prepare_demonstrations(
     work: Work,
     source: DemonstrationSource,
@@ -27,9 +27,9 @@ def prepare_demonstrations(
 
     from models.training.causal_lm import encode_demonstrations
 
-    read = read_demonstrations(source, seed, feedback)
+    read = read_demonstrations(source, seed, feedback and feedback.folder)
     kept = read
-    if not isinstance(source, FromFeedback):
+    if not source.from_feedback:
         kept = [row for row in read if assign_split(row[0], split, seed) == "train"]
     if not kept:
         raise DataError("no demonstration is left: the prompts of all of them are held out")

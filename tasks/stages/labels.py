@@ -7,7 +7,7 @@ from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
-from labeling.labelers.simulated import rank_completions
+from labeling.labelers.labeler import rank_completions
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
@@ -18,18 +18,19 @@ from tasks.stages.prompts import require_room
 MAX_LISTED = 50
 
 
-@stage("labels", kind="feedback")
+@stage("labels", kind="feedback", unit="rankings", reads_data=True)
 def simulate_labels(work: Work, config: SimulatedLabels, prompts: Artifact, completions: Artifact, seed: int) -> int:
-    """A feedback snapshot whose rankings come from simulated labelers. Prompts without completions are left out."""
+    """A feedback snapshot whose rankings come from labelers that are no people. Prompts without completions are left out."""
     ranked = read_records(completions.folder / "completions.jsonl", Completion)
     named = {completion.prompt_id for completion in ranked}
     asked = [prompt for prompt in read_records(prompts.folder / "prompts.jsonl", Prompt) if prompt.id in named]
-    rankings = rank_completions(config, asked, ranked, seed)
+    rankings = rank_completions(config, asked, ranked, seed, kept=work.checkpoint_folder / "answers.jsonl")
+    work.metrics["simulated_labelers"] = True
     work.note(f"**Simulated** labelers, not people: {', '.join(plain(one.name) for one in config.labelers)}")
     return write_feedback(work, Feedback(asked, ranked, rankings))
 
 
-@stage("feedback", kind="feedback")
+@stage("feedback", kind="feedback", unit="rankings", reads_data=True)
 def ingest_feedback(
     work: Work, config: FeedbackFiles, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
 ) -> int:

@@ -1,12 +1,13 @@
 """Stage `pretraining`: causal language modelling on raw text of the domain."""
 
 from models.records import Artifact
-from models.settings.pipeline import Compute, PretrainingConfig
+from models.settings.compute import Compute
+from models.settings.training import PretrainingConfig
 from tasks.running.stage import Work, stage
 from tasks.running.torch_ranks import run_training
 
 
-@stage("pretraining", kind="language-model")
+@stage("pretraining", kind="language-model", unit="steps")
 def pretrain(
     work: Work, config: PretrainingConfig, base: Artifact, texts: Artifact, compute: Compute, seed: int
 ) -> int:

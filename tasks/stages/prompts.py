@@ -3,15 +3,16 @@
 import random
 from collections import Counter
 
+from labeling.sources.read_source import read_prompts
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Artifact, Prompt, write_records
-from models.settings.pipeline import PromptsConfig, SplitConfig
-from labeling.sources.columns import read_prompts
+from models.settings.generation import PromptsConfig
+from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
 
 
-@stage("prompts", kind="prompts")
+@stage("prompts", kind="prompts", unit="prompts", reads_data=True)
 def sample_prompts(
     work: Work, config: PromptsConfig, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
 ) -> int:
@@ -20,19 +21,32 @@ def sample_prompts(
     Read with the tokenizer of the base model, so that a prompt that leaves no room for a completion is refused (DataError)
     before anything is trained.
     """
-    texts = list(dict.fromkeys(read_prompts(config.source, seed)))
-    if len(texts) < config.num_prompts:
-        raise DataError(
-            f"prompts.num_prompts is {config.num_prompts}, but the source has {len(texts)} different prompts"
-        )
-    texts = random.Random(seed).sample(texts, config.num_prompts)
-    require_room(base, texts, max_new_tokens)
-    prompts = [Prompt.of(text, assign_split(text, split, seed)) for text in texts]
+    prompts = _sampled(config, "prompts", split, base, max_new_tokens, seed)
     sizes = Counter(prompt.split for prompt in prompts)
     if not sizes["train"] or not sizes["test"]:
         raise DataError(f"{len(prompts)} prompts are too few for a split: {dict(sizes)}; raise prompts.num_prompts")
     work.metrics |= {f"prompts_{name}": count for name, count in sorted(sizes.items())}
     return write_records(work.folder / "prompts.jsonl", prompts)
+
+
+@stage("tuning-prompts", kind="prompts", unit="prompts", reads_data=True)
+def sample_tuning_prompts(
+    work: Work, config: PromptsConfig, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
+) -> int:
+    """prompts.jsonl as above, of prompts that the policy is tuned on and nobody has ranked completions of."""
+    prompts = _sampled(config, "tuning.prompts", split, base, max_new_tokens, seed)
+    return write_records(work.folder / "prompts.jsonl", prompts)
+
+
+def _sampled(
+    config: PromptsConfig, key: str, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
+) -> list[Prompt]:
+    texts = list(dict.fromkeys(read_prompts(config.source, seed)))
+    if len(texts) < config.num_prompts:
+        raise DataError(f"{key}.num_prompts is {config.num_prompts}, but the source has {len(texts)} different prompts")
+    texts = random.Random(seed).sample(texts, config.num_prompts)
+    require_room(base, texts, max_new_tokens)
+    return [Prompt.of(text, assign_split(text, split, seed)) for text in texts]
 
 
 def require_room(base: Artifact, texts: list[str], max_new_tokens: int) -> None:

@@ -1,12 +1,13 @@
 """Stage `sft`: supervised fine-tuning on demonstrations, the loss on the completion alone."""
 
 from models.records import Artifact
-from models.settings.pipeline import Compute, SFTConfig
+from models.settings.compute import Compute
+from models.settings.training import SFTConfig
 from tasks.running.stage import Work, stage
 from tasks.running.torch_ranks import run_training
 
 
-@stage("sft", kind="language-model")
+@stage("sft", kind="language-model", unit="steps")
 def fine_tune(
     work: Work, config: SFTConfig, base: Artifact, demonstrations: Artifact, compute: Compute, seed: int
 ) -> int:

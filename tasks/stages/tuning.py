@@ -1,44 +1,54 @@
-"""Stage `ppo`: the policy, tuned on score - beta * KL."""
+"""Stage `tuning`: the policy, tuned on the reward."""
 
 from models.errors import TrainingError
-from models.records import Artifact
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
+from models.records import Artifact, StepMetrics
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import Tuning
 from tasks.running.stage import Work, stage
 from tasks.running.storage import read_manifest
 from tasks.running.torch_ranks import run_training
 
 
-@stage("ppo", kind="policy")
+@stage("tuning", kind="policy", unit="updates", curves="", registered=True)
 def tune_policy(
     work: Work,
-    config: PPOConfig,
+    config: Tuning,
+    sampling: SamplingConfig,
     base: Artifact,
     reward: Artifact,
     feedback: Artifact,
-    ptx_texts: Artifact | None,
+    prompts: Artifact | None,
+    texts: Artifact | None,
     compute: Compute,
     seed: int,
 ) -> int:
-    """A folder `model/` with the tuned policy, and with `ppo.lora` one `adapter/` with the adapter that is merged into it; gives
-    back the number of updates.
+    """A folder `model/` with the tuned policy, and what its kind adds; gives back the number of updates.
 
     Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
     """
-    from models.stages import tuning as ppo
+    from models.stages import tuning
 
     accuracy = read_manifest(reward).metrics["reward_accuracy"]
     if accuracy < config.min_reward_accuracy:
         raise TrainingError(
-            f"the reward model's held-out accuracy is {accuracy:.3f}, below ppo.min_reward_accuracy "
+            f"the reward model's held-out accuracy is {accuracy:.3f}, below tuning.min_reward_accuracy "
             f"{config.min_reward_accuracy}: a policy tuned on it would learn noise"
         )
-    inputs = {"base": base, "reward": reward, "feedback": feedback, "ptx_texts": ptx_texts}
-    steps = run_training(work, ppo.train, config, compute, **inputs, seed=seed)
-    first, last = steps[0].values, steps[-1].values
-    work.metrics["ppo_score_first"] = first["objective/scores"]
-    work.metrics["ppo_score_last"] = last["objective/scores"]
-    work.metrics["ppo_kl_last"] = last["objective/kl"]
-    work.metrics["ppo_updates"] = len(steps)
-    work.metrics["ppo_stopped_by_kl_budget"] = len(steps) < config.num_updates
+    inputs = {"base": base, "reward": reward, "feedback": feedback, "prompts": prompts, "texts": texts}
+    steps = run_training(work, tuning.train, config, compute, **inputs, sampling=sampling, seed=seed)
+    work.metrics["tuning_updates"] = len(steps)
+    if steps:
+        work.metrics |= _figures(steps)
     return len(steps)
+
+
+def _figures(steps: list[StepMetrics]) -> dict[str, float | bool]:
+    first, last = steps[0].values, steps[-1].values
+    figures = {
+        "tuning_score_first": first.get("objective/scores"),
+        "tuning_score_last": last.get("objective/scores"),
+        "tuning_kl_last": last.get("objective/kl"),
+        "tuning_stopped_by_kl_budget": len(steps) < steps[-1].num_steps,
+    }
+    return {name: value for name, value in figures.items() if value is not None}

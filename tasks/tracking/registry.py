@@ -1,7 +1,7 @@
 """Versions of the policy in MLflow's registry: what each was made from, and which of them is champion or challenger."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from models.errors import ConfigError
 from models.records import Artifact
@@ -10,8 +10,6 @@ from tasks.tracking.tracked_run import connect
 
 ORIGIN = "rein.origin"
 """Tag of a policy's version: JSON with handles of the policy and of what it was made from, and the digest of the snapshot."""
-
-HANDLES = ("policy", "reward", "base", "feedback", "pairs")
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,10 @@ class RegisteredPolicy:
     feedback: Artifact
     pairs: Artifact
     snapshot: str | None
+
+
+HANDLES = tuple(field.name for field in fields(RegisteredPolicy) if field.type is Artifact)
+"""Names of the artifacts that a version was made from."""
 
 
 def note_origin(config: TrackingConfig, registered: RegisteredPolicy) -> None:

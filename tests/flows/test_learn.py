@@ -18,10 +18,10 @@ from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 RANKME = PROJECT / "deployments" / "rankme.yaml"
 FOLDER = "batch to rank by other means: "
-SHORT = ("generation.max_new_tokens=4", "ppo.max_new_tokens=4")
+SHORT = ("sampling.max_new_tokens=4", "sampling.max_new_tokens=4")
 BRIEF = (
-    *("pretraining.num_epochs=0.1", "sft.num_epochs=0.1", "reward.num_epochs=0.2", "ppo.num_updates=1"),
-    *("ppo.batch_size=4", "ppo.max_new_tokens=24", "ppo.min_reward_accuracy=0", "evaluation.num_prompts=2"),
+    *("pretraining.num_epochs=0.1", "sft.num_epochs=0.1", "reward.num_epochs=0.2", "tuning.num_updates=1"),
+    *("tuning.batch_size=4", "sampling.max_new_tokens=24", "tuning.min_reward_accuracy=0", "evaluation.num_prompts=2"),
 )
 
 
@@ -112,7 +112,7 @@ def test_bad_rankings_are_named_before_training(workplace, batch):
         ("rlhf", ["base={kind: pretrained, model: docs}"], "ConfigError: base.model 'docs' cannot be loaded"),
         ("rlhf", ["sft.source={kind: file, path: gone.csv}"], "DataError: sft.source.path: gone.csv: no such file"),
         ("rlhf", ["base.context_length=40", "pretraining.sequence_length=32", *SHORT], "a demonstration has"),
-        ("rlhf", ["ppo.max_new_tokens=90"], "leaves beside max_new_tokens=90"),
+        ("rlhf", ["sampling.max_new_tokens=90"], "leaves beside max_new_tokens=90"),
         ("learn", [], "ConfigError: labels.kind simulated has no rankings"),
         ("rlhf", ["labels={kind: folder, path: .}"], "ConfigError: labels.kind folder cannot answer at once"),
     ],

@@ -14,11 +14,13 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from models.errors import DataError
 from models.generation.prompt_shards import Shard
 from models.network.networks import build_policy, save_policy, train_tokenizer
-from models.settings.pipeline import Compute, GenerationConfig, RayRunner, ScratchBase
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig, RayRunner
+from models.settings.training import ScratchBase
 from tasks.running.ray_shards import complete_on_ray, connected
 from tests.flows.conftest import SMOKE, Workplace
 
-CONFIG = GenerationConfig(max_new_tokens=8, runner=RayRunner())
+CONFIG = GenerationConfig(runner=RayRunner())
 
 
 def children() -> set[str]:
@@ -81,7 +83,7 @@ def test_a_failing_shard_ends_it_with_its_error_and_nothing_of_ray_stays(tmp_pat
 
     settings = {PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}
     with temporary_settings(settings), pytest.raises(DataError, match="4 prompts are longer"):  # one, K = 4 times
-        complete([Shard(0, ["the lamp"]), Shard(1, ["the lamp " * 100])])
+        complete([Shard(0, ["the lamp"], 8), Shard(1, ["the lamp " * 100], 8)])
     assert of_ray(seen["children"]), "they are found while it runs"
     assert seen["cancels"], "Prefect's own answer to SIGTERM ends the run as it should"
     assert not ray.is_initialized()

@@ -39,12 +39,12 @@ base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 sft: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 prompts: {source: {kind: household, num_rows: 300}, num_prompts: 120}
-generation: {num_completions: 4, max_new_tokens: 24, shard_size: 120}
+generation: {num_completions: 4, shard_size: 120}
 batch: {labelers_per_prompt: 8}
 labels: {kind: store}
 consensus: {held_out_labelers: [olga]}
 reward: {num_epochs: 4, batch_size: 8, learning_rate: 1.0e-3}
-ppo:
+tuning:
   num_updates: 12
   batch_size: 32
   num_epochs: 2
@@ -188,7 +188,7 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     assert olga.ranks(20) == ann.ranks(20) == 20
     assert house.run("retrain/retrain").state_name == "Skipped", "40 of the 200 judgements that are wanted"
     config = house.parameters("retrain/retrain")["config"]
-    cautious = config | {"retraining": {"min_new_judgements": 1}, "ppo": config["ppo"] | {"num_updates": 1}}
+    cautious = config | {"retraining": {"min_new_judgements": 1}, "tuning": config["tuning"] | {"num_updates": 1}}
     assert house.run("retrain/retrain", config=cautious).state.is_completed()
     assert house.retrainings()[0][0] in ("kept", "promoted")
     request = {"tracking": {"uri": house.tracking.uri}, "feedback": {"url": house.store_url}, "made_by": "ann"}

@@ -16,7 +16,7 @@ from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 STAGES = [
     *("texts", "base-model", "prompts", "demonstrations", "pretraining", "sft", "completions", "labels"),
-    *("consensus", "pairs", "reward", "ppo", "evaluation"),
+    *("consensus", "pairs", "reward", "tuning", "evaluation"),
 ]
 
 
@@ -37,7 +37,7 @@ def test_the_report_has_what_is_promised(first_report):
 
 
 def test_the_models_load_without_rein(first_report):
-    policy = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['ppo']}/model")
+    policy = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['tuning']}/model")
     reward = AutoModelForSequenceClassification.from_pretrained(f"{first_report['artifacts']['reward']}/model")
     assert policy.num_parameters() == first_report["base_parameters"]
     assert reward.config.num_labels == 1 and math.isfinite(reward.config.score_mean) and reward.config.score_std > 0
@@ -47,7 +47,7 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     parent = client.get_run(first_report["mlflow_run_id"])
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["prefect.flow_run_id"] == first_report["prefect_flow_run_id"]
-    assert parent.data.params["ppo.kl.coef"] == "0.05" and parent.data.params["seed"] == "0"
+    assert parent.data.params["tuning.kl.coef"] == "0.05" and parent.data.params["seed"] == "0"
     for figure in ("reward_accuracy", "win_rate", "kl_nats", "seconds"):
         assert parent.data.metrics[figure] == pytest.approx(first_report[figure], rel=1e-12)
     assert {given.dataset.name for given in parent.inputs.dataset_inputs} == {
@@ -87,7 +87,7 @@ def assert_curves_and_plots(client: MlflowClient, run_id: str) -> None:
     for file in client.list_artifacts(run_id, "plots"):
         assert Path(client.download_artifacts(run_id, file.path)).read_bytes().startswith(b"\x89PNG")
     plots = {file.path for file in client.list_artifacts(run_id, "plots")}
-    assert plots == {"plots/ppo_by_update.png", "plots/ppo_score_against_kl.png"}
+    assert plots == {"plots/tuning_by_update.png", "plots/tuning_score_against_kl.png"}
 
 
 def test_the_flows_own_run_has_the_curves(client, first_report):
@@ -97,7 +97,7 @@ def test_the_flows_own_run_has_the_curves(client, first_report):
 
 def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
     parent = client.get_run(first_report["mlflow_run_id"])
-    runs = client.search_runs([parent.info.experiment_id], "tags.`rein.stage` = 'ppo'", order_by=["start_time"])
+    runs = client.search_runs([parent.info.experiment_id], "tags.`rein.stage` = 'tuning'", order_by=["start_time"])
     run = runs[0]
     per_update = {
         *("objective/kl", "objective/kl_k3", "objective/scores", "objective/rlhf_reward", "objective/entropy"),
@@ -111,7 +111,7 @@ def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
 
 
 def test_both_models_are_registered(client, first_report):
-    for name, stage in (("rein-reward", "reward"), ("rein-policy", "ppo")):
+    for name, stage in (("rein-reward", "reward"), ("rein-policy", "tuning")):
         version = client.get_model_version(name, str(first_report["registered_versions"][name]))
         manifest = json.loads(Path(first_report["artifacts"][stage], "manifest.json").read_text())
         assert version.tags["rein.sha256"] == manifest["artifact"]["sha256"]
@@ -144,15 +144,15 @@ def test_the_same_again_is_all_cached(workplace, first_report, client):
 
 @pytest.fixture(scope="module")
 def lora_report(workplace: Workplace, first_report: dict) -> dict:
-    return workplace.report("rlhf", SMOKE, "ppo.lora={rank: 2}")
+    return workplace.report("rlhf", SMOKE, "tuning.lora={rank: 2}")
 
 
 def test_one_changed_setting_runs_ppo_and_what_follows(lora_report):
-    assert lora_report["stages_run"] == ["ppo", "evaluation"]
+    assert lora_report["stages_run"] == ["tuning", "evaluation"]
 
 
 def test_a_policy_tuned_through_lora_is_an_ordinary_one_with_its_adapter_beside_it(first_report, lora_report):
-    folder = Path(lora_report["artifacts"]["ppo"])
+    folder = Path(lora_report["artifacts"]["tuning"])
     policy = AutoModelForCausalLM.from_pretrained(folder / "model")
     assert policy.num_parameters() == first_report["base_parameters"]
     base = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['sft']}/model")
@@ -171,13 +171,13 @@ def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_rep
     report = workplace.report(
         "rlhf",
         SMOKE,
-        "ppo.ptx={source: {kind: household, num_rows: 50}, coef: 1, batch_size: 4}",
-        *("ppo.value_warmup_updates=1", "ppo.score_clip=3", "ppo.whiten_rewards=true"),
-        *("ppo.policy_ema=0.9", "ppo.target_kl=0.1"),
+        "tuning.ptx={source: {kind: household, num_rows: 50}, coef: 1, batch_size: 4}",
+        *("tuning.value_warmup_updates=1", "tuning.score_clip=3", "tuning.whiten_rewards=true"),
+        *("tuning.policy_ema=0.9", "tuning.target_kl=0.1"),
     )
-    assert report["stages_run"] == ["ptx-texts", "ppo", "evaluation"]
-    assert next(iter(report["artifacts"])) == "ptx-texts"
-    manifest = json.loads(Path(report["artifacts"]["ppo"], "manifest.json").read_text())
+    assert report["stages_run"] == ["tuning-texts", "tuning", "evaluation"]
+    assert next(iter(report["artifacts"])) == "tuning-texts"
+    manifest = json.loads(Path(report["artifacts"]["tuning"], "manifest.json").read_text())
     run_id = manifest["artifact"]["run_id"]
     assert [point.step for point in client.get_metric_history(run_id, "loss/ptx")] == [1]
     assert [point.step for point in client.get_metric_history(run_id, "objective/score_clipfrac")] == [0, 1]
@@ -193,7 +193,7 @@ def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, tmp_pa
     before = loop.read_text(encoding="utf-8")
     loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
     assert loop.read_text(encoding="utf-8") != before
-    assert workplace.report("rlhf", SMOKE, project=copy)["stages_run"] == ["ppo", "evaluation"]
+    assert workplace.report("rlhf", SMOKE, project=copy)["stages_run"] == ["tuning", "evaluation"]
 
 
 def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
@@ -211,15 +211,15 @@ def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
 
 
 def test_another_seed_is_another_run(workplace, first_report):
-    other = workplace.report("rlhf", SMOKE, "seed=1", "ppo.num_updates=1")
+    other = workplace.report("rlhf", SMOKE, "seed=1", "tuning.num_updates=1")
     assert other["stages_run"] == STAGES
     assert other["pretraining_loss"] != first_report["pretraining_loss"]
 
 
 def test_pretraining_and_sft_can_be_left_out(workplace, first_report):
     base = f"base={{kind: pretrained, model: {first_report['artifacts']['sft']}/model}}"
-    report = workplace.report("rlhf", SMOKE, base, "pretraining=null", "sft=null", "ppo.num_updates=1")
+    report = workplace.report("rlhf", SMOKE, base, "pretraining=null", "sft=null", "tuning.num_updates=1")
     left = [name for name in STAGES if name not in ("texts", "demonstrations", "pretraining", "sft")]
     # `completions` and what it leads to come from the cache: the base is what fine-tuning gave in the first run
     assert sorted(report["stages_run"] + report["stages_cached"]) == sorted(left)
-    assert {"base-model", "ppo"} <= set(report["stages_run"])
+    assert {"base-model", "tuning"} <= set(report["stages_run"])

@@ -118,14 +118,14 @@ def test_two_people_rank_the_collected_batch_in_their_browsers(workplace, page_u
             ann.rank_by_mouse()
     ann.context.close()
     ben.context.close()
-    report = workplace.report("learn", SMOKE, LABELS, "ppo.num_updates=1")
+    report = workplace.report("learn", SMOKE, LABELS, "tuning.num_updates=1")
     assert report["rankings"] == 16 and report["labelers"] == 2
     rankings = Path(report["artifacts"]["feedback"]) / "rankings.jsonl"
     learned = [json.loads(line) for line in rankings.read_text(encoding="utf-8").splitlines()]
     for name, person in (("ann", ann), ("ben", ben)):
         said = [(one["levels"], one["unusable"]) for one in learned if one["labeler"] == name]
         assert sorted(said) == sorted(person.said)
-    assert Path(report["artifacts"]["ppo"], "model", "model.safetensors").is_file()
+    assert Path(report["artifacts"]["tuning"], "model", "model.safetensors").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     assert done.returncode == 0, done.stderr[-3000:]
     learned = [line for line in done.stdout.splitlines() if line.startswith("learned from it: ")]
     assert snapshot.sha256[:16] in done.stdout
-    for kind, stage, name in (("policy", "ppo", "rein-policy"), ("reward-model", "reward", "rein-reward")):
+    for kind, stage, name in (("policy", "tuning", "rein-policy"), ("reward-model", "reward", "rein-reward")):
         said = f"learned from it: {kind} {report['artifacts'][stage]} {name} v"
         assert sum(line.startswith(said) for line in learned) == 1, learned
     without = workplace.report("learn", SMOKE, LABELS)
@@ -180,7 +180,7 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     tracking = TrackingConfig(uri=workplace.tracking_uri)
     of_ann, of_ben = (trace(f"labeler:{name}", workplace.root, store.url, tracking) for name in ("ann", "ben"))
     learned_from = [{one.artifact.uri for one in found.models.values()} for found in (of_ann, of_ben)]
-    for stage in ("reward", "ppo"):
+    for stage in ("reward", "tuning"):
         assert [report["artifacts"][stage] in models for models in learned_from] == [True, True]
         assert [without["artifacts"][stage] in models for models in learned_from] == [False, True]
     require_lineage(workplace, without, "ben")
@@ -199,12 +199,12 @@ def require_lineage(workplace: Workplace, report: dict, labelers: str) -> None:
         for one in (client.get_run(report["mlflow_run_id"]).data.tags, version.tags)
     )
     assert of_run == of_version and of_run["rein.lineage.labelers"] == labelers
-    assert of_run["rein.lineage.ppo"] == version.tags["rein.sha256"]
+    assert of_run["rein.lineage.tuning"] == version.tags["rein.sha256"]
     assert {"rein.lineage.reward", "rein.lineage.pairs", "rein.lineage.feedback", "rein.lineage.sft"} <= of_run.keys()
 
 
 def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):
-    asked = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "ppo.learning_rate=0.0001")
+    asked = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "tuning.learning_rate=0.0001")
     started = [workplace.start(*asked) for _ in range(2)]
     ended = [(process, *process.communicate(timeout=300)) for process in started]
     reports = [
@@ -212,7 +212,7 @@ def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decisio
         for process, output, errors in ended
     ]
     one, other = (set(report["stages_run"]) for report in reports)
-    assert not one & other and {"ppo", "evaluation", "challenge"} <= one | other
+    assert not one & other and {"tuning", "evaluation", "challenge"} <= one | other
     assert reports[0]["artifacts"] == reports[1]["artifacts"]
     assert all(report["promotion_reason"] for report in reports)
     with store.read() as session:

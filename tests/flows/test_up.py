@@ -145,7 +145,7 @@ def first(up, browser) -> str:
 def killed(up, browser, first) -> str:
     """A run with more updates whose process and worker were killed at once, and MLflow's server with them."""
     press_run(browser, up, "killed", MORE)
-    until(lambda: bool(list((up.root / "checkpoints").glob("ppo-*/step-*"))))
+    until(lambda: bool(list((up.root / "checkpoints").glob("tuning-*/step-*"))))
     worker = up.worker()
     (mlflow,) = [one for one in psutil.Process(up.process.pid).children() if "mlflow" in one.cmdline()]
     for process in (worker, *worker.children(recursive=True), mlflow):
@@ -226,7 +226,7 @@ def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, 
     see(browser, up, again, "Completed", 300)
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
-    assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before ppo"
+    assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before tuning"
 
 
 def logs(up: Up, name: str) -> list[str]:
@@ -254,8 +254,8 @@ def test_mlflow_compares_the_two_runs(up, browser, first, again):
     for name in (first, again):
         page.get_by_role("row").filter(has_text=f"rlhf {name}").get_by_role("checkbox").first.click()
     page.get_by_role("button", name="Compare").click()
-    row = page.get_by_role("row").filter(has_text="ppo.num_updates").first
-    assert sorted(row.inner_text().split()) == sorted(["ppo.num_updates", "2", str(MORE)])
+    row = page.get_by_role("row").filter(has_text="tuning.num_updates").first
+    assert sorted(row.inner_text().split()) == sorted(["tuning.num_updates", "2", str(MORE)])
     page.get_by_role("link", name="kl_nats", exact=True).wait_for()
     page.context.close()
 
@@ -271,7 +271,7 @@ def test_the_end_ends_everything_and_runs_say_so(up, again, browser):
     """Comes last: nothing is up after it."""
     see(browser, up, again, "Completed", 300)
     press_run(browser, up, "ended", 1000)
-    until(lambda: bool(list((up.root / "checkpoints").glob("ppo-*/step-*"))))
+    until(lambda: bool(list((up.root / "checkpoints").glob("tuning-*/step-*"))))
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(timeout=180) == 0
     assert processes_that_name(up.folder) == []

@@ -11,8 +11,9 @@ import pytest
 
 from labeling.feedback import Feedback
 from labeling.importers.bad_rows import BadRows
+from labeling.label_studio import export
 from labeling.label_studio.client import TOKEN, LabelStudio, pull_annotations, push_tasks
-from labeling.label_studio.export import rankings_as_shown, read_label_studio_export
+from labeling.label_studio.export import rankings_as_shown
 from models.errors import ConfigError, DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport
@@ -82,7 +83,7 @@ def push(client: LabelStudio, num_prompts: int, title: str = TITLE, instructions
 
 def read(tasks: list[dict], file: Path, bad: BadRows) -> Feedback:
     file.write_text(json.dumps(tasks), encoding="utf-8")
-    return read_label_studio_export(LabelStudioExport(path=str(file)), SplitConfig(), 0, bad)
+    return export.read(LabelStudioExport(path=str(file)), SplitConfig(), 0, bad)
 
 
 def test_what_two_people_said_comes_back(client, people, tmp_path):

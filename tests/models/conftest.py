@@ -8,7 +8,8 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
-from models.settings.pipeline import Compute, ScratchBase
+from models.settings.compute import Compute
+from models.settings.training import ScratchBase
 from models.training import loop as optimization
 from models.tuning.ppo.rollout import Rollout
 from tests.models.ppo_examples import rollout_of

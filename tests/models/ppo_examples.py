@@ -5,9 +5,11 @@ from torch import nn
 
 from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
-from models.settings.ppo import MissingEnd, PPOConfig
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import MissingEnd, PPOConfig
 from models.tuning.ppo.rollout import Rollout, evaluate_samples
 
+SAMPLING = SamplingConfig(max_new_tokens=6, temperature=0.8)
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
 END = 2
 
@@ -26,9 +28,7 @@ def config_of(**changes) -> PPOConfig:
         "num_minibatches": 2,
         "learning_rate": 1e-3,
         "value_learning_rate": 1e-3,
-        "max_new_tokens": 6,
         "missing_end": MissingEnd(kind="penalty", score=0.0),
-        "temperature": 0.8,
     }
     return PPOConfig(**settings | changes)
 
@@ -44,7 +44,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) -> Rollout:
     config = config_of(**changes)
     samples = sample_completions(
-        policy, tokenizer, PROMPTS, max_new_tokens=6, temperature=config.temperature, batch_size=8, seed=1
+        policy, tokenizer, PROMPTS, max_new_tokens=6, temperature=SAMPLING.temperature, batch_size=8, seed=1
     )
     samples[0] = Sample([40, END], "x", ended=True)  # completions of unequal length
     samples[5] = Sample([50, 60, 70, END], "y", ended=True)
@@ -52,5 +52,14 @@ def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) ->
         encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(PROMPTS, samples, strict=True)
     ]
     return evaluate_samples(
-        policy, reference, value_model, share_of_letters, PROMPTS, samples, sequences, config, compute
+        policy,
+        reference,
+        value_model,
+        share_of_letters,
+        PROMPTS,
+        samples,
+        sequences,
+        config,
+        SAMPLING.temperature,
+        compute,
     )

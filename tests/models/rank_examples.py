@@ -14,14 +14,16 @@ from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
 from models.rewards.pairwise import train_reward
-from models.settings.pipeline import Compute, RewardConfig, ScratchBase, Training
-from models.settings.ppo import AdaptiveKL, PTXConfig
+from models.settings.compute import Compute
+from models.settings.rewards import PairwiseReward
 from models.settings.sources import Household
+from models.settings.training import ScratchBase, Training
+from models.settings.tuning import AdaptiveKL, PTXConfig
 from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS, enliven, with_random_head
-from tests.models.ppo_examples import PROMPTS, config_of, share_of_letters
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 
@@ -60,7 +62,7 @@ def ppo(
     config = config_of(**settings | changes)
     checkpoints = Checkpoints(folder / "checkpoints", every=1)
     steps = train_ppo(
-        policy, value_model, TOKENIZER, share_of_letters, PROMPTS, config, compute, 0, checkpoints, ptx_texts
+        policy, value_model, TOKENIZER, share_of_letters, PROMPTS, config, SAMPLING, compute, 0, checkpoints, ptx_texts
     )
     leave(folder, steps, {"model": policy, "value": value_model}, stop_after)
     save_policy(folder / "saved", policy, TOKENIZER)
@@ -80,7 +82,7 @@ def reward(folder: Path, compute: Compute) -> None:
     if distributed.is_initialized():
         distributed.barrier()
     model = with_random_head(RewardModel.start(folder / "base", seed=0))
-    config = RewardConfig(num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
+    config = PairwiseReward(num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
     other = replace(THREE, sequences=[sequence[::-1] for sequence in THREE.sequences])
     leave(folder, train_reward(model, [FOUR, THREE, other], config, compute, 0), {"reward": model})
     model.save(folder / "saved", TOKENIZER)

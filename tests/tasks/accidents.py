@@ -8,11 +8,12 @@ from pathlib import Path
 from models.distributed.collectives import this_rank
 from models.errors import TrainingError
 from models.records import StepMetrics
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
-from models.stages import tuning as ppo
+from models.settings.compute import Compute
+from models.settings.tuning import PPOConfig
+from models.stages import tuning
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
+from tests.models.ppo_examples import SAMPLING
 
 
 def train(
@@ -26,8 +27,8 @@ def train(
     checkpoints: Checkpoints,
     accident: str,
 ) -> Iterator[StepMetrics]:
-    """`ppo.train`; after the third update rank 1 is killed once, or raises what `accident` says."""
-    for step in ppo.train(folder, config, base, reward, feedback, None, compute, seed, checkpoints):
+    """`tuning.train`; after the third update rank 1 is killed once, or raises what `accident` says."""
+    for step in tuning.train(folder, config, SAMPLING, base, reward, feedback, None, None, compute, seed, checkpoints):
         yield step
         if step.step == 2 and this_rank() == 1:
             if accident == "killed" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":

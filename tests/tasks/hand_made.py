@@ -17,6 +17,8 @@ def making(stage: str = "made", settings: dict[str, Any] | None = None, **inputs
     """A making, an hour after the one before; all its settings are chosen."""
     return Making(
         stage=stage,
+        unit="rows",
+        registered=stage in ("tuning", "reward"),
         inputs={name: Content(**one.identity) for name, one in inputs.items()},
         settings=settings or {},
         chosen=tuple(settings or {}),
@@ -35,7 +37,7 @@ def make(
         (folder / "model").mkdir()
         (folder / "model" / "weights.txt").write_text(holds or name)
         made = making(name.partition("-")[0], settings, **{INPUT_NAMES.get(one.kind, one.kind): one for one in inputs})
-        return publish(folder, root / "artifacts" / name, kind, 1, "0" * 32, {}, made)
+        return publish(folder, root / "artifacts" / name, kind, 1, "0" * 32, {}, made, 1.0)
 
 
 def copy_as(root: Path, name: str, kind: str, folder: Path) -> Artifact:
@@ -43,4 +45,4 @@ def copy_as(root: Path, name: str, kind: str, folder: Path) -> Artifact:
     with scratch_folder(root / "artifacts") as scratch:
         for file in folder.iterdir():
             (scratch / file.name).write_bytes(file.read_bytes())
-        return publish(scratch, root / "artifacts" / name, kind, 1, "0" * 32, {}, making(name.partition("-")[0]))
+        return publish(scratch, root / "artifacts" / name, kind, 1, "0" * 32, {}, making(name.partition("-")[0]), 1.0)

@@ -30,10 +30,11 @@ from models.network.packing import require_packable
 from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_prompt
 from models.records import StepMetrics
-from models.rewards.scorer import Scorer
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
-from models.training.checkpoints import Checkpoints, Progress, Trained
+from models.rewards.scorer import Score
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.settings.tuning import PPOConfig
+from models.training.checkpoints import Checkpointed, Checkpoints, Trained
 from models.training.loop import EpochBatches
 from models.training.optimizer import require_finite
 from models.training.out_of_memory import MemoryBudget
@@ -45,27 +46,30 @@ from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
 from models.tuning.ppo.rollout import Rollout, describe_rollout, evaluate_samples, require_finite_rollout
 from models.tuning.ppo.weight_average import WeightAverage
+from models.tuning.progress import Progress
 
 
 def train_ppo(
     policy: PreTrainedModel,
     value_model: ValueModel,
     tokenizer: PreTrainedTokenizerBase,
-    scorer: Scorer,
+    score: Score,
     prompts: Sequence[str],
     config: PPOConfig,
+    sampling: SamplingConfig,
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
     ptx_texts: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[StepMetrics]:
     """Tunes the policy (and the value model) in place; yields one `StepMetrics` per update.
 
     The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
     adapter that is added to it here, and only adapters and the value model's head learn. With `kl_budget_nats` set, training ends
     when a batch's completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema`
-    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. With `checkpoints`,
-    training goes on from the newest one; all else that is handed in must be as it was when the run began.
+    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. `progress` is
+    given the policy as it was before each update. With `checkpoints`, training goes on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
     log-probabilities in two different ways), when a number is not finite, or when half of what did not fit into memory does not
@@ -92,13 +96,16 @@ def train_ppo(
     def roll_out(update: int) -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
         own = share_of(range(len(asked)))
+        sampler = sampling_copy(whole(policy), compute)
+        if progress and update < config.num_updates:
+            progress.sample(update, sampler)
         samples = sample_completions(
-            sampling_copy(whole(policy), compute),
+            sampler,
             tokenizer,
             [asked[row] for row in own],
             numbers=own,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
             batch_size=config.batch_size,
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
@@ -107,17 +114,22 @@ def train_ppo(
             encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(asked, samples, strict=True)
         ]
         num_tokens = sum(map(len, sequences))
-        given = (policy, reference, value_model, scorer, asked, samples, sequences)
-        rollout = memory.fitting(num_tokens, lambda config: evaluate_samples(*given, config, compute))
+        given = (policy, reference, value_model, score, asked, samples, sequences)
+        rollout = memory.fitting(
+            num_tokens, lambda config: evaluate_samples(*given, config, sampling.temperature, compute)
+        )
         require_finite_rollout(update, rollout)
         return rollout
 
     def learn(rollout: Rollout, targets: Targets, rows: list[int]) -> tuple[dict[str, float], float]:
         num_tokens = sum(len(rollout.sequences[row]) for row in rows)
         given = (policy, value_model, rollout, targets, rows)
-        return memory.fitting(num_tokens, lambda config: learn_minibatch(*given, config, compute), policy, value_model)
+        temperature = sampling.temperature
+        return memory.fitting(
+            num_tokens, lambda config: learn_minibatch(*given, config, temperature, compute), policy, value_model
+        )
 
-    progress = Progress(
+    checkpointed = Checkpointed(
         checkpoints,
         policy=learned,
         value_model=learned_values,
@@ -127,10 +139,11 @@ def train_ppo(
         kl_budget=kl_budget,
         average=average,
         mix=mix,
+        progress=progress,
     )
-    memory = MemoryBudget(config, progress.logger)
-    yield from progress.steps
-    for update in range(len(progress.steps), config.num_updates):
+    memory = MemoryBudget(config, checkpointed.logger)
+    yield from checkpointed.steps
+    for update in range(len(checkpointed.steps), config.num_updates):
         started = time.perf_counter()
         rollout = roll_out(update)
         numbers = describe_rollout(rollout, kl_control.coef, config.score_clip)
@@ -164,11 +177,12 @@ def train_ppo(
         numbers["policy/num_optimizer_steps"] = num_steps
         numbers["lr"] = optimizer.learning_rate
         numbers["episode"] = (update + 1) * config.batch_size
-        numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / (time.perf_counter() - started)
+        numbers["seconds"] = time.perf_counter() - started
+        numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / numbers["seconds"]
         optimizer.end_update()
         if policy_learns:
             kl_control.update(numbers["objective/kl"], config.batch_size)
-        yield progress.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
+        yield checkpointed.add(StepMetrics(step=update, num_steps=config.num_updates, values=numbers))
     else:
         if config.kl_budget_nats is not None:
             last = describe_rollout(roll_out(config.num_updates), kl_control.coef)
@@ -186,12 +200,12 @@ def _pretraining_mix(
     seed: int,
 ) -> PretrainingMix | None:
     if (config.ptx is None) != (texts is None):
-        raise ConfigError("ppo.ptx and the text that it mixes in go together: one is given without the other")
+        raise ConfigError("tuning.ptx and the text that it mixes in go together: one is given without the other")
     if config.ptx is None or texts is None:
         return None
     context_length = policy.config.max_position_embeddings
     if config.ptx.sequence_length > context_length:
-        raise ConfigError(f"ppo.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
+        raise ConfigError(f"tuning.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
     return PretrainingMix(tokenizer, texts, config.ptx, config.microbatch_tokens, compute, seed)
 
 
@@ -233,12 +247,4 @@ def _require_ratio_one(ratio_error: float, compute: Compute) -> None:
         raise TrainingError(
             f"a probability ratio of the first minibatch is off 1 by {ratio_error:.4g} (allowed: {tolerance}): "
             "sampling and learning compute log-probabilities differently (dropout, temperature, padding or positions)"
-        )
-
-
-def require_same_tokens(policy: PreTrainedTokenizerBase, reward: PreTrainedTokenizerBase) -> None:
-    """Raises ConfigError when a value model that starts from the reward model could not read the policy's tokens."""
-    if policy.get_vocab() != reward.get_vocab():
-        raise ConfigError(
-            "ppo.value_start is reward, but policy and reward model have different tokenizers; set it to policy"
         )

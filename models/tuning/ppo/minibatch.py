@@ -16,8 +16,8 @@ from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast
-from models.settings.pipeline import Compute
-from models.settings.ppo import PPOConfig
+from models.settings.compute import Compute
+from models.settings.tuning import PPOConfig
 from models.shapes import Float
 from models.tuning.ppo.advantages import clip_scores, generalized_advantages, shaped_rewards, whiten
 from models.tuning.ppo.losses import policy_loss, value_loss
@@ -55,6 +55,7 @@ def learn_minibatch(
     targets: Targets,
     rows: list[int],
     config: PPOConfig,
+    temperature: float,
     compute: Compute,
 ) -> tuple[dict[str, float], float]:
     """Adds the gradient of one minibatch, or of this rank's share of it, to policy and value model.
@@ -78,7 +79,7 @@ def learn_minibatch(
         batch = PackedBatch.of([rollout.sequences[row] for row in own], device)
         places = batch.last(mask.sum(dim=1).tolist())
         with autocast(compute), recomputed_activations(compute, policy, value_model.body):
-            logprobs = token_logprobs(policy, batch, places, config.temperature)
+            logprobs = token_logprobs(policy, batch, places, temperature)
             values = value_model(batch, places)
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
         value_losses = value_loss(values, old_values, returns, config.value_clip)

@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 from models.distributed.collectives import sum_gradients
 from models.distributed.fsdp import load_state
 from models.network.networks import ValueModel
-from models.settings.ppo import PPOConfig
+from models.settings.tuning import PPOConfig
 from models.training.checkpoints import Trained
 from models.training.optimizer import clip_gradients, require_finite
 

@@ -6,8 +6,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import sum_over_ranks
-from models.settings.pipeline import Compute
-from models.settings.ppo import PTXConfig
+from models.settings.compute import Compute
+from models.settings.tuning import PTXConfig
 from models.training.causal_lm import add_gradient, pack_texts
 from models.training.loop import EpochBatches
 

@@ -16,9 +16,9 @@ from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast
-from models.rewards.scorer import Scorer
-from models.settings.pipeline import Compute
-from models.settings.ppo import MissingEnd, PPOConfig
+from models.rewards.scorer import Score
+from models.settings.compute import Compute
+from models.settings.tuning import MissingEnd, PPOConfig
 from models.shapes import Bool, Float
 from models.tuning.ppo.advantages import clip_scores
 
@@ -45,11 +45,12 @@ def evaluate_samples(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     value_model: ValueModel,
-    scorer: Scorer,
+    score: Score,
     prompts: Sequence[str],
     samples: Sequence[Sample],
     sequences: list[list[int]],
     config: PPOConfig,
+    temperature: float,
     compute: Compute,
 ) -> Rollout:
     """Scores, log-probabilities and values of sampled completions, in microbatches without gradient.
@@ -66,8 +67,8 @@ def evaluate_samples(
         batch = PackedBatch.of(own_sequences[rows], policy.device)
         places = batch.last(own_lengths[rows])
         with autocast(compute):
-            logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, config.temperature)
-            reference_logprobs = token_logprobs(reference, batch, places, config.temperature)
+            logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, temperature)
+            reference_logprobs = token_logprobs(reference, batch, places, temperature)
             values = value_model(batch, places)
         if counts:
             parts.append((logprobs, reference_logprobs, values, entropy))
@@ -80,7 +81,7 @@ def evaluate_samples(
     )
     ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
     texts = [sample.text for sample in samples]
-    scores = gather_rows(scorer(share_of(prompts), share_of(texts))).to(policy.device)
+    scores = gather_rows(score(share_of(prompts), share_of(texts))).to(policy.device)
     return Rollout(
         sequences=sequences,
         is_completion=is_completion,
@@ -115,11 +116,11 @@ def require_finite_rollout(update: int, rollout: Rollout) -> None:
         ),
         (
             rollout.logprobs[mask],
-            "policy gives a log-probability that is not finite; try a lower ppo.learning_rate",
+            "policy gives a log-probability that is not finite; try a lower tuning.learning_rate",
         ),
         (
             rollout.values[mask],
-            "value model gives a value that is not finite; try a lower ppo.value_learning_rate",
+            "value model gives a value that is not finite; try a lower tuning.value_learning_rate",
         ),
     ):
         if not torch.isfinite(numbers).all():

@@ -31,7 +31,7 @@ FEEDBACK = Feedback(
     RATINGS,
 )
 PAIRS = [
-    Pair(prompt_id=HH.id, chosen=FIG.id, rejected=PLUM.id, margin=0.25),
+    Pair(prompt_id=HH.id, chosen=FIG.id, rejected=PLUM.id),
     Pair(prompt_id=HH.id, chosen=PLUM.id, rejected=SAND.id, label=0.5),
     Pair(prompt_id=PLAIN.id, chosen=WAIT.id, rejected=SING.id, label=0.75, weight=0.5),
 ]
@@ -110,7 +110,6 @@ def test_pairs_are_written_with_their_texts_and_ids(tmp_path):
         "prompt": HH.text,
         "chosen": " Fig",
         "rejected": " Plum",
-        "margin": 0.25,
         "label": 1.0,
         "weight": 1.0,
         "split": "train",

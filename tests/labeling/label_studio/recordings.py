@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labeling.feedback import Feedback
 from labeling.importers.bad_rows import BadRows
-from labeling.label_studio.export import read_label_studio_export
+from labeling.label_studio import export
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport
 from models.settings.pipeline import SplitConfig
@@ -48,7 +48,7 @@ def ranked(prompt: Prompt, labeler: str, levels: list[str], unusable: str = "") 
 def read(path: Path, criterion: str = "helpfulness") -> tuple[Feedback, list[tuple[int, str]]]:
     """The feedback, and (place of the task, `field: reason`) of what is bad."""
     bad = BadRows()
-    feedback = read_label_studio_export(LabelStudioExport(path=str(path), criterion=criterion), SPLIT, 0, bad)
+    feedback = export.read(LabelStudioExport(path=str(path), criterion=criterion), SPLIT, 0, bad)
     listed = path.with_name("bad.jsonl")
     bad.write(listed)
     rows = [json.loads(line) for line in listed.read_text().splitlines()]

@@ -6,11 +6,11 @@ import json
 import pandas as pd
 import pytest
 
+from labeling.sources.read_source import read_demonstrations, read_prompts, read_texts
 from labeling.worlds import household
 from models.errors import ConfigError, DataError
-from models.records import Artifact, Completion, Prompt, write_records
+from models.records import Completion, Prompt, write_records
 from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
-from labeling.sources.columns import read_demonstrations, read_prompts, read_texts
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
 
@@ -170,9 +170,9 @@ def test_of_feedback_only_training_prompts_are_read(tmp_path):
     said = [(train, "yes"), (train, "no"), (train, "yes"), (held_out, "secret")]
     completions = [Completion.of(prompt.id, index, text) for index, (prompt, text) in enumerate(said)]
     write_records(tmp_path / "completions.jsonl", completions)
-    feedback = Artifact(kind="feedback", uri=str(tmp_path), sha256="0", rows=4, run_id="r")
-    assert read_demonstrations(FromFeedback(), 0, feedback) == [("Ask", "yes"), ("Ask", "no")]
-    assert read_texts(FromFeedback(), 0, feedback) == ["Ask\nyes", "Ask\nno"]
+
+    assert read_demonstrations(FromFeedback(), 0, tmp_path) == [("Ask", "yes"), ("Ask", "no")]
+    assert read_texts(FromFeedback(), 0, tmp_path) == ["Ask\nyes", "Ask\nno"]
 
 
 def test_a_hub_dataset_is_read_from_a_local_folder_too(tmp_path):

@@ -7,19 +7,18 @@ import pytest
 import torch
 
 from models.evaluation.matches import completion_kl, play_matches
-from models.evaluation.metrics import (
+from models.evaluation.metrics import prompt_outcome, wilson_interval, win_rate
+from models.evaluation.reward_report import (
     CalibrationBand,
     calibration,
     evaluate_reward,
     pair_accuracy,
-    prompt_outcome,
     strict_preferences,
-    wilson_interval,
-    win_rate,
 )
 from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
 from models.records import Pair, Ranking
+from models.settings.generation import SamplingConfig
 from tests.tolerances import close
 
 
@@ -176,7 +175,7 @@ def test_completion_kl_equals_a_computation_without_batches(policy, other_policy
 
 
 def play(base, policy, tokenizer, **changes):
-    settings = {"num_samples": 3, "max_new_tokens": 5, "temperature": 1.0, "seed": 0}
+    settings = {"num_samples": 3, "sampling": SamplingConfig(max_new_tokens=5), "seed": 0}
     return play_matches(base, policy, tokenizer, count_letters, PROMPTS, **settings | changes)
 
 

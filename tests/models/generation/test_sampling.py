@@ -9,7 +9,7 @@ from models.generation.sampling import Sample, sample_completions, sample_distin
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch
 from models.network.tokens import encode_prompt
-from models.settings.pipeline import GenerationConfig
+from models.settings.generation import GenerationConfig
 from tests.tolerances import close
 
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?"]
@@ -261,8 +261,8 @@ def test_each_row_and_each_seed_has_numbers_of_its_own():
 
 
 def distinct(policy, tokenizer, prompts=PROMPTS, **changes) -> list[list[Sample]]:
-    settings = {"num_completions": 4, "max_new_tokens": 6, "batch_size": 16}
-    return sample_distinct(policy, tokenizer, prompts, GenerationConfig(**settings | changes), seed=0)
+    settings = {"num_completions": 4, "batch_size": 16}
+    return sample_distinct(policy, tokenizer, prompts, GenerationConfig(**settings | changes), 6, seed=0)
 
 
 def test_distinct_completions_are_as_many_as_asked_for(policy, tokenizer):

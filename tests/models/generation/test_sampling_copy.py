@@ -3,7 +3,7 @@
 import torch
 
 from models.generation.sampling import sampling_copy
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 
 def test_the_copy_to_sample_from_follows_the_precision_of_learning(policy):

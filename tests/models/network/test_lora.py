@@ -14,12 +14,12 @@ from models.generation.sampling import sample_completions
 from models.network.lora import add_adapter, merge_adapter, save_adapter
 from models.network.networks import ValueModel, save_policy, weight_sharing_copy
 from models.network.packing import PackedBatch
-from models.settings.pipeline import Compute
-from models.settings.ppo import FixedKL, LoRA
+from models.settings.compute import Compute
+from models.settings.tuning import FixedKL, LoRA
 from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.tuning.ppo.test_resume import check_all_interruptions
 from tests.tolerances import close
 
@@ -33,7 +33,9 @@ ADAPTER_SIZE = 2 * 4 * (4 * (32 + 32) + 3 * (32 + 96))
 def run(policy, tokenizer, compute, value_model=None, seed=0, prompts=PROMPTS, checkpoints=None, lora=SMALL, **changes):
     value_model = value_model or ValueModel.from_policy(policy, share_body=lora.value_model)
     config = config_of(lora=lora, **FAST | changes)
-    return train_ppo(policy, value_model, tokenizer, share_of_letters, prompts, config, compute, seed, checkpoints)
+    return train_ppo(
+        policy, value_model, tokenizer, share_of_letters, prompts, config, SAMPLING, compute, seed, checkpoints
+    )
 
 
 @pytest.fixture
@@ -247,19 +249,21 @@ def test_the_kl_budget_ends_training_with_the_last_adapter_within_it(policy, tok
     ],
 )
 def test_a_wrong_layer_name_is_an_error_that_says_which_there_are(policy, tokenizer, compute, targets, wrong):
-    with pytest.raises(ConfigError, match=rf"ppo\.lora\.target_modules: the policy .*'{wrong}'.*it has q_proj, k_proj"):
+    with pytest.raises(
+        ConfigError, match=rf"tuning\.lora\.target_modules: the policy .*'{wrong}'.*it has q_proj, k_proj"
+    ):
         next(run(policy, tokenizer, compute, lora=LoRA(target_modules=targets)))
 
 
 def test_a_layer_that_the_value_model_lacks_is_an_error(policy, gpt2, tokenizer, compute):
     value_model = ValueModel.from_policy(gpt2)
-    with pytest.raises(ConfigError, match=r"ppo\.lora\.target_modules: the value model has no .*'q_proj'.*c_attn"):
+    with pytest.raises(ConfigError, match=r"tuning\.lora\.target_modules: the value model has no .*'q_proj'.*c_attn"):
         next(run(policy, tokenizer, compute, value_model, lora=LoRA(target_modules=("q_proj",))))
 
 
 def test_without_peft_it_says_what_to_install(policy, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ConfigError, match=r"ppo\.lora needs the package peft.*pip install peft"):
+    with pytest.raises(ConfigError, match=r"tuning\.lora needs the package peft.*pip install peft"):
         add_adapter(policy, SMALL, seed=0, name="policy")
 
 

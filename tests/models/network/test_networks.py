@@ -21,7 +21,7 @@ from models.network.networks import (
 )
 from models.network.packing import PackedBatch
 from models.network.tokens import pad
-from models.settings.pipeline import PretrainedBase, ScratchBase
+from models.settings.training import PretrainedBase, ScratchBase
 from tests.models.conftest import CORPUS, with_random_head
 from tests.tolerances import close
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from models.errors import ConfigError
 from models.network.networks import load_base, save_policy
-from models.settings.pipeline import PretrainedBase
+from models.settings.training import PretrainedBase
 
 ATTACK = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 

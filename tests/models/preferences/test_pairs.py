@@ -35,7 +35,7 @@ def names(pairs) -> list[tuple[str, str]]:
 def test_the_worked_example_three_completions_ranked_2_1_3():
     pairs, report = make_pairs([agreed((SECOND,), (FIRST,), (THIRD,))], COMPLETIONS, PairsConfig())
     assert names(pairs) == [(SECOND, FIRST), (FIRST, THIRD), (SECOND, THIRD)]
-    assert [(pair.label, pair.weight, pair.margin) for pair in pairs] == [(1, 1, 0)] * 3
+    assert [(pair.label, pair.weight) for pair in pairs] == [(1, 1)] * 3
     assert report == PairReport(num_pairs=3)
 
 

@@ -21,7 +21,7 @@ from models.rewards.pairwise import (
     score_texts,
     train_reward,
 )
-from models.settings.pipeline import RewardConfig
+from models.settings.rewards import PairwiseReward
 from tests.tolerances import close
 
 FOUR = Comparison(
@@ -30,7 +30,6 @@ FOUR = Comparison(
     rejected=[1, 2, 3, 2, 3, 3],
     label=[1.0, 1.0, 1.0, 0.5, 1.0, 1.0],
     weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0],
-    margin=[0.0, 0.3, 0.0, 0.0, 0.7, 0.0],
 )
 THREE = Comparison(
     sequences=[[1, 90, 91, 2], [1, 90, 92, 93, 2], [1, 90, 94, 2]],
@@ -38,7 +37,6 @@ THREE = Comparison(
     rejected=[1, 0],
     label=[1.0, 0.5],
     weight=[0.25, 0.75],
-    margin=[0.0, 0.0],
 )
 
 
@@ -55,10 +53,10 @@ def logits_one_by_one(reward_model: RewardModel, comparison: Comparison) -> np.n
 def loss_by_numpy(reward_model: RewardModel, comparison: Comparison, centering: float) -> float:
     logits = logits_one_by_one(reward_model, comparison)
     total = 0.0
-    for chosen, rejected, label, weight, margin in zip(
-        comparison.chosen, comparison.rejected, comparison.label, comparison.weight, comparison.margin, strict=True
+    for chosen, rejected, label, weight in zip(
+        comparison.chosen, comparison.rejected, comparison.label, comparison.weight, strict=True
     ):
-        p = 1 / (1 + np.exp(-(logits[chosen] - logits[rejected] - margin)))
+        p = 1 / (1 + np.exp(-(logits[chosen] - logits[rejected])))
         loss = -label * np.log(p) - (1 - label) * np.log(1 - p)
         total += weight * (loss + centering * (logits[chosen] + logits[rejected]) ** 2)
     return total / sum(comparison.weight)
@@ -101,7 +99,7 @@ def test_every_completion_passes_through_the_network_once(reward_model):
 
 def test_a_step_of_training_encodes_every_completion_once(reward_model, compute):
     counts = count_encodings(reward_model)
-    config = RewardConfig(num_epochs=1, batch_size=2, microbatch_tokens=1)
+    config = PairwiseReward(num_epochs=1, batch_size=2, microbatch_tokens=1)
     steps = train_reward(reward_model, [FOUR, THREE], config, compute, seed=0)
     next(steps)
     counts = counts[5:]  # the first five: four sequences packed and each alone, whether they give the same
@@ -126,7 +124,7 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
     sink, lamp = completions[:3], completions[3:6]
     pairs = [
         Pair(prompt_id=prompts[1].id, chosen=lamp[2].id, rejected=lamp[0].id, weight=2.0),
-        Pair(prompt_id=prompts[0].id, chosen=sink[1].id, rejected=sink[0].id, margin=0.5),
+        Pair(prompt_id=prompts[0].id, chosen=sink[1].id, rejected=sink[0].id),
         Pair(prompt_id=prompts[0].id, chosen=sink[2].id, rejected=sink[1].id, label=0.5),
     ]
     first, second = group_pairs(tokenizer, prompts, completions, pairs, context_length=96)
@@ -136,7 +134,6 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
         rejected=[1, 0],
         label=[1.0, 0.5],
         weight=[1.0, 1.0],
-        margin=[0.5, 0.0],
     )
     assert second == Comparison(
         sequences=[encode_for_score(tokenizer, "the lamp", f"the {word}") for word in ("sink", "nut")],
@@ -144,7 +141,6 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
         rejected=[1],
         label=[1.0],
         weight=[2.0],
-        margin=[0.0],
     )
 
 
@@ -224,14 +220,13 @@ def toy(tokenizer, num_prompts: int = 24) -> list[Comparison]:
                 rejected=[1, 2, 2],
                 label=[1.0, 1.0, 0.5],
                 weight=[1.0, 1.0, 1.0],
-                margin=[0.0, 0.0, 0.0],
             )
         )
     return comparisons
 
 
 def train(reward_model, comparisons, compute, seed=0, **settings) -> list[dict[str, float]]:
-    config = RewardConfig(**{"batch_size": 8, "learning_rate": 3e-3} | settings)
+    config = PairwiseReward(**{"batch_size": 8, "learning_rate": 3e-3} | settings)
     return [step.values for step in train_reward(reward_model, comparisons, config, compute, seed)]
 
 

@@ -7,9 +7,9 @@ import pytest
 from models.errors import ConfigError
 from models.evaluation.promotion import PromotionRequest
 from models.settings.allowed_roots import require_allowed
+from models.settings.base import Settings
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config
-from models.settings.sources import Settings
 from tests.test_presets import SMOKE
 
 INSIDE = {
@@ -41,7 +41,7 @@ OUTSIDE = [
     "prompts.source={{kind: hub, name: /srv/prompts}}",
     "sft.source={{kind: file, path: '{root}/../demonstrations.jsonl'}}",
     "pretraining.source={{kind: hub, name: './text'}}",
-    "ppo.ptx={{coef: 1, source: {{kind: file, path: /srv/text.txt}}}}",
+    "tuning.ptx={{coef: 1, source: {{kind: file, path: /srv/text.txt}}}}",
     "labels={{kind: folder, path: /srv/batch}}",
     "batch.instructions=/etc/hostname",
     "batch.gold=/srv/gold.jsonl",

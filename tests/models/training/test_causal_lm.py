@@ -9,7 +9,7 @@ import torch
 
 from models.errors import DataError, TrainingError
 from models.network.tokens import encode_completion, encode_prompt
-from models.settings.pipeline import Training
+from models.settings.training import Training
 from models.training.causal_lm import LearnedSequence, encode_demonstrations, language_loss, pack_texts, train_language
 from models.training.loop import EpochBatches, descend
 from models.training.optimizer import clip_gradients, decayed_adamw, require_finite, warmup_cosine

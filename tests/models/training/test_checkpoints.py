@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from models.records import StepMetrics
-from models.training.checkpoints import Checkpoints, Progress
+from models.training.checkpoints import Checkpointed, Checkpoints
 from tests.models.ppo_examples import equal, state_of
 
 
@@ -68,7 +68,7 @@ def test_no_checkpoint_is_an_empty_start(tmp_path):
 
 
 def test_a_step_is_kept_when_it_is_due(tmp_path):
-    progress = Progress(Checkpoints(tmp_path, every=3), network=nn.Linear(1, 1))
+    progress = Checkpointed(Checkpoints(tmp_path, every=3), network=nn.Linear(1, 1))
     kept = []
     for step in steps(7):
         assert progress.add(step) is step

@@ -10,7 +10,7 @@ TAKE_AND_FREE = """
 import sys
 from pathlib import Path
 import torch
-from models.settings.pipeline import Training
+from models.settings.training import Training
 from models.training.out_of_memory import MemoryBudget
 if sys.argv[1] == "train":
     MemoryBudget(Training())

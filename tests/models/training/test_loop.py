@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.network.precision import autocast
-from models.settings.pipeline import Compute
+from models.settings.compute import Compute
 
 
 def precision_of_products(compute: Compute) -> torch.dtype:

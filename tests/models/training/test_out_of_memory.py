@@ -13,8 +13,9 @@ from models.errors import TrainingError
 from models.network.networks import ValueModel
 from models.network.tokens import encode_prompt
 from models.rewards.pairwise import train_reward
-from models.settings.pipeline import RewardConfig, Training
-from models.settings.ppo import PPOConfig
+from models.settings.rewards import PairwiseReward
+from models.settings.training import Training
+from models.settings.tuning import PPOConfig
 from models.training import out_of_memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
@@ -22,7 +23,7 @@ from models.training.out_of_memory import MemoryBudget, is_out_of_memory
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.tuning.ppo.test_resume import numbers
 
@@ -226,7 +227,7 @@ def test_the_reward_model(reward_model, compute, caplog):
     """A row is a prompt with all its completions here."""
 
     def train(networks, size):
-        config = RewardConfig(num_epochs=3, batch_size=2, microbatch_tokens=size, learning_rate=1e-2)
+        config = PairwiseReward(num_epochs=3, batch_size=2, microbatch_tokens=size, learning_rate=1e-2)
         return train_reward(networks[0], [FOUR, THREE], config, compute, 0)
 
     def starved(networks):
@@ -247,7 +248,7 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
 
     def train(networks, size):
         config = config_of(microbatch_tokens=size, num_minibatches=1)
-        return train_ppo(*networks, tokenizer, share_of_letters, PROMPTS, config, compute, seed=0)
+        return train_ppo(*networks, tokenizer, share_of_letters, PROMPTS, config, SAMPLING, compute, seed=0)
 
     def starved(networks):
         body = networks[0].model if starving == "policy" else networks[1].body
@@ -280,7 +281,9 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
             body = own[0].model if starving == "policy" else own[1].body
             starve(body.layers[0].mlp, num_tokens // 2, "backward")
         memory = MemoryBudget(config_of(microbatch_tokens=size))
-        learn = partial(learn_minibatch, *own, rollout, targets, list(range(8)), compute=compute)
+        learn = partial(
+            learn_minibatch, *own, rollout, targets, list(range(8)), temperature=SAMPLING.temperature, compute=compute
+        )
         results.append(memory.fitting(num_tokens, learn, *own))
         assert memory.config.microbatch_tokens == num_tokens // 2
         gradients.append([weight.grad for network in own for weight in network.parameters()])
@@ -291,8 +294,10 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
 def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute):
     value_model = ValueModel.from_policy(policy)
     starve(value_model.body.layers[1].self_attn.v_proj, 1, "forward")
-    steps = train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, seed=0)
-    with pytest.raises(TrainingError, match=r"out of memory with \d+ tokens .*set microbatch_tokens below.*ppo\.lora"):
+    steps = train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), SAMPLING, compute, seed=0)
+    with pytest.raises(
+        TrainingError, match=r"out of memory with \d+ tokens .*set microbatch_tokens below.*tuning\.lora"
+    ):
         next(steps)
 
 
@@ -301,5 +306,9 @@ def test_the_warning_goes_where_checkpoints_report(policy, tokenizer, compute, t
     value_model = ValueModel.from_policy(policy)
     starve(value_model.body.layers[1].self_attn.v_proj, 120, "forward")
     checkpoints = Checkpoints(tmp_path, 1, logging.getLogger("of-the-run"))
-    next(train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), compute, 0, checkpoints))
+    next(
+        train_ppo(
+            policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), SAMPLING, compute, 0, checkpoints
+        )
+    )
     assert [record.name for record in caplog.records if "out of memory" in record.message] == ["of-the-run"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from labeling.feedback import Feedback
+from labeling.importers import feedback_folder
 from labeling.importers.bad_rows import BadRows
-from labeling.importers.feedback_folder import read_feedback_folder
 from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler
@@ -17,7 +17,7 @@ from models.preferences.consensus import agree
 from models.preferences.pairs import make_pairs
 from models.records import Artifact, Completion
 from models.settings.labels import FeedbackFolder
-from models.settings.pipeline import ConsensusConfig, PairsConfig, TrackingConfig
+from models.settings.pipeline import ConsensusConfig, PairsConfig, SplitConfig, TrackingConfig
 from tasks.champion.snapshot import write_snapshot
 from tasks.lineage.makings import Lineage
 from tasks.lineage.provenance import trace
@@ -228,7 +228,7 @@ def test_a_snapshot_folder_is_read_back_as_it_was(tmp_path, store):
         feedback = take_snapshot(session, "helpfulness")
     folder, _ = write_snapshot(tmp_path / "snapshots", feedback)
     bad = BadRows()
-    read = read_feedback_folder(FeedbackFolder(path=str(folder)), bad)
+    read = feedback_folder.read(FeedbackFolder(path=str(folder)), SplitConfig(), 0, bad)
     assert not bad
     assert [list(part) for part in read] == [list(part) for part in feedback]
     assert isinstance(read, Feedback)
@@ -244,7 +244,7 @@ def test_a_prompt_of_two_batches_keeps_the_completions_of_both(tmp_path, store):
     assert first.prompt == second.prompt
     folder, _ = snapshot(store, tmp_path)
     bad = BadRows()
-    read = read_feedback_folder(FeedbackFolder(path=str(folder)), bad)
+    read = feedback_folder.read(FeedbackFolder(path=str(folder)), SplitConfig(), 0, bad)
     assert not bad and len(read.rankings) == 2 and len(read.completions) == 5
     agreed, _ = agree(read.rankings, ConsensusConfig())
     pairs, _ = make_pairs(agreed, read.completions, PairsConfig())

@@ -36,7 +36,7 @@ def made(tmp_path):
     source = copy_as(tmp_path, "feedback-1", "feedback", folder)
     pairs = make(tmp_path, "pairs-1", "pairs", source)
     reward = make(tmp_path, "reward-1", "reward-model", source, pairs, settings={"seed": 7, "note": "x" * 99})
-    policy = make(tmp_path, "ppo-1", "policy", source, reward)
+    policy = make(tmp_path, "tuning-1", "policy", source, reward)
     return source, pairs, reward, policy
 
 
@@ -124,7 +124,7 @@ def test_labelers_known_from_files_alone_and_their_names_are_shown_as_they_are(t
     write_records(tmp_path / "said" / "prompts.jsonl", [prompt])
     write_records(tmp_path / "said" / "rankings.jsonl", [Ranking.of(prompt.id, EVIL, "helpfulness", order)] * 3)
     feedback = copy_as(tmp_path, "feedback-1", "feedback", tmp_path / "said")
-    policy = make(tmp_path, "ppo-1", "policy", feedback)
+    policy = make(tmp_path, "tuning-1", "policy", feedback)
     found = ask(tmp_path, policy.sha256)
     assert found.labelers == {EVIL: 3}
     assert ask(tmp_path, f"labeler:{EVIL}").models == {one: found.behind[one] for one in found.subjects}

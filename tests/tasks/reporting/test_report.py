@@ -43,8 +43,8 @@ def test_score_is_drawn_against_kl_with_its_ends_named(num, named):
 
 
 def test_changes_name_key_old_and_new():
-    before = {"seed": "0", "ppo.kl.coef": "0.05", "ppo.ptx": "None"}
-    after = {"seed": "0", "ppo.kl.coef": "0.1", "ppo.ptx.coef": "1"}
-    changes = "ppo.kl.coef 0.05 → 0.1, ppo.ptx None → unset, ppo.ptx.coef unset → 1"
+    before = {"seed": "0", "tuning.kl.coef": "0.05", "tuning.ptx": "None"}
+    after = {"seed": "0", "tuning.kl.coef": "0.1", "tuning.ptx.coef": "1"}
+    changes = "tuning.kl.coef 0.05 → 0.1, tuning.ptx None → unset, tuning.ptx.coef unset → 1"
     assert describe_changes(after, "rlhf calm-owl", before) == f"{changes}, since rlhf calm-owl"
     assert describe_changes(before, "rlhf calm-owl", before) == "nothing, since rlhf calm-owl"

@@ -7,39 +7,42 @@ import pytest
 from pydantic import SecretStr
 
 from models.records import Artifact
-from models.settings.pipeline import PretrainedBase
-from models.settings.ppo import PPOConfig
-from models.settings.sources import Settings, TextHub
+from models.settings.base import Settings
+from models.settings.sources import TextHub
+from models.settings.training import PretrainedBase
+from models.settings.tuning import PPOConfig
 from tasks.running import code_digest
 from tasks.running.code_digest import git_commit
 from tasks.running.making import making_of
 from tasks.running.storage import Content
+from tasks.stages.base_model import start_base
+from tasks.stages.texts import prepare_texts
+from tasks.stages.tuning import tune_policy
 from tests.tasks.hand_made import make
 
+TUNING, BASE, TEXTS = (stage.traits for stage in (tune_policy, start_base, prepare_texts))
 PAIRS = Artifact(kind="pairs", uri="a/b", sha256="1" * 64, rows=3, run_id="r")
 
 
 def test_inputs_settings_and_code_are_told():
     made = making_of(
-        "ppo", "tasks.stages.tuning", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0}
+        TUNING, "tasks.stages.tuning", {"config": PPOConfig(num_updates=3), "pairs": PAIRS, "ptx": None, "seed": 0}
     )
     assert made.inputs == {"pairs": Content(kind="pairs", sha256="1" * 64)}
     assert made.settings["config"]["num_updates"] == 3 and made.settings["config"]["gamma"] == 1
     assert made.settings["seed"] == 0 and "pairs" not in made.settings
-    assert made.chosen == ("config.num_updates", "config.kl.kind", "config.missing_end.kind", "seed")
-    assert (made.stage, made.version, len(made.code_sha256)) == ("ppo", "0.1.0", 64)
+    assert made.chosen == ("config.num_updates", "config.kl.kind", "config.missing_end.kind", "config.kind", "seed")
+    assert (made.stage, made.version, len(made.code_sha256)) == ("tuning", "0.1.0", 64)
 
 
 def test_an_artifact_that_a_setting_names_is_an_input(tmp_path):
     """A policy that starts from another one's folder comes from what that one learned from."""
-    policy = make(tmp_path, "ppo", "policy")
-    made = making_of(
-        "base-model", "tasks.stages.base_model", {"config": PretrainedBase(model=str(policy.folder / "model"))}
-    )
+    policy = make(tmp_path, "tuning", "policy")
+    made = making_of(BASE, "tasks.stages.base_model", {"config": PretrainedBase(model=str(policy.folder / "model"))})
     assert made.inputs == {"config.model": Content(**policy.identity)}
     (tmp_path / "manifest.json").write_text('{"name": "of something else"}')
     for other in (str(tmp_path), "org/name"):
-        assert not making_of("base-model", "tasks.stages.base_model", {"config": PretrainedBase(model=other)}).inputs
+        assert not making_of(BASE, "tasks.stages.base_model", {"config": PretrainedBase(model=other)}).inputs
 
 
 class WithSecret(Settings):
@@ -52,7 +55,7 @@ def test_no_secret_is_kept():
         "other": WithSecret(token="hf_secret"),
         "seen": ["postgresql://me:hf_secret@host/db"],
     }
-    made = making_of("texts", "tasks.stages.texts", given)
+    made = making_of(TEXTS, "tasks.stages.texts", given)
     assert "hf_secret" not in made.model_dump_json()
     assert made.settings["config"]["name"] == "https://…@hub.example/set"
 

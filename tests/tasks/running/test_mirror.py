@@ -34,7 +34,7 @@ def make(root, text="one\n", key="pairs-1") -> Artifact:
         (folder / "model").mkdir()
         (folder / "model" / "weights.bin").write_text("two")
         (folder / "rows.jsonl").write_text(text)
-        return publish(folder, root / key, "pairs", 1, "run-1", {"loss": 0.5}, making("pairs"))
+        return publish(folder, root / key, "pairs", 1, "run-1", {"loss": 0.5}, making("pairs"), 1.0)
 
 
 def test_another_machine_finds_what_was_kept(tmp_path, mirror):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from models.errors import ConfigError
-from models.settings.pipeline import GenerationConfig, RayRunner
+from models.settings.generation import GenerationConfig, RayRunner
 from tasks.running.ray_shards import connected
 from tasks.stages.completions import require_runner
 from tests.free_port import free_port

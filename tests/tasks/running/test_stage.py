@@ -3,19 +3,14 @@
 import pytest
 
 from models.records import Artifact
+from models.settings.compute import Compute
+from models.settings.generation import GenerationConfig, RayRunner
 from models.settings.labels import FeedbackFolder
-from models.settings.pipeline import (
-    Compute,
-    GenerationConfig,
-    PretrainedBase,
-    PretrainingConfig,
-    RayRunner,
-    RewardConfig,
-    SFTConfig,
-)
-from models.settings.ppo import PPOConfig
+from models.settings.rewards import PairwiseReward
 from models.settings.sources import FromFeedback, TextFile, TextHub
-from tasks.running.stage import cache_key, input_identity
+from models.settings.training import PretrainedBase, PretrainingConfig, SFTConfig
+from models.settings.tuning import PPOConfig
+from tasks.running.cache_key import cache_key, input_identity
 
 
 def artifact(**changes) -> Artifact:
@@ -58,7 +53,7 @@ def test_a_hub_name_counts_as_it_is():
     assert input_identity(PretrainedBase(model="org/one")) != input_identity(PretrainedBase(model="org/two"))
 
 
-@pytest.mark.parametrize("settings", [PPOConfig, RewardConfig, PretrainingConfig, SFTConfig])
+@pytest.mark.parametrize("settings", [PPOConfig, PairwiseReward, PretrainingConfig, SFTConfig])
 def test_how_often_a_checkpoint_is_taken_does_not_count(settings):
     source = {"source": FromFeedback()} if "source" in settings.model_fields else {}
     often, seldom = settings(checkpoint_every=1, **source), settings(checkpoint_every=99, **source)

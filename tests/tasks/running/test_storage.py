@@ -31,7 +31,7 @@ def fill(folder, files):
 def make(root, name="made", files=None, run_id="run-1"):
     with scratch_folder(root) as folder:
         fill(folder, files or {"rows.jsonl": "one\n", "model/weights.bin": "two"})
-        return publish(folder, root / name, "rows", 1, run_id, {"loss": 0.5, "upside_down": ["ann"]}, MADE)
+        return publish(folder, root / name, "rows", 1, run_id, {"loss": 0.5, "upside_down": ["ann"]}, MADE, 1.0)
 
 
 def test_a_published_artifact_is_whole(tmp_path):

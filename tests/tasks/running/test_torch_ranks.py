@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 from models.errors import TrainingError
 from models.network.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
-from models.settings.pipeline import Compute
-from models.stages import tuning as ppo
+from models.rewards.scorer import write_kind
+from models.settings.compute import Compute
+from models.settings.rewards import PairwiseReward
+from models.stages import tuning
 from models.training.checkpoints import Checkpoints
 from tasks.running.torch_ranks import steps_of_ranks
 from tests.models.conftest import with_random_head
-from tests.models.ppo_examples import PROMPTS, config_of, equal
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal
 from tests.models.rank_examples import TOKENIZER, leave, run, tiny_policy
 from tests.processes import processes_that_name
 from tests.tasks import accidents
@@ -27,6 +29,7 @@ def given(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("given")
     save_policy(folder / "base" / "model", tiny_policy(), TOKENIZER)
     with_random_head(RewardModel.start(folder / "base" / "model", seed=0)).save(folder / "reward" / "model", TOKENIZER)
+    write_kind(folder / "reward" / "model", PairwiseReward())
     (folder / "feedback").mkdir()
     prompts = [Prompt.of(f"{text} {number}", "train") for number, text in enumerate(PROMPTS)]
     write_records(folder / "feedback" / "prompts.jsonl", prompts)
@@ -47,7 +50,19 @@ def ppo_without_a_break(folder: Path, compute: Compute, **given: Path) -> None:
     """The same training in processes that are not torchrun's."""
     checkpoints = Checkpoints(folder / "checkpoints", CONFIG.checkpoint_every)
     leave(
-        folder, ppo.train(folder, CONFIG, ptx_texts=None, compute=compute, seed=0, checkpoints=checkpoints, **given), {}
+        folder,
+        tuning.train(
+            folder,
+            CONFIG,
+            sampling=SAMPLING,
+            prompts=None,
+            texts=None,
+            compute=compute,
+            seed=0,
+            checkpoints=checkpoints,
+            **given,
+        ),
+        {},
     )
 
 

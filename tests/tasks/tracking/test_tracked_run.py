@@ -201,7 +201,9 @@ def test_a_registered_version_says_what_it_is(server, client, folder):
             with scratch_folder(folder / "artifacts") as scratch:
                 (scratch / "model").mkdir()
                 (scratch / "model" / "weights.txt").write_text(text)
-                made.append(publish(scratch, folder / "artifacts" / text, "policy", 1, run.run_id, {}, making("ppo")))
+                made.append(
+                    publish(scratch, folder / "artifacts" / text, "policy", 1, run.run_id, {}, making("tuning"), 1.0)
+                )
         assert register_challenger(run, "policy", made[0], "**first**") == 1
         assert register_challenger(run, "policy", made[1], "second") == 2
         assert register_challenger(run, "policy", made[0], "again") == 1, "known by its content"
@@ -214,8 +216,8 @@ def test_a_registered_version_says_what_it_is(server, client, folder):
 def test_the_newest_finished_run_of_a_flow_is_found_with_its_settings(server, folder):
     for number in (1, 2):
         with TrackedRun.start(settings(server), f"flow {number}", {"rein.flow": "learn"}, folder) as run:
-            run.log_parameters({"ppo.clip": number})
+            run.log_parameters({"tuning.clip": number})
     with TrackedRun.start(settings(server), "flow 3", {"rein.flow": "learn"}, folder) as run:
-        assert run.newest_before("learn") == ("flow 2", {"ppo.clip": "2"})
+        assert run.newest_before("learn") == ("flow 2", {"tuning.clip": "2"})
         assert run.newest_before("collect") is None
     assert tracking.parameter_text("a" * 6001) == "a" * 5994 + " [cut]"

@@ -12,10 +12,11 @@ from models.evaluation.matches import play_matches
 from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
 from models.rewards.pairwise import fix_normalisation, score_texts
+from models.settings.generation import SamplingConfig
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.rollout import require_finite_rollout
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 
 BAD = [math.nan, math.inf]
 
@@ -30,7 +31,7 @@ def spoil(network, bad: float = math.inf):
 
 def run(policy, tokenizer, compute, scorer=share_of_letters, value_model=None, **changes):
     value_model = value_model or ValueModel.from_policy(policy)
-    return train_ppo(policy, value_model, tokenizer, scorer, PROMPTS, config_of(**changes), compute, seed=0)
+    return train_ppo(policy, value_model, tokenizer, scorer, PROMPTS, config_of(**changes), SAMPLING, compute, seed=0)
 
 
 # a rollout
@@ -53,8 +54,8 @@ def test_a_finite_rollout_passes_whatever_stands_at_its_padding(rollout):
             "the reward model gives a score that is not finite; train it again with a lower reward.learning_rate",
         ),
         ("reference_logprobs", "the reference gives a log-probability .*; its weights are damaged or overflow"),
-        ("logprobs", "the policy gives a log-probability .*; try a lower ppo.learning_rate"),
-        ("values", "the value model gives a value .*; try a lower ppo.value_learning_rate"),
+        ("logprobs", "the policy gives a log-probability .*; try a lower tuning.learning_rate"),
+        ("values", "the value model gives a value .*; try a lower tuning.value_learning_rate"),
     ],
 )
 def test_one_number_that_is_not_finite_is_refused(rollout, field, says, bad):
@@ -146,7 +147,7 @@ def test_a_reward_model_whose_scores_are_not_finite_is_not_finished(reward_model
 
 def test_an_evaluation_judged_by_scores_that_are_not_finite_is_refused(policy, other_policy, reward_model, tokenizer):
     """Else nan would lose every match without a word."""
-    settings = {"num_samples": 1, "max_new_tokens": 4, "temperature": 1.0, "seed": 0}
+    settings = {"num_samples": 1, "sampling": SamplingConfig(max_new_tokens=4), "seed": 0}
     models = (policy, other_policy, tokenizer)
     judge = spoil(copy.deepcopy(reward_model))
     with pytest.raises(TrainingError, match="the reward model gives a score that is not finite"):

@@ -22,7 +22,7 @@ from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, describe_rollout
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import END, PROMPTS, config_of, share_of_letters
+from tests.models.ppo_examples import END, PROMPTS, SAMPLING, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.tolerances import close
@@ -83,7 +83,6 @@ def rearranged(comparison: Comparison, order: list[int]) -> Comparison:
         rejected=[place[old] for old in comparison.rejected][::-1],
         label=comparison.label[::-1],
         weight=comparison.weight[::-1],
-        margin=comparison.margin[::-1],
     )
 
 
@@ -131,7 +130,9 @@ def learned(
     """Every number that a rollout and one of its minibatches report, and the gradient of both networks."""
     config = config_of(clip=0.05, **settings)
     targets = learning_targets(rollout, 0.3, config)
-    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, targets, rows, config, compute)
+    numbers, ratio_error = learn_minibatch(
+        policy, value_model, rollout, targets, rows, config, SAMPLING.temperature, compute
+    )
     numbers |= describe_rollout(rollout, 0.3) | {"ratio_error": ratio_error}
     return numbers, gradients(policy, value_model)
 
@@ -164,7 +165,15 @@ def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, toke
         policy = copy.deepcopy(any_policy)
         config = config_of(microbatch_tokens=size)
         steps = train_ppo(
-            policy, ValueModel.from_policy(policy), tokenizer, share_of_letters, PROMPTS, config, compute, seed=0
+            policy,
+            ValueModel.from_policy(policy),
+            tokenizer,
+            share_of_letters,
+            PROMPTS,
+            config,
+            SAMPLING,
+            compute,
+            seed=0,
         )
         results.append([step.values for step in steps])
     for update, tolerance in ((0, TOLERANCE), (1, 1e-4)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings.ppo import AdaptiveKL, FixedKL
+from models.settings.tuning import AdaptiveKL, FixedKL
 from models.tuning.ppo.kl_control import KLControl, moved_too_far
 from tests.tolerances import close
 

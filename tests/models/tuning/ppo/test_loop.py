@@ -10,12 +10,14 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from models.errors import ConfigError, TrainingError
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
-from models.settings.ppo import AdaptiveKL, FixedKL
+from models.rewards.scorer import Scorer
+from models.settings.tuning import AdaptiveKL, FixedKL
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo import minibatch as learning
-from models.tuning.ppo.loop import require_same_tokens, train_ppo
+from models.tuning.ppo.loop import train_ppo
+from models.tuning.ppo.tune import start_value_model
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.tolerances import close
 
 LEARNS = {"num_updates": 24, "batch_size": 32, "num_epochs": 3, "learning_rate": 5e-3}
@@ -23,7 +25,7 @@ LEARNS = {"num_updates": 24, "batch_size": 32, "num_epochs": 3, "learning_rate":
 
 def run(policy, tokenizer, compute, scorer=share_of_letters, seed=0, value_model=None, prompts=PROMPTS, **changes):
     value_model = value_model or ValueModel.from_policy(policy)
-    return train_ppo(policy, value_model, tokenizer, scorer, prompts, config_of(**changes), compute, seed)
+    return train_ppo(policy, value_model, tokenizer, scorer, prompts, config_of(**changes), SAMPLING, compute, seed)
 
 
 # the loop
@@ -221,8 +223,15 @@ def test_a_score_that_is_not_finite_is_refused_later(policy, tokenizer, compute)
         list(run(policy, tokenizer, compute, scorer=scorer))
 
 
-def test_a_value_model_from_the_reward_model_needs_the_policys_tokens(tokenizer):
-    require_same_tokens(tokenizer, copy.deepcopy(tokenizer))
+def test_a_value_model_from_the_reward_needs_its_network_and_the_policys_tokens(policy, tokenizer, reward_model):
+    def start(network, own_tokenizer, **changes):
+        scorer = Scorer(share_of_letters, network=network, tokenizer=own_tokenizer)
+        return start_value_model(config_of(**changes), policy, tokenizer, scorer)
+
+    assert torch.equal(start(reward_model, copy.deepcopy(tokenizer)).head.weight, reward_model.model.score.weight)
     other: PreTrainedTokenizerFast = train_tokenizer([text[::-1] for text in CORPUS], vocab_size=300)
-    with pytest.raises(ConfigError, match=r"ppo\.value_start is reward.*set it to policy"):
-        require_same_tokens(tokenizer, other)
+    with pytest.raises(ConfigError, match=r"tuning\.value_start is reward.*different tokenizers; set it to policy"):
+        start(reward_model, other)
+    with pytest.raises(ConfigError, match=r"tuning\.value_start is reward.*no network; set it to policy"):
+        start(None, None)
+    assert not start(None, None, value_start="policy").head.weight.any()

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 from tests.tolerances import close
 
@@ -14,45 +13,6 @@ LN2, LN3 = math.log(2), math.log(3)
 
 def row(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32)
-
-
-@pytest.mark.parametrize(
-    ("difference", "label", "expected"),
-    [
-        (LN3, 1.0, math.log(4 / 3)),  # sigmoid(ln 3) = 3/4
-        (-LN3, 1.0, math.log(4)),  # sigmoid(-ln 3) = 1/4
-        (0.0, 1.0, LN2),
-        (LN3, 0.5, (math.log(4 / 3) + math.log(4)) / 2),  # a tie pays for a difference …
-        (-LN3, 0.5, (math.log(4 / 3) + math.log(4)) / 2),  # … in either direction alike
-        (0.0, 0.5, LN2),
-        (LN3, 0.75, 0.75 * math.log(4 / 3) + 0.25 * math.log(4)),
-        (1000.0, 1.0, 0.0),  # no overflow
-        (-1000.0, 1.0, 1000.0),
-    ],
-)
-def test_pairwise_loss(difference, label, expected):
-    loss = pairwise_loss(row(5 + difference), row(5), row(label), row(0))
-    assert close(loss, [expected])
-
-
-def test_pairwise_loss_subtracts_the_margin():
-    # d = 2 ln 3 - 0 - ln 3 = ln 3, as above; the second: d = 0 - 0 - ln 3
-    loss = pairwise_loss(row(2 * LN3, 0), row(0, 0), row(1, 1), row(LN3, LN3))
-    assert close(loss, [math.log(4 / 3), math.log(4)])
-
-
-def test_a_tie_is_learned_by_equal_scores():
-    scores = torch.tensor([1.0], requires_grad=True)
-    pairwise_loss(scores, row(1), row(0.5), row(0)).sum().backward()
-    assert close(scores.grad, [0.0])
-    strict = torch.tensor([1.0], requires_grad=True)
-    pairwise_loss(strict, row(1), row(1), row(0)).sum().backward()
-    assert close(strict.grad, [-0.5])  # -(1 - sigmoid(0))
-
-
-def test_centering_penalty():
-    # (2 - 0.5)^2 and (-1 + 1)^2: shifting both scores by c costs (2c)^2, a difference alone nothing
-    assert close(centering_penalty(row(2, -1), row(-0.5, 1)), [2.25, 0.0])
 
 
 @pytest.mark.parametrize("garbage", [math.nan, math.inf, 1e9])

@@ -9,8 +9,8 @@ import torch
 
 from models.errors import ConfigError, DataError
 from models.network.networks import ValueModel
-from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
 from models.settings.sources import TextFile
+from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
 from models.training.causal_lm import pack_texts
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
@@ -19,7 +19,7 @@ from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
 from models.tuning.ppo.rollout import describe_rollout
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.training.test_causal_lm import cross_entropies
 from tests.tolerances import close
 
@@ -58,7 +58,7 @@ class Run:
             config = config_of(**changes)
             models = (self.policy, self.value_model)
             self.values, self.value_weights = [], []
-            for one in train_ppo(*models, tokenizer, scorer, PROMPTS, config, compute, 0, ptx_texts=texts):
+            for one in train_ppo(*models, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, 0, ptx_texts=texts):
                 self.values.append({name: x for name, x in one.values.items() if name != "tokens_per_second"})
                 self.value_weights.append(state_of(self.value_model))
 
@@ -146,13 +146,13 @@ def test_how_text_is_cut_into_microbatches_changes_nothing(policy, tokenizer, co
 
 
 def test_settings_and_text_go_together(run):
-    with pytest.raises(ConfigError, match=r"ppo\.ptx and the text"):
+    with pytest.raises(ConfigError, match=r"tuning\.ptx and the text"):
         run(ptx=ptx())
-    with pytest.raises(ConfigError, match=r"ppo\.ptx and the text"):
+    with pytest.raises(ConfigError, match=r"tuning\.ptx and the text"):
         run(texts=CORPUS)
     with pytest.raises(DataError, match="fewer than one sequence of 16"):
         run(ptx=ptx(), texts=["the lamp"])
-    with pytest.raises(ConfigError, match=r"ppo\.ptx\.sequence_length exceeds the 96 tokens"):
+    with pytest.raises(ConfigError, match=r"tuning\.ptx\.sequence_length exceeds the 96 tokens"):
         run(ptx=ptx(sequence_length=97), texts=CORPUS)
 
 

@@ -10,14 +10,15 @@ import torch
 
 from models.network.networks import ValueModel
 from models.rewards.pairwise import train_reward
-from models.settings.pipeline import RewardConfig, Training
-from models.settings.ppo import AdaptiveKL, FixedKL, PTXConfig
+from models.settings.rewards import PairwiseReward
 from models.settings.sources import TextFile
+from models.settings.training import Training
+from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
 from models.training.causal_lm import encode_demonstrations, pack_texts, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.models.tuning.ppo.killed_ppo import run_killed, run_unbroken
@@ -57,7 +58,9 @@ def ppo_run(policy, tokenizer, compute, scorer=share_of_letters, texts=None, **c
         own = copy.deepcopy(policy)
         value_model = ValueModel.from_policy(own)
         config = config_of(**changes)
-        steps = train_ppo(own, value_model, tokenizer, scorer, PROMPTS, config, compute, 0, checkpoints, texts)
+        steps = train_ppo(
+            own, value_model, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, 0, checkpoints, texts
+        )
         return steps, [own, value_model]
 
     return run
@@ -135,7 +138,7 @@ def test_the_reference_of_a_resumed_ppo_is_the_policy_that_the_run_began_with(po
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_reward_model(reward_model, compute, tmp_path, every):
-    config = RewardConfig(num_epochs=4, batch_size=2, microbatch_tokens=1, learning_rate=1e-2)
+    config = PairwiseReward(num_epochs=4, batch_size=2, microbatch_tokens=1, learning_rate=1e-2)
 
     def run(checkpoints):
         own = copy.deepcopy(reward_model)
@@ -145,7 +148,7 @@ def test_the_reward_model(reward_model, compute, tmp_path, every):
 
 
 def test_the_normalisation_of_a_resumed_reward_model(reward_model, compute, tmp_path):
-    config = RewardConfig(num_epochs=2, batch_size=1, learning_rate=1e-2)
+    config = PairwiseReward(num_epochs=2, batch_size=1, learning_rate=1e-2)
     models = [copy.deepcopy(reward_model) for _ in range(3)]
     list(train_reward(models[0], [FOUR, THREE], config, compute, 0))
     steps = train_reward(models[1], [FOUR, THREE], config, compute, 0, Checkpoints(tmp_path, 1))

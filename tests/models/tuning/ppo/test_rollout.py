@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from models.network.tokens import encode_prompt
-from models.settings.ppo import MissingEnd
+from models.settings.tuning import MissingEnd
 from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
-from tests.models.ppo_examples import END, PROMPTS, config_of, rollout_of
+from tests.models.ppo_examples import END, PROMPTS, SAMPLING, config_of, rollout_of
 from tests.tolerances import close
 
 # rollouts
@@ -150,7 +150,9 @@ ROWS = [6, 0, 3, 5, 1]
 
 def test_at_ratio_one_the_gradient_is_the_plain_policy_gradient(policy, value_model, tokenizer, compute, rollout):
     targets = random_targets(rollout)
-    numbers, ratio_error = learn_minibatch(policy, value_model, rollout, targets, ROWS, config_of(), compute)
+    numbers, ratio_error = learn_minibatch(
+        policy, value_model, rollout, targets, ROWS, config_of(), SAMPLING.temperature, compute
+    )
     assert ratio_error < 1e-5 and close(numbers["val/ratio"], 1.0, tolerance=1e-5)
     computed = gradients(policy)
     policy.zero_grad()
@@ -184,7 +186,9 @@ def test_microbatches_of_any_size_give_the_same(other_policy, value_model, compu
         other_policy.zero_grad()
         value_model.zero_grad()
         config = config_of(microbatch_tokens=microbatch_tokens, clip=0.05)
-        numbers, error = learn_minibatch(other_policy, value_model, rollout, targets, ROWS, config, compute)
+        numbers, error = learn_minibatch(
+            other_policy, value_model, rollout, targets, ROWS, config, SAMPLING.temperature, compute
+        )
         results.append((gradients(other_policy, value_model), numbers, error))
     (expected, numbers, error), *others = results
     assert 0 < numbers["policy/clipfrac_avg"] < 1
@@ -200,7 +204,9 @@ def test_the_numbers_of_a_minibatch_are_means_over_real_tokens(other_policy, val
     targets = random_targets(rollout)
     old = dataclasses.replace(rollout, values=rollout.values + 0.15)
     config = config_of(clip=0.05, value_clip=0.1)
-    numbers, error = learn_minibatch(other_policy, value_model, old, targets, ROWS, config, compute)
+    numbers, error = learn_minibatch(
+        other_policy, value_model, old, targets, ROWS, config, SAMPLING.temperature, compute
+    )
     mask = rollout.is_completion[ROWS]
     # the rollout's reference is other_policy, so the ratio now is exp(reference - old)
     log_ratio = (rollout.reference_logprobs - rollout.logprobs)[ROWS][mask].double()
@@ -236,7 +242,9 @@ def test_garbage_at_padding_changes_no_gradient_and_no_number(other_policy, valu
     for one, own_targets in ((rollout, targets), (spoiled, spoiled_targets)):
         other_policy.zero_grad()
         value_model.zero_grad()
-        numbers, error = learn_minibatch(other_policy, value_model, one, own_targets, ROWS, config_of(), compute)
+        numbers, error = learn_minibatch(
+            other_policy, value_model, one, own_targets, ROWS, config_of(), SAMPLING.temperature, compute
+        )
         results.append((numbers, error, gradients(other_policy, value_model)))
     assert results[0][:2] == results[1][:2]
     for plain, other in zip(results[0][2], results[1][2], strict=True):

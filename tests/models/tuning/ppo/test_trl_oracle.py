@@ -29,8 +29,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from models.network.logprobs import token_logprobs
 from models.network.networks import RewardModel, ValueModel
 from models.network.packing import PackedBatch
-from models.settings.pipeline import Compute
-from models.settings.ppo import MissingEnd, PPOConfig
+from models.settings.compute import Compute
+from models.settings.tuning import MissingEnd, PPOConfig
 from models.tuning.ppo.advantages import whiten
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
@@ -103,7 +103,7 @@ class Recording:
     @property
     def config(self) -> PPOConfig:
         names = {"gamma": "gamma", "lam": "lam", "clip": "cliprange", "value_clip": "cliprange_value"}
-        names |= {"value_coef": "vf_coef", "temperature": "temperature"}
+        names |= {"value_coef": "vf_coef"}
         settings = {ours: self.settings[theirs] for ours, theirs in names.items()}
         return PPOConfig(**settings, batch_size=8, num_minibatches=2, microbatch_tokens=30, whiten_advantages=False)
 
@@ -221,7 +221,9 @@ def gradients(trl: Recording, is_completion: Tensor) -> tuple[dict[str, Tensor],
     targets = Targets(trl["update.rewards"], trl["update.advantages"], trl["update.returns"])
     rows = trl["minibatch0.rows"].tolist()
     compute = Compute(device="cpu", precision="float32")
-    learn_minibatch(policy, value_model, trl.rollout(is_completion), targets, rows, trl.config, compute)
+    learn_minibatch(
+        policy, value_model, trl.rollout(is_completion), targets, rows, trl.config, trl.settings["temperature"], compute
+    )
     return tuple({name: p.grad for name, p in model.named_parameters()} for model in (policy, value_model))
 
 

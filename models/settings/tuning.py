@@ -1,10 +1,12 @@
-"""The settings of PPO."""
+"""The settings of tuning: a kind for each way to tune the policy."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings.sources import Count, Fraction, Positive, Settings, TextSource
+from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Settings
+from models.settings.generation import PromptsConfig
+from models.settings.sources import TextSource, TextSourceKind
 
 
 class FixedKL(Settings):
@@ -65,30 +67,59 @@ class LoRA(Settings):
     """Whether the value model learns through an adapter as well (its head always learns), on the weights that it starts from."""
 
 
-class PPOConfig(Settings):
-    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+class TuningKind(Kind):
+    """A way to tune the policy. Its module promises `tune` (models/tuning/tuner.py)."""
+
+    prompts: PromptsConfig | None = None
+    """Prompts to tune on; left out, the training prompts of the feedback. Those that the feedback holds out are left aside."""
+    min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """PPO is not started when the reward model's held-out accuracy is below this."""
+
+    @property
+    def text_source(self) -> TextSourceKind | None:
+        """Where text comes from that is read before anything is trained, and handed to `tune`; None where it needs none."""
+        return None
+
+
+class OnlineTuning(TuningKind):
+    """What all kinds share that sample from the policy and score what it wrote, update after update."""
 
     uncounted_fields = ("checkpoint_every",)
     num_updates: Count = 40
     """How many times a batch is sampled and learned from."""
+    batch_size: Count = 64
+    """Rollouts per update."""
     kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
     """The leash to the frozen starting model: `fixed` at `coef`, or `adaptive`, steered to `target_nats`."""
     kl_budget_nats: Positive | None = None
     """Stop when the mean KL of an update's completions exceeds this."""
     learning_rate: Positive = 3e-6
     """Peak learning rate of the policy (Adam, eps 1e-5), falling linearly to a tenth. Small models take more."""
-    value_learning_rate: Positive = 1e-5
-    """Peak learning rate of the value model, same schedule."""
-    batch_size: Count = 64
-    """Rollouts per update."""
+    max_grad_norm: Positive = 1.0
+    """Gradient norm is clipped to this, for each network by itself."""
+    score_clip: Positive | None = None
+    """Scores (after `missing_end`) are clipped to within this distance of 0 before they become rewards; the curves show them unclipped."""
+    missing_end: MissingEnd = MissingEnd()
+    """For completions cut off at the length limit."""
     microbatch_tokens: Count = 8192
     """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
+    sample_every: Count = 5
+    """Updates after which the policy completes validation prompts, so that a judge can say later when it became better. It learns nothing from them."""
+    checkpoint_every: Count = 5
+    """Updates after which the state is kept, to go on from after a kill; changes no number."""
+
+
+class PPOConfig(OnlineTuning):
+    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+
+    code = "models.tuning.ppo.tune"
+    kind: Literal["ppo"] = "ppo"
+    value_learning_rate: Positive = 1e-5
+    """Peak learning rate of the value model, same schedule."""
     num_epochs: Count = 4
     """Passes over each batch (Stiennon et al. 2020: 4)."""
     num_minibatches: Count = 4
     """Optimizer steps per pass; must divide batch_size."""
-    max_grad_norm: Positive = 1.0
-    """Gradient norm is clipped to this, for each network by itself."""
     target_kl: Positive | None = None
     """End an update early: no optimizer step on a minibatch whose policy/approxkl_avg (nats per token) is above 1.5 times this, nor on those after it."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -101,20 +132,10 @@ class PPOConfig(Settings):
     """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
     value_coef: Positive = 0.1
     """Weight of the value loss."""
-    score_clip: Positive | None = None
-    """Scores (after `missing_end`) are clipped to within this distance of 0 before they become rewards; the curves show them unclipped."""
     whiten_rewards: bool = False
     """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
     whiten_advantages: bool = True
     """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
-    temperature: Positive = 1.0
-    """Sampling temperature; log-probabilities are taken at the same temperature."""
-    max_new_tokens: Count = 32
-    """Length limit of a completion, in tokens."""
-    missing_end: MissingEnd = MissingEnd()
-    """For completions cut off at the length limit."""
-    min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """PPO is not started when the reward model's held-out accuracy is below this."""
     value_start: Literal["reward", "policy"] = "reward"
     """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
     value_warmup_updates: Annotated[int, Field(ge=0)] = 0
@@ -125,8 +146,11 @@ class PPOConfig(Settings):
     """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
     lora: LoRA | None = None
     """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
-    checkpoint_every: Count = 5
-    """Updates after which the state is kept, to go on from after a kill; changes no number."""
+
+    @property
+    def text_source(self) -> TextSourceKind | None:
+        """The source of `ptx`."""
+        return self.ptx and self.ptx.source
 
     @model_validator(mode="after")
     def _minibatches_divide_batch(self) -> "PPOConfig":
@@ -141,3 +165,6 @@ class PPOConfig(Settings):
         if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
             raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
         return self
+
+
+Tuning = Annotated[TuningKind, OneOf(TuningKind, default="ppo")]

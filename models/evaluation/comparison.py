@@ -1,0 +1,75 @@
+"""What a judge says of two models' completions of the same prompts, as figures. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from models.evaluation.judge import Judge
+from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt, win_rate
+from models.tuning.progress_sample import ProgressSample
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`outcomes`: of each prompt, how often the first model's completion is judged the better one, equal ones counting one half."""
+
+    prompts: list[str]
+    outcomes: list[float]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Win rate of the first model, with its 95 % interval."""
+        rate, low, high = win_rate(self.outcomes)
+        return {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
+
+    def meetings(self, judge: str, policy: str, base: str) -> list[Meeting]:
+        """Who was better at each prompt; the models go by the digests of their artifacts."""
+        return [
+            Meeting(
+                prompt=prompt,
+                judge=judge,
+                policy=policy,
+                base=base,
+                result=(outcome > 0.5) + 0.5 * (outcome == 0.5),
+            )
+            for prompt, outcome in zip(self.prompts, self.outcomes, strict=True)
+        ]
+
+
+def compare(
+    judge: Judge, prompts: Sequence[str], first: Sequence[str], second: Sequence[str], num_samples: int
+) -> Comparison:
+    """The first model against the second, from `num_samples` completions of each prompt, those of a prompt in a row."""
+    outcomes = outcomes_by_prompt(judge.grade(prompts, first), judge.grade(prompts, second), num_samples)
+    return Comparison(list(prompts[::num_samples]), outcomes)
+
+
+def describe_matches(matches: Sequence[Match], judge: Judge) -> dict[str, float | int]:
+    """The figures of a policy beside its base that need no outcome: scores, KL, ends, repetition, and what the judge adds."""
+    num = len(matches)
+    prompts = [match.prompt for match in matches]
+    figures = {
+        f"{name}_{model}": value
+        for model in ("base", "policy")
+        for name, value in judge.figures(prompts, [getattr(match, f"{model}_completion") for match in matches]).items()
+    }
+    return figures | {
+        "score_base": sum(match.base_score for match in matches) / num,
+        "score_policy": sum(match.policy_score for match in matches) / num,
+        "kl_nats": sum(match.kl_nats for match in matches) / num,
+        "end_rate": sum(match.policy_ended for match in matches) / num,
+        "end_rate_base": sum(match.base_ended for match in matches) / num,
+        "distinct_completions": len({match.policy_completion for match in matches}),
+        "distinct_completions_base": len({match.base_completion for match in matches}),
+    }
+
+
+def win_rates_by_update(judge: Judge, samples: Sequence[ProgressSample]) -> dict[int, tuple[float, float, float]]:
+    """Update -> win rate over the policy as it began, on the same prompts, with its 95 % interval. Empty without samples."""
+    by_update = {update: list(own) for update, own in groupby(samples, key=lambda sample: sample.update)}
+    start = by_update.pop(0, [])
+    rates = {}
+    for update, own in by_update.items():
+        now, then = ([one.completion for one in given] for given in (own, start))
+        rates[update] = win_rate(compare(judge, [one.prompt for one in own], now, then, num_samples=1).outcomes)
+    return rates

@@ -1,0 +1,38 @@
+"""What says which of two completions is better, and what it was made of.
+
+The module of a kind of judge offers:
+
+- `knows(prompt) -> bool`: whether it can judge completions of this prompt; asked when prompts are read, not after training;
+- `open_judge(config, rewards, compute) -> Judge`, where `rewards` are the folders of the rewards that the compared policies
+  were tuned on.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from models.errors import DataError
+from models.settings.judges import JudgeKind
+
+
+class Judge(Protocol):
+    """Grades completions. `was_tuned_on`: whether a policy of this run was tuned to please it, so that its grades are optimistic."""
+
+    was_tuned_on: bool
+
+    def grade(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """How good each completion is; higher is better, and only the order of one prompt's completions counts. Minus infinity: unusable."""
+
+    def figures(self, prompts: Sequence[str], completions: Sequence[str]) -> dict[str, float]:
+        """What else it says of a model's completions, by name, such as the share of helpful ones."""
+
+
+def require_known(config: JudgeKind, prompts: Sequence[str]) -> None:
+    """Raises DataError naming prompts that the judge could not judge completions of."""
+    knows = config.load_module().knows
+    unknown = [prompt for prompt in prompts if not knows(prompt)]
+    if unknown:
+        shown = ", ".join(repr(prompt[:80]) for prompt in unknown[:3])
+        raise DataError(
+            f"evaluation.judge: {config.model_fields['kind'].default} does not know {len(unknown)} of {len(prompts)} held-out "
+            f"prompts, such as {shown}; choose another judge"
+        )

@@ -1,0 +1,144 @@
+"""How good a reward is on held-out prompts: accuracy and calibration. Pure Python, no torch."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from models.errors import DataError
+from models.records import Completion, Pair, Prompt, Ranking, Record
+
+if TYPE_CHECKING:
+    from models.rewards.scorer import Score, Scorer
+
+
+class CalibrationBand(Record):
+    """Pairs whose predicted probability lies in one band: how sure the reward model was, how often it was right."""
+
+    lowest: float
+    highest: float
+    num_pairs: int
+    mean_probability: float
+    accuracy: float
+
+
+class RewardReport(Record):
+    """A reward model on held-out prompts.
+
+    `accuracy`: share of strict consensus pairs whose preferred completion scores higher; `labeler_accuracy`: the same over
+    every single labeler's strict preferences; `calibration_error`: mean distance, over pairs, of a band's mean predicted
+    probability from its accuracy (expected calibration error, Naeini et al. 2015).
+    """
+
+    accuracy: float
+    num_pairs: int
+    labeler_accuracy: float
+    accuracy_by_labeler: dict[str, float]
+    calibration_error: float
+    bands: tuple[CalibrationBand, ...]
+
+
+def pair_accuracy(logits: Mapping[str, float], pairs: Sequence[tuple[str, str]]) -> float:
+    """Share of (preferred, other) whose preferred one has the higher logit; equal logits count one half. nan without pairs."""
+    if not pairs:
+        return math.nan
+    return sum((logits[a] > logits[b]) + 0.5 * (logits[a] == logits[b]) for a, b in pairs) / len(pairs)
+
+
+def strict_preferences(ranking: Ranking, texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """All (preferred, other) of one labeler's ranking; ties and pairs of identical texts left out."""
+    places = ranking.places
+    preferences = []
+    for a, b in combinations(places, 2):
+        if places[a] != places[b] and texts[a].strip() != texts[b].strip():
+            preferences.append((a, b) if places[a] < places[b] else (b, a))
+    return preferences
+
+
+def calibration(
+    logits: Mapping[str, float], pairs: Sequence[tuple[str, str]], num_bands: int = 5
+) -> tuple[CalibrationBand, ...]:
+    """Strict pairs sorted into bands by the probability `sigmoid(|difference of logits|)`, from .5 to 1; empty bands left out."""
+    bands: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for better, worse in pairs:
+        difference = logits[better] - logits[worse]
+        probability = 1 / (1 + math.exp(-abs(difference)))
+        right = 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
+        bands[min(int((probability - 0.5) * 2 * num_bands), num_bands - 1)].append((probability, right))
+    return tuple(
+        CalibrationBand(
+            lowest=0.5 + number / (2 * num_bands),
+            highest=0.5 + (number + 1) / (2 * num_bands),
+            num_pairs=len(rows),
+            mean_probability=sum(probability for probability, _ in rows) / len(rows),
+            accuracy=sum(right for _, right in rows) / len(rows),
+        )
+        for number, rows in sorted(bands.items())
+    )
+
+
+def evaluate_reward(
+    logits: Mapping[str, float],
+    pairs: Sequence[Pair],
+    rankings: Sequence[Ranking],
+    texts: Mapping[str, str],
+) -> RewardReport:
+    """The report of a reward model, from its logit of every held-out completion (by id)."""
+    strict = [(pair.chosen, pair.rejected) for pair in pairs if pair.label > 0.5]
+    by_labeler: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for ranking in rankings:
+        by_labeler[ranking.labeler] += strict_preferences(ranking, texts)
+    bands = calibration(logits, strict)
+    return RewardReport(
+        accuracy=pair_accuracy(logits, strict),
+        num_pairs=len(strict),
+        labeler_accuracy=pair_accuracy(logits, [pair for own in by_labeler.values() for pair in own]),
+        accuracy_by_labeler={name: pair_accuracy(logits, own) for name, own in sorted(by_labeler.items()) if own},
+        calibration_error=sum(band.num_pairs * abs(band.accuracy - band.mean_probability) for band in bands)
+        / max(1, len(strict)),
+        bands=bands,
+    )
+
+
+def report_reward(
+    scorer: "Scorer",
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    pairs: Sequence[Pair],
+    rankings: Sequence[Ranking],
+) -> RewardReport:
+    """The report of a reward over all that is known of the held-out prompts among these. Raises DataError when there is none."""
+    held_out = {prompt.id: prompt.text for prompt in prompts if prompt.split == "test"}
+    judged = [completion for completion in completions if completion.prompt_id in held_out]
+    if not judged:
+        raise DataError("no held-out prompt has completions to judge the reward model by")
+    logits = {name: scorer.logit_std * score for name, score in scores_of(scorer.score, held_out, judged).items()}
+    return evaluate_reward(
+        logits,
+        pairs=[pair for pair in pairs if pair.prompt_id in held_out],
+        rankings=[ranking for ranking in rankings if ranking.prompt_id in held_out],
+        texts={completion.id: completion.text for completion in judged},
+    )
+
+
+def scores_of(score: "Score", prompts: Mapping[str, str], completions: Sequence[Completion]) -> dict[str, float]:
+    """Completion id -> its score; `prompts`: id -> text."""
+    asked = [prompts[completion.prompt_id] for completion in completions]
+    scores = score(asked, [completion.text for completion in completions]).tolist()
+    return {completion.id: one for completion, one in zip(completions, scores, strict=True)}
+
+
+def held_out_preferences(
+    prompts: Mapping[str, str],
+    completions: Sequence[Completion],
+    pairs: Sequence[Pair],
+    rankings: Sequence[Ranking],
+    labelers: Sequence[str],
+) -> list[tuple[str, str]]:
+    """Strict preferences (preferred, other) on these prompts: those of the labelers, or of the consensus where none is named."""
+    if not labelers:
+        return [(pair.chosen, pair.rejected) for pair in pairs if pair.prompt_id in prompts and pair.label > 0.5]
+    texts = {one.id: one.text for one in completions}
+    own = [one for one in rankings if one.prompt_id in prompts and one.labeler in labelers]
+    return [preference for ranking in own for preference in strict_preferences(ranking, texts)]

@@ -1,0 +1,81 @@
+"""The settings of the base model, and of what makes it ready: pretraining and supervised fine-tuning."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.settings.base import Count, Positive, Settings
+from models.settings.sources import DemonstrationSource, TextSource
+
+
+class PretrainedBase(Settings):
+    """A causal language model to start from."""
+
+    local_fields = ("model",)
+    kind: Literal["pretrained"] = "pretrained"
+    model: str
+    """Name on the Hugging Face hub, or a local folder. `${NAME}` is replaced from the environment."""
+    revision: str | None = None
+    """Commit or tag on the hub; pin it to make a run repeatable."""
+    pad_token: str | None = None
+    """An existing token to pad with, for a tokenizer that has none. Must differ from the end-of-sequence token."""
+    chat_template: str | None = None
+    """Jinja chat template, for a tokenizer that has none (or to replace it)."""
+
+
+class ScratchBase(Settings):
+    """A small Llama-style model with random weights and a tokenizer trained on the pretraining text."""
+
+    kind: Literal["scratch"] = "scratch"
+    vocab_size: Annotated[int, Field(ge=300)] = 1024
+    """Size of the byte-pair vocabulary."""
+    hidden_size: Count = 128
+    """Width of the network."""
+    num_layers: Count = 4
+    """Number of transformer blocks."""
+    num_heads: Count = 4
+    """Attention heads; must divide the width."""
+    context_length: Annotated[int, Field(ge=16)] = 128
+    """Longest sequence of tokens the model can read."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ScratchBase":
+        if self.hidden_size % self.num_heads:
+            raise ValueError("num_heads must divide hidden_size")
+        return self
+
+
+class Training(Settings):
+    """What pretraining, supervised fine-tuning and reward training share."""
+
+    uncounted_fields = ("checkpoint_every",)
+    num_epochs: Positive = 1.0
+    """Passes over the data; may be a fraction."""
+    batch_size: Count = 32
+    """Rows (sequences, or prompts with their pairs) per optimizer step."""
+    microbatch_tokens: Count = 8192
+    """Tokens that fit into memory at once; changes no number."""
+    learning_rate: Positive = 3e-4
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Decoupled weight decay on matrices."""
+    max_grad_norm: Positive = 1.0
+    """Gradient norm is clipped to this."""
+    checkpoint_every: Count = 50
+    """Steps after which the state is kept, to go on from after a kill; changes no number."""
+
+
+class PretrainingConfig(Training):
+    """Domain pretraining: causal language modelling on raw text, packed into full sequences."""
+
+    source: TextSource
+    """Where the text comes from."""
+    sequence_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens per training sequence; texts are joined by end-of-sequence tokens and cut to this length."""
+
+
+class SFTConfig(Training):
+    """Supervised fine-tuning on demonstrations; the loss is taken on the completion alone."""
+
+    source: DemonstrationSource
+    """Where the demonstrations come from. Those whose prompt is held out are left aside."""

@@ -1,0 +1,52 @@
+"""What a way of tuning the policy is given.
+
+The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetrics]`: writes `model/`, the tuned policy (a folder that
+`AutoModelForCausalLM` loads), into `task.folder`, and yields the numbers of its updates, or nothing where it makes none.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.records import Prompt, Text, read_records
+from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
+from models.training.checkpoints import Checkpoints
+
+
+@dataclass(frozen=True)
+class TuningTask:
+    """What a policy is tuned from, and the folder that it is written into.
+
+    `base` and `reward`: folders of the model to start from and of the reward (models/rewards/scorer.py loads it). `texts`: those of
+    the kind's `text_source`.
+    """
+
+    folder: Path
+    base: Path
+    reward: Path
+    prompts: list[str]
+    """To tune on."""
+    validation_prompts: list[str]
+    """To look at on the way; nothing is learned from them."""
+    texts: list[str] | None
+    sampling: SamplingConfig
+    compute: Compute
+    seed: int
+    checkpoints: Checkpoints
+
+
+def read_prompts(feedback: Path, prompts: Path | None) -> tuple[list[str], list[str]]:
+    """Prompts to tune on and validation prompts: those of the feedback, or of a folder of their own.
+
+    Of the latter those are left aside that the feedback holds out: what it was decided on stays unseen.
+    """
+    told = read_records(feedback / "prompts.jsonl", Prompt)
+    given = told if prompts is None else read_records(prompts / "prompts.jsonl", Prompt)
+    side = {prompt.id: prompt.split for prompt in given} | {prompt.id: prompt.split for prompt in told}
+    train, validation = ([one.text for one in given if side[one.id] == split] for split in ("train", "validation"))
+    return train, validation
+
+
+def read_texts(texts: Path | None) -> list[str] | None:
+    """The texts of a folder, where there is one."""
+    return None if texts is None else [row.text for row in read_records(texts / "texts.jsonl", Text)]

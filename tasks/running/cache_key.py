@@ -1,0 +1,76 @@
+"""What counts of a stage: its name, the values and contents of its inputs, and the code that it runs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from models.records import Artifact
+from models.rewards.scorer import read_kind
+from models.settings.base import Kind, Settings
+from tasks.running.code_digest import code_digest
+from tasks.running.storage import content_digest, file_digest, folder_digests
+
+
+def cache_key(name: str, module: str, inputs: dict[str, Any]) -> str:
+    """`name-<hex>`: equal exactly when stage, input values, input contents and code are equal."""
+    identity = json.dumps([name, code_digest(*modules_of(module, inputs)), input_identity(inputs)], sort_keys=True)
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+
+
+def modules_of(module: str, inputs: Any) -> tuple[str, ...]:
+    """The module of a stage, and those that carry out the kinds which its inputs name: of settings, and of rewards in artifacts."""
+    return (module, *sorted(set(_kind_modules(inputs)) - {module}))
+
+
+def input_identity(value: Any) -> Any:
+    """What counts of an input: an artifact's content; of a setting that names a file or folder on this machine, what that
+    holds; of everything else the value."""
+    if isinstance(value, Artifact):
+        return value.identity
+    if isinstance(value, Settings):
+        return {
+            field: _local_identity(getattr(value, field))
+            if field in value.local_fields
+            else input_identity(getattr(value, field))
+            for field in type(value).model_fields
+            if field not in value.uncounted_fields
+        }
+    if isinstance(value, dict):
+        return {str(key): input_identity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [input_identity(item) for item in value]
+    return value
+
+
+def _local_identity(name: str | None) -> str | dict[str, str] | None:
+    """The content of the file or folder of this name; the name itself when there is none (a hub name, say)."""
+    if name is None:
+        return None
+    path = Path(name)
+    if path.is_dir():
+        return {"folder": content_digest(folder_digests(path))}
+    return {"file": file_digest(path)} if path.is_file() else name
+
+
+def _kind_modules(value: Any) -> Iterator[str]:
+    if isinstance(value, Kind):
+        yield value.code
+    if isinstance(value, Artifact):
+        yield from _reward_module(value.folder / "model")
+    elif isinstance(value, Settings):
+        for field in type(value).model_fields:
+            own = getattr(value, field)
+            if field in value.local_fields and own is not None:
+                yield from _reward_module(Path(own))
+            yield from _kind_modules(own)
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _kind_modules(item)
+
+
+def _reward_module(folder: Path) -> Iterator[str]:
+    kind = read_kind(folder)
+    if kind is not None:
+        yield kind.code
