@@ -6,6 +6,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from models.settings.base import Kind, kinds_of
+
 
 def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
     """One paragraph per setting: its key, its default (or `required`), its text. Variants of a `kind` are listed in turn."""
@@ -30,7 +32,9 @@ def _default(value: Any) -> str:
 
 
 def _settings_in(annotation: Any) -> list[type[BaseModel]]:
-    """The settings models that an annotation allows, unions and tuples opened."""
+    """The settings models that an annotation allows: unions and tuples opened, all kinds at a seam."""
+    if isinstance(annotation, type) and issubclass(annotation, Kind) and "kind" not in annotation.model_fields:
+        return list(kinds_of(annotation).values())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Annotated, Union, UnionType, tuple):

@@ -70,17 +70,17 @@ def test_a_build_step_gives_the_preset_as_a_deployments_parameter():
 
 
 def test_a_build_step_refuses_what_the_command_refuses(preset):
-    file = preset(MINIMAL + "ppo: {clipp: 0.2}")
+    file = preset(MINIMAL + "tuning: {clipp: 0.2}")
     with pytest.raises(ConfigError, match="clipp"):
         load(str(file))
 
 
 def test_overrides_change_only_what_they_name(preset):
-    file = preset(MINIMAL + "ppo: {kl: {kind: fixed, coef: 0.05}}")
+    file = preset(MINIMAL + "tuning: {kl: {kind: fixed, coef: 0.05}}")
     before = load_config(file).model_dump()
     after = load_config(file, ["tuning.kl.coef=0.1", "seed=7"]).model_dump()
-    assert (after["ppo"]["kl"]["coef"], after["seed"]) == (0.1, 7)
-    after["ppo"]["kl"]["coef"], after["seed"] = 0.05, 0
+    assert (after["tuning"]["kl"]["coef"], after["seed"]) == (0.1, 7)
+    after["tuning"]["kl"]["coef"], after["seed"] = 0.05, 0
     assert after == before
 
 
@@ -109,19 +109,19 @@ def test_an_override_that_cannot_be_read_is_named(preset, override, named):
 @pytest.mark.parametrize(
     ("line", "key", "reason"),
     [
-        ("ppo: {clipp: 0.2}", "ppo.clipp", "no such key"),
+        ("tuning: {clipp: 0.2}", "tuning.clipp", "no such key"),
         ("policy: {}", "policy", "no such key"),
-        ("ppo: {clip: -1}", "tuning.clip", "greater than 0"),
+        ("tuning: {clip: -1}", "tuning.clip", "greater than 0"),
         ("seed: many", "seed", "integer"),
         ("consensus: {method: vote}", "consensus.method", "'borda' or 'bradley_terry'"),
         ("generation: {num_completions: 1}", "generation.num_completions", "greater than or equal to 2"),
-        ("ppo: {batch_size: 10, num_minibatches: 4}", "ppo", "num_minibatches must divide batch_size"),
-        ("ppo: {ptx: {coef: 1}}", "tuning.ptx.source", "required"),
-        ("ppo: {ptx: {source: {kind: household}}}", "tuning.ptx.coef", "required"),
-        ("ppo: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "tuning.ptx.coef", "greater than 0"),
-        ("ppo: {policy_ema: 1}", "tuning.policy_ema", "less than 1"),
-        ("ppo: {num_updates: 4, value_warmup_updates: 4}", "ppo", "the policy never learns"),
-        ("ppo: {score_clip: 2.9}", "ppo", "would clip the fixed missing_end.score"),
+        ("tuning: {batch_size: 10, num_minibatches: 4}", "tuning", "num_minibatches must divide batch_size"),
+        ("tuning: {ptx: {coef: 1}}", "tuning.ptx.source", "required"),
+        ("tuning: {ptx: {source: {kind: household}}}", "tuning.ptx.coef", "required"),
+        ("tuning: {ptx: {coef: 0, source: {kind: file, path: t.txt}}}", "tuning.ptx.coef", "greater than 0"),
+        ("tuning: {policy_ema: 1}", "tuning.policy_ema", "less than 1"),
+        ("tuning: {num_updates: 4, value_warmup_updates: 4}", "tuning", "the policy never learns"),
+        ("tuning: {score_clip: 2.9}", "tuning", "would clip the fixed missing_end.score"),
         ("compute: {sharding: fsdp2}", "compute", "sharding needs num_processes above 1"),
         ("split: {validation: 0.5, test: 0.5}", "split", "below 1"),
         ("prompts: {source: {num_rows: 5}}", "prompts.source", "kind"),
@@ -143,7 +143,7 @@ def test_a_wrong_setting_is_named_with_its_file(preset, line, key, reason):
     [
         (
             "{source: {kind: feedback}, coef: 1}",
-            "tuning.ptx.source.kind feedback needs rankings that exist before training",
+            "the text of `tuning`, kind feedback, needs rankings that exist before training",
         ),
         ("{source: {kind: household}, coef: 1, sequence_length: 97}", "tuning.ptx.sequence_length must not exceed"),
     ],
@@ -154,17 +154,17 @@ def test_pretraining_text_for_ppo_that_cannot_be_read(ptx, reason):
 
 
 def test_an_adapter_shares_weights_and_so_is_not_sharded(preset):
-    message = refusal(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
+    message = refusal(preset(f"{MINIMAL}tuning: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
     assert "tuning.lora needs compute.sharding none" in message
-    load_config(preset(f"{MINIMAL}ppo: {{lora: {{}}}}\ncompute: {{num_processes: 2}}"))
+    load_config(preset(f"{MINIMAL}tuning: {{lora: {{}}}}\ncompute: {{num_processes: 2}}"))
 
 
 @pytest.mark.parametrize(
     ("line", "stage"),
     [
         ("reward: {batch_size: 7}", "reward"),
-        ("ppo: {batch_size: 28, num_minibatches: 4}", "ppo"),
-        ("ppo: {ptx: {batch_size: 7, coef: 1, source: {kind: household}}}", "tuning.ptx"),
+        ("tuning: {batch_size: 28, num_minibatches: 4}", "tuning"),
+        ("tuning: {ptx: {batch_size: 7, coef: 1, source: {kind: household}}}", "tuning.ptx"),
         ("sft: {source: {kind: household}, batch_size: 7}", "sft"),
     ],
 )
@@ -175,7 +175,7 @@ def test_each_process_has_a_row_of_every_step(preset, line, stage):
 
 
 def test_all_wrong_settings_are_named_at_once(preset):
-    message = refusal(preset(MINIMAL + "seed: many\nppo: {clip: 0, gamma: 2}"))
+    message = refusal(preset(MINIMAL + "seed: many\ntuning: {clip: 0, gamma: 2}"))
     assert {line.split(":")[0].strip() for line in message.splitlines()[1:]} == {"seed", "tuning.clip", "tuning.gamma"}
 
 
@@ -268,8 +268,8 @@ def test_the_command_checks_a_preset_and_runs_nothing(tmp_path):
 
 
 def test_the_command_says_what_is_wrong_without_a_traceback(preset):
-    file = preset(MINIMAL + "ppo: {clipp: 0.2}")
+    file = preset(MINIMAL + "tuning: {clipp: 0.2}")
     done = rein("learn", file, "--check")
     assert done.returncode == 1
-    assert "ppo.clipp: no such key" in done.stderr
+    assert "tuning.clipp: no such key" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,12 +8,13 @@ The module of a kind of judge offers:
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from models.errors import DataError
 from models.settings.judges import JudgeKind
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Grades completions. `was_tuned_on`: whether a policy of this run was tuned to please it, so that its grades are optimistic."""
 

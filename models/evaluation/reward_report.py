@@ -1,16 +1,13 @@
-"""How good a reward is on held-out prompts: accuracy and calibration. Pure Python, no torch."""
+"""How good a reward is on held-out prompts: accuracy and calibration."""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from models.errors import DataError
 from models.records import Completion, Pair, Prompt, Ranking, Record
-
-if TYPE_CHECKING:
-    from models.rewards.scorer import Score, Scorer
+from models.rewards.scorer import Score, Scorer
 
 
 class CalibrationBand(Record):
@@ -102,7 +99,7 @@ def evaluate_reward(
 
 
 def report_reward(
-    scorer: "Scorer",
+    scorer: Scorer,
     prompts: Sequence[Prompt],
     completions: Sequence[Completion],
     pairs: Sequence[Pair],
@@ -122,7 +119,7 @@ def report_reward(
     )
 
 
-def scores_of(score: "Score", prompts: Mapping[str, str], completions: Sequence[Completion]) -> dict[str, float]:
+def scores_of(score: Score, prompts: Mapping[str, str], completions: Sequence[Completion]) -> dict[str, float]:
     """Completion id -> its score; `prompts`: id -> text."""
     asked = [prompts[completion.prompt_id] for completion in completions]
     scores = score(asked, [completion.text for completion in completions]).tolist()

@@ -6,28 +6,21 @@ The module of a kind of reward offers:
 - `load(folder, compute) -> Scorer`: what that gives.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from models.errors import ArtifactError
+from models.network.networks import RewardModel
 from models.records import Completion, Pair, Prompt, read_records
-from models.settings.base import kinds_of
+from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.compute import Compute
-from models.settings.rewards import RewardKind
+from models.training.checkpoints import Checkpoints
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
-
-    from models.network.networks import RewardModel
-    from models.training.checkpoints import Checkpoints  # what loads torch
-
-KIND_FILE = "reward_kind.json"
-
-Score = Callable[[Sequence[str], Sequence[str]], "Tensor"]
+Score = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each, higher is better."""
 
 
@@ -40,8 +33,8 @@ class Scorer:
 
     score: Score
     logit_std: float = 1.0
-    network: "RewardModel | None" = None
-    tokenizer: "PreTrainedTokenizerBase | None" = None
+    network: RewardModel | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ class RewardTask:
     pairs: list[Pair]
     compute: Compute
     seed: int
-    checkpoints: "Checkpoints"
+    checkpoints: Checkpoints
 
     @classmethod
     def read(
@@ -67,7 +60,7 @@ class RewardTask:
         pairs: Path,
         compute: Compute,
         seed: int,
-        checkpoints: "Checkpoints",
+        checkpoints: Checkpoints,
     ) -> "RewardTask":
         """From the folders of a base model, of a feedback snapshot and of its pairs."""
         return cls(
@@ -80,27 +73,6 @@ class RewardTask:
             seed,
             checkpoints,
         )
-
-
-def write_kind(folder: Path, config: RewardKind) -> None:
-    """Notes beside a reward's weights what kind it is of."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / KIND_FILE).write_text(json.dumps({"kind": config.model_fields["kind"].default}), encoding="utf-8")
-
-
-def read_kind(folder: Path) -> type[RewardKind] | None:
-    """The settings class of the kind of reward in a folder; None where there is no reward.
-
-    Raises ArtifactError for a kind that is not known here.
-    """
-    path = folder / KIND_FILE
-    if not path.is_file():
-        return None
-    kind = json.loads(path.read_text(encoding="utf-8"))["kind"]
-    known = kinds_of(RewardKind)
-    if kind not in known:
-        raise ArtifactError(f"{folder}: a reward of kind {kind!r}; known here are {', '.join(known)}")
-    return known[kind]
 
 
 def load_scorer(folder: Path, compute: Compute) -> Scorer:

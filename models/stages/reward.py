@@ -5,7 +5,8 @@ from pathlib import Path
 
 from models.distributed.collectives import this_rank
 from models.records import StepMetrics
-from models.rewards.scorer import RewardTask, write_kind
+from models.rewards.kind_file import write_kind
+from models.rewards.scorer import RewardTask
 from models.settings.compute import Compute
 from models.settings.rewards import Reward
 from models.stages.rank_process import run_rank

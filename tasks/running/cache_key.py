@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.records import Artifact
-from models.rewards.scorer import read_kind
+from models.rewards.kind_file import read_kind
 from models.settings.base import Kind, Settings
 from tasks.running.code_digest import code_digest
 from tasks.running.storage import content_digest, file_digest, folder_digests

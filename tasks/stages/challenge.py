@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from models.evaluation.comparison import compare
 from models.evaluation.metrics import Game
-from models.evaluation.reward_report import held_out_preferences, pair_accuracy, scores_of
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -83,6 +82,8 @@ def _accuracies(
     held_out_labelers: tuple[str, ...],
 ) -> dict[str, float]:
     """The share of the same strict preferences that each reward orders rightly."""
+    from models.evaluation.reward_report import held_out_preferences, pair_accuracy, scores_of
+
     prompts = {prompt.id: prompt.text for prompt in held_out}
     written = read_records(feedback.folder / "completions.jsonl", Completion)
     completions = [one for one in written if one.prompt_id in prompts]

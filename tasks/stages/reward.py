@@ -1,12 +1,16 @@
 """Stage `reward`: the reward model, trained on training prompts and judged on held-out ones."""
 
-from models.evaluation.reward_report import RewardReport, report_reward
+from typing import TYPE_CHECKING
+
 from models.plain_text import plain
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from models.settings.compute import Compute
 from models.settings.rewards import Reward
 from tasks.running.stage import Work, stage
 from tasks.running.torch_ranks import run_training
+
+if TYPE_CHECKING:
+    from models.evaluation.reward_report import RewardReport  # loads torch
 
 
 @stage("reward", kind="reward-model", unit="steps", registered=True)
@@ -20,6 +24,7 @@ def train_reward_model(
     seed: int,
 ) -> int:
     """A folder `model/` with what scores completions, and reward_report.json; gives back optimizer steps."""
+    from models.evaluation.reward_report import report_reward
     from models.rewards.scorer import load_scorer
     from models.stages import reward
 
@@ -42,7 +47,7 @@ def train_reward_model(
     return len(steps)
 
 
-def _summary(report: RewardReport) -> str:
+def _summary(report: "RewardReport") -> str:
     bands = "\n".join(
         f"| {band.lowest:.1f} to {band.highest:.1f} | {band.num_pairs} | {band.mean_probability:.3f} | {band.accuracy:.3f} |"
         for band in report.bands

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from models.errors import TrainingError
 from models.network.networks import RewardModel, save_policy
 from models.records import Prompt, write_records
-from models.rewards.scorer import write_kind
+from models.rewards.kind_file import write_kind
 from models.settings.compute import Compute
 from models.settings.rewards import PairwiseReward
 from models.stages import tuning
