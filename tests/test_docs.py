@@ -108,15 +108,14 @@ def test_the_line_of_rankings_is_one_that_is_read():
 
 
 def real_layout() -> set[str]:
-    """Top-level files, and every folder that directly holds files (`docs/log/`) or is a top-level one."""
+    """Every folder of the first two levels that directly holds files, but those below tests/, which mirror the others."""
     found = set()
     for folder, folders, names in os.walk(PROJECT):
         folders[:] = [name for name in folders if not NOT_PROJECT.match(name)]
         path = Path(folder).relative_to(PROJECT)
-        files = [name for name in names if not NOT_PROJECT.match(name)]
-        if path == Path("."):
-            found |= set(files)
-        elif files:
+        if len(path.parts) == 2 or path.name == "tests":
+            folders.clear()
+        if path.parts and any(not NOT_PROJECT.match(name) for name in names):
             found.add(f"{path.as_posix()}/")
     return found
 

@@ -14,7 +14,7 @@ from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config, parse_config, read_preset
 
 PROJECT = Path(__file__).resolve().parent.parent
-PRESETS = sorted(set((PROJECT / "deployments").glob("*.yaml")) - {PROJECT / "deployments" / "compose.yaml"})
+PRESETS = sorted((PROJECT / "deployments").glob("*.yaml"))
 TINY = PROJECT / "deployments" / "tiny.yaml"
 SMOKE = PROJECT / "deployments" / "smoke.yaml"
 

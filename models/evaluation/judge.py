@@ -34,6 +34,6 @@ def require_known(config: JudgeKind, prompts: Sequence[str]) -> None:
     if unknown:
         shown = ", ".join(repr(prompt[:80]) for prompt in unknown[:3])
         raise DataError(
-            f"evaluation.judge: {config.model_fields['kind'].default} does not know {len(unknown)} of {len(prompts)} held-out "
+            f"evaluation.judge: {config.kind} does not know {len(unknown)} of {len(prompts)} held-out "
             f"prompts, such as {shown}; choose another judge"
         )

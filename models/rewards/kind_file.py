@@ -13,7 +13,7 @@ KIND_FILE = "reward_kind.json"
 def write_kind(folder: Path, config: RewardKind) -> None:
     """Notes beside a reward's weights what kind it is of."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / KIND_FILE).write_text(json.dumps({"kind": config.model_fields["kind"].default}), encoding="utf-8")
+    (folder / KIND_FILE).write_text(json.dumps({"kind": config.kind}), encoding="utf-8")
 
 
 def read_kind(folder: Path) -> type[RewardKind] | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from labeling.labelers import simulated
+from labeling.labelers.labeler import rank_completions
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import SimulatedLabeler, SimulatedLabels
@@ -27,7 +28,7 @@ def labels(*behaviours: str, name: str | None = None) -> SimulatedLabels:
 
 def rank(behaviour: str, completions: list[Completion], seed: int = 0, name: str = "Ada") -> Ranking:
     """The one ranking of one labeler; the name decides the draws, so two behaviours of one name share them."""
-    (ranking,) = simulated.rank_completions(labels(behaviour, name=name), [PROMPT], completions, seed)
+    (ranking,) = rank_completions(labels(behaviour, name=name), [PROMPT], completions, seed)
     return ranking
 
 
@@ -148,7 +149,7 @@ OTHERS = of(
 
 
 def test_one_ranking_per_prompt_and_labeler() -> None:
-    rankings = simulated.rank_completions(labels("careful", "noisy"), [OTHER, PROMPT], ALL + OTHERS, seed=0)
+    rankings = rank_completions(labels("careful", "noisy"), [OTHER, PROMPT], ALL + OTHERS, seed=0)
     assert [(ranking.prompt_id, ranking.labeler) for ranking in rankings] == [
         (OTHER.id, "careful"),
         (OTHER.id, "noisy"),
@@ -160,14 +161,14 @@ def test_one_ranking_per_prompt_and_labeler() -> None:
 def test_draws_do_not_depend_on_order_or_company() -> None:
     config = labels("careful", "noisy", "ties", "upside_down")
     turned = SimulatedLabels(labelers=config.labelers[::-1])
-    expected = {ranking.id for ranking in simulated.rank_completions(config, [PROMPT, OTHER], ALL + OTHERS, seed=4)}
-    shuffled = simulated.rank_completions(turned, [OTHER, PROMPT], [*reversed(ALL), *reversed(OTHERS)], seed=4)
+    expected = {ranking.id for ranking in rank_completions(config, [PROMPT, OTHER], ALL + OTHERS, seed=4)}
+    shuffled = rank_completions(turned, [OTHER, PROMPT], [*reversed(ALL), *reversed(OTHERS)], seed=4)
     assert {ranking.id for ranking in shuffled} == expected
     alone = [
         ranking.id
         for labeler in config.labelers
         for prompt, completions in ((PROMPT, ALL), (OTHER, OTHERS))
-        for ranking in simulated.rank_completions(SimulatedLabels(labelers=(labeler,)), [prompt], completions, seed=4)
+        for ranking in rank_completions(SimulatedLabels(labelers=(labeler,)), [prompt], completions, seed=4)
     ]
     assert set(alone) == expected
 
@@ -186,7 +187,7 @@ def test_two_prompts_are_drawn_apart() -> None:
     here, there = of(PROMPT, *texts), of(twin, *texts)
     differ = 0
     for seed in range(20):
-        one, other = simulated.rank_completions(labels("noisy"), [PROMPT, twin], here + there, seed)
+        one, other = rank_completions(labels("noisy"), [PROMPT, twin], here + there, seed)
         differ += texts_of(one, here) != texts_of(other, there)
     assert differ > 10
 
@@ -194,15 +195,15 @@ def test_two_prompts_are_drawn_apart() -> None:
 @pytest.mark.parametrize("texts", [(), (GOOD,)])
 def test_too_few_completions(texts: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match=rf"prompt {PROMPT.id} has {len(texts)} completion"):
-        simulated.rank_completions(labels("careful"), [PROMPT], of(PROMPT, *texts), seed=0)
+        rank_completions(labels("careful"), [PROMPT], of(PROMPT, *texts), seed=0)
 
 
 def test_a_completion_without_its_prompt() -> None:
     with pytest.raises(DataError, match=f"{OTHERS[0].id} belongs to {OTHER.id}"):
-        simulated.rank_completions(labels("careful"), [PROMPT], ALL + OTHERS, seed=0)
+        rank_completions(labels("careful"), [PROMPT], ALL + OTHERS, seed=0)
 
 
 def test_a_foreign_prompt() -> None:
     foreign = Prompt.of("What is the capital of France?", "train")
     with pytest.raises(DataError, match="does not know the prompt"):
-        simulated.rank_completions(labels("careful"), [foreign], of(foreign, "Paris.", "Rome."), seed=0)
+        rank_completions(labels("careful"), [foreign], of(foreign, "Paris.", "Rome."), seed=0)

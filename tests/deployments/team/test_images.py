@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from tests.test_presets import PROJECT
 
-IMAGES = PROJECT / "deployments" / "images"
+IMAGES = PROJECT / "deployments" / "team" / "images"
 DOCKERFILES = sorted(IMAGES.glob("*.Dockerfile"))
 every_image = pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.stem)
 CONSTRAINTS = {
@@ -84,3 +84,11 @@ def test_what_the_server_needs_is_a_dependency_of_the_project_or_pinned():
 def test_the_environment_files_stay_out_of_images_and_git():
     assert "**/.env" in (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert ".env" in (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("name", ["server", "worker"])
+def test_an_image_holds_every_package_of_the_project(name):
+    packages = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    copied = {rest.split()[0] for word, rest in instructions(IMAGES / f"{name}.Dockerfile") if word == "COPY"}
+    for package in (one.rstrip("*") for one in packages["find"]["include"]):
+        assert package in copied and reaches_the_builder(package)

@@ -11,11 +11,11 @@ import yaml
 
 from tests.test_presets import PROJECT
 
-DEPLOYMENTS = PROJECT / "deployments"
-TEXT = (DEPLOYMENTS / "compose.yaml").read_text(encoding="utf-8")
+TEAM = PROJECT / "deployments" / "team"
+TEXT = (TEAM / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-EXAMPLE = (DEPLOYMENTS / ".env.example").read_text(encoding="utf-8")
+EXAMPLE = (TEAM / ".env.example").read_text(encoding="utf-8")
 REFERENCED = re.compile(r"\$\{(\w+)(:\?)?\}")
 # what the Compose specification knows of a service, as far as it is used here
 KEYS = {
@@ -70,7 +70,7 @@ def test_a_service_says_only_what_compose_knows(service):
     assert set(service["networks"]) <= set(COMPOSE["networks"])
     named = [volume.partition(":")[0] for volume in service.get("volumes", ())]
     assert {name for name in named if not name.startswith(".")} <= set(COMPOSE["volumes"])
-    assert all((DEPLOYMENTS / name).is_file() for name in named if name.startswith("."))
+    assert all((TEAM / name).is_file() for name in named if name.startswith("."))
 
 
 @every_service
@@ -85,7 +85,7 @@ def test_a_service_can_do_little(service):
 def test_images_are_pinned_and_built_from_files_that_are_there(service):
     assert re.search(r":\d+\.\d+", service["image"])
     if "build" in service:
-        assert (DEPLOYMENTS / service["build"]["context"]).resolve() == PROJECT
+        assert (TEAM / service["build"]["context"]).resolve() == PROJECT
         assert (PROJECT / service["build"]["dockerfile"]).is_file()
 
 
@@ -117,7 +117,7 @@ def test_workers_are_limited_and_keep_to_their_folder():
 
 
 def test_the_proxy_knows_the_ports_of_the_services():
-    caddyfile = (DEPLOYMENTS / "images" / "Caddyfile").read_text(encoding="utf-8")
+    caddyfile = (TEAM / "images" / "Caddyfile").read_text(encoding="utf-8")
     assert set(re.findall(r"\{\$(\w+)\}", caddyfile)) == SERVICES["proxy"]["environment"].keys()
     for name, port in re.findall(r"reverse_proxy (\w+):(\d+)", caddyfile):
         command = SERVICES[name]["command"]

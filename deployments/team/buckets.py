@@ -1,4 +1,4 @@
-"""Makes the buckets of a team's storage: `python -m deployments.buckets NAME…`. Those that are there are left as they are."""
+"""Makes the buckets of a team's storage: `python -m deployments.team.buckets NAME…`. Those that are there are left as they are."""
 
 import sys
 

@@ -1,0 +1,1 @@
+"""What a team runs: the compose file, images, and what they need."""

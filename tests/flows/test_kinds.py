@@ -1,0 +1,81 @@
+"""The walks of docs/architecture.md: a new reward, judge, labeler, tuner and source, each in a file outside the project, in whole runs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import PROJECT, SMOKE, Workplace
+
+FILES = dict(
+    re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", (PROJECT / "docs/architecture.md").read_text(), re.M | re.S)
+)
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory) -> Path:
+    """A folder of somebody else's with the files, as they stand in the document."""
+    folder = tmp_path_factory.mktemp("outside")
+    for name, text in FILES.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def report(workplace: Workplace, first_report: dict, outside: Path, monkeypatch):
+    """A run of the smallest preset with kinds from outside; what it does not touch comes from the cache."""
+    monkeypatch.setenv("REIN_KINDS", ",".join(FILES))
+    return lambda *overrides: workplace.report("rlhf", SMOKE, *overrides, path=outside)
+
+
+def settings_of(report: dict, stage: str) -> dict:
+    manifest = json.loads(Path(report["artifacts"][stage], "manifest.json").read_text(encoding="utf-8"))
+    return manifest["made"]["settings"]["config"]
+
+
+def test_there_is_a_walk_for_each_seam():
+    assert set(FILES) == {"shortest", "longest_word", "alphabetical", "unchanged", "weather"}
+
+
+def test_a_reward(report):
+    told = report("reward={kind: shortest, per_word: 0.25}", "tuning.value_start=policy")
+    assert told["stages_run"] == ["reward", "tuning", "evaluation"]
+    assert settings_of(told, "reward") == {"kind": "shortest", "per_word": 0.25}
+    samples = Path(told["artifacts"]["evaluation"], "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    for sample in map(json.loads, samples):
+        assert sample["policy_score"] == -0.25 * len(sample["policy_completion"].split())
+
+
+def test_a_judge(report):
+    told = report("evaluation.judge={kind: longest_word}")
+    assert told["stages_run"] == ["evaluation"] and told["judge"] == "longest_word"
+    samples = Path(told["artifacts"]["evaluation"], "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    words = [word for sample in map(json.loads, samples) for word in sample["base_completion"].split()]
+    assert told["longest_word_base"] == max(map(len, words))
+
+
+def test_a_labeler(report):
+    told = report("labels.labelers=[{kind: alphabetical, name: abc}, {kind: alphabetical, name: abcd}]")
+    assert told["stages_run"][0] == "labels" and told["stages_cached"][-1] == "completions"
+    folder = Path(told["artifacts"]["labels"])
+    texts = {row["id"]: row["text"] for row in map(json.loads, (folder / "completions.jsonl").open(encoding="utf-8"))}
+    for ranking in map(json.loads, (folder / "rankings.jsonl").open(encoding="utf-8")):
+        ordered = [texts[name] for (name,) in ranking["levels"]]
+        assert ordered == sorted(ordered) and ranking["labeler"] in ("abc", "abcd")
+
+
+def test_a_tuner(report):
+    told = report("tuning={kind: unchanged, min_reward_accuracy: 0}")
+    assert told["stages_run"] == ["tuning", "evaluation"]
+    weights = [
+        Path(told["artifacts"][stage], "model", "model.safetensors").read_bytes() for stage in ("sft", "tuning")
+    ]
+    assert weights[0] == weights[1] and told["kl_nats"] == 0.0
+
+
+def test_a_source_of_prompts_to_tune_on(report):
+    told = report("tuning.prompts={source: {kind: weather, num_days: 12}, num_prompts: 12}")
+    assert told["stages_run"] == ["tuning-prompts", "tuning", "evaluation"], "nobody has ranked completions of these"
+    lines = Path(told["artifacts"]["tuning-prompts"], "prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["text"] for line in lines} == {f"Will it rain on day {day}?" for day in range(12)}
