@@ -68,9 +68,7 @@ def test_a_labeler(report):
 def test_a_tuner(report):
     told = report("tuning={kind: unchanged, min_reward_accuracy: 0}")
     assert told["stages_run"] == ["tuning", "evaluation"]
-    weights = [
-        Path(told["artifacts"][stage], "model", "model.safetensors").read_bytes() for stage in ("sft", "tuning")
-    ]
+    weights = [Path(told["artifacts"][stage], "model", "model.safetensors").read_bytes() for stage in ("sft", "tuning")]
     assert weights[0] == weights[1] and told["kl_nats"] == 0.0
 
 

@@ -1,0 +1,67 @@
+"""A judge's say on two models, and on one model as it is tuned."""
+
+import math
+
+import pytest
+
+from models.errors import DataError
+from models.evaluation.comparison import compare, describe_matches, win_rates_by_update
+from models.evaluation.judge import require_known
+from models.evaluation.metrics import Match, wilson_interval
+from models.settings.judges import HouseholdRule, OwnReward
+from models.tuning.progress_sample import ProgressSample
+
+
+class CountsA:
+    """A completion is as good as it has letters a; one without any is unusable."""
+
+    was_tuned_on = False
+
+    def grade(self, prompts, completions):
+        return [float(text.count("a")) or -math.inf for text in completions]
+
+    def figures(self, prompts, completions):
+        return {"longest": float(max(map(len, completions)))}
+
+
+def test_outcomes_are_shares_of_pairs_of_completions_by_prompt():
+    prompts = ["p", "p", "q", "q"]
+    first, second = ["aa", "a", "b", "b"], ["a", "b", "a", "b"]
+    comparison = compare(CountsA(), prompts, first, second, num_samples=2)
+    # p: aa beats a and b, a ties a and beats b: 3.5 / 4; q: two unusable ones lose to a and tie b: 1 / 4
+    assert comparison.prompts == ["p", "q"] and comparison.outcomes == [0.875, 0.25]
+    low, high = wilson_interval(0.5625, 2)
+    assert comparison.figures == {"win_rate": 0.5625, "win_rate_low": low, "win_rate_high": high}
+    assert [one.result for one in comparison.meetings("a", "1", "2")] == [1.0, 0.0]
+
+
+def test_what_is_told_of_matches():
+    shared = {"prompt": "p", "base_ended": True, "policy_ended": False}
+    matches = [
+        Match(base_completion="a", policy_completion="aaa", base_score=0, policy_score=1, kl_nats=2, **shared),
+        Match(base_completion="a", policy_completion="b", base_score=1, policy_score=2, kl_nats=4, **shared),
+    ]
+    assert describe_matches(matches, CountsA()) == {
+        **{"longest_base": 1, "longest_policy": 3, "score_base": 0.5, "score_policy": 1.5, "kl_nats": 3},
+        **{"end_rate": 0, "end_rate_base": 1, "distinct_completions": 2, "distinct_completions_base": 1},
+    }
+
+
+def test_win_rates_by_update_are_over_the_policy_as_it_began():
+    written = {0: ["b", "a", "a", "a"], 5: ["a", "a", "a", "b"], 10: ["aa", "aa", "aa", "aa"]}
+    samples = [
+        ProgressSample(update=update, prompt=f"p{number}", completion=text)
+        for update, texts in written.items()
+        for number, text in enumerate(texts)
+    ]
+    rates = win_rates_by_update(CountsA(), samples)
+    assert {update: rate for update, (rate, _, _) in rates.items()} == {5: 0.5, 10: 1.0}  # a win, two ties, a loss
+    assert rates[10][1:] == wilson_interval(1.0, 4)
+    assert win_rates_by_update(CountsA(), []) == {}
+
+
+def test_a_judge_that_does_not_know_a_prompt_is_refused():
+    require_known(HouseholdRule(), [])
+    require_known(OwnReward(), ["anything"])
+    with pytest.raises(DataError, match=r"evaluation\.judge: household_rule does not know 1 of 1 .* 'Who are you\?'"):
+        require_known(HouseholdRule(), ["Who are you?"])
