@@ -40,16 +40,17 @@ class Size:
         return ((batch, length) for batch in self.batch_sizes for length in self.completion_tokens)
 
 
+DIMENSIONS = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+)
 FULL = Size(
-    model={
-        "vocab_size": 32768,
-        "hidden_size": 2048,
-        "intermediate_size": 8192,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 1024,
-    },
+    model=dict(zip(DIMENSIONS, (32768, 2048, 8192, 16, 32, 8, 1024), strict=True)),
     batch_sizes=(64, 256),
     prompt_tokens=128,
     completion_tokens=(128, 512),
@@ -57,15 +58,7 @@ FULL = Size(
     matrix_width=16384,
 )
 TINY = Size(
-    model={
-        "vocab_size": 64,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 64,
-    },
+    model=dict(zip(DIMENSIONS, (64, 32, 64, 2, 4, 2, 64), strict=True)),
     batch_sizes=(4, 8),
     prompt_tokens=8,
     completion_tokens=(16, 32),

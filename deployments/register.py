@@ -24,7 +24,8 @@ from prefect.events.schemas.automations import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
 from deployments.presets import load
-from models.errors import ConfigError, PipelineError
+from deployments.run_command import run_command
+from models.errors import ConfigError
 
 WORK_POOL = "rein"
 QUEUE = "training"
@@ -131,14 +132,5 @@ def _deploy(prefect_file: Path, names: list[str]) -> None:
     print(f"deployments: {', '.join(names)}")
 
 
-def main() -> None:
-    """Runs the command; a deliberate error is shown as one message, exit status 1."""
-    try:
-        app()
-    except PipelineError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app)

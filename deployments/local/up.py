@@ -17,7 +17,7 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 from deployments.local.programs import Program, Programs, StartError
-from models.errors import PipelineError
+from deployments.run_command import run_command
 
 HOST = "127.0.0.1"
 READY_SECONDS = 180.0
@@ -190,14 +190,5 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def main() -> None:
-    """Runs the command; a deliberate error is shown as one message, exit status 1."""
-    try:
-        app()
-    except PipelineError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app)

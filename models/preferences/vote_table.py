@@ -60,11 +60,12 @@ class VoteTable:
         return numbers
 
     def _collect_entries(self, ordered: list[Ranking]) -> None:
-        names, level_sizes, num_levels = [], [], []
+        names: list[str] = []
+        level_sizes, num_levels = [], []
         for one in ordered:
-            for level in (*one.levels, one.unusable):
-                names.extend(level)
-                level_sizes.append(len(level))
+            for named_level in (*one.levels, one.unusable):
+                names.extend(named_level)
+                level_sizes.append(len(named_level))
             num_levels.append(len(one.levels) + 1)
         known = sorted(set(names))
         code = {name: number for number, name in enumerate(known)}
@@ -75,7 +76,7 @@ class VoteTable:
         key, item = np.unique(self.question[ranking] * max(len(known), 1) + coded, return_inverse=True)
         by_item = np.lexsort((item, ranking))
         self.entry_ranking, self.entry_item, self.level = ranking[by_item], item[by_item], level[by_item]
-        self.entry_unusable = self.level == last[self.entry_ranking]
+        self.entry_unusable: np.ndarray = np.equal(self.level, last[self.entry_ranking])
         voice, self.entry_voice = np.unique(
             self.voter[self.entry_ranking] * len(key) + self.entry_item, return_inverse=True
         )

@@ -16,6 +16,7 @@ from models.settings.judges import EvaluationConfig
 from models.settings.labels import LabelSource, SimulatedLabels
 from models.settings.retraining import PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
+from models.settings.sources import SourceKind
 from models.settings.training import PretrainedBase, PretrainingConfig, ScratchBase, SFTConfig, Training
 from models.settings.tuning import LoRA, PPOConfig, Tuning
 
@@ -137,9 +138,9 @@ class PipelineConfig(Settings):
         collects = isinstance(self.labels, SimulatedLabels)
         if collects and self.prompts is None:
             raise ValueError("labels.kind simulated needs `prompts` to rank completions of")
-        sources = {
-            "pretraining.source": self.pretraining and self.pretraining.source,
-            "sft.source": self.sft and self.sft.source,
+        sources: dict[str, SourceKind | None] = {
+            "pretraining.source": self.pretraining.source if self.pretraining else None,
+            "sft.source": self.sft.source if self.sft else None,
             "the text of `tuning`": self.tuning.text_source,
         }
         for name, source in sources.items():

@@ -150,7 +150,7 @@ class PPOConfig(OnlineTuning):
     @property
     def text_source(self) -> TextSourceKind | None:
         """The source of `ptx`."""
-        return self.ptx and self.ptx.source
+        return self.ptx.source if self.ptx else None
 
     @model_validator(mode="after")
     def _minibatches_divide_batch(self) -> "PPOConfig":

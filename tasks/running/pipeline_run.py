@@ -81,8 +81,8 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
         "prefect.flow_run_id": flow_run_id,
         "prefect.flow_run_name": flow_run_name,
     }
-    url = str(prefect.runtime.flow_run.ui_url)
-    url = url if url.startswith("http") else None  # a temporary server has no address that lasts
+    address = str(prefect.runtime.flow_run.ui_url)
+    url = address if address.startswith("http") else None  # a temporary server has no address that lasts
     if url:
         tags["prefect.flow_run_url"] = url
     root = Path(config.storage.root).resolve()

@@ -3,6 +3,9 @@
 import contextvars
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -14,7 +17,8 @@ class ToldProgress:
     """The progress artifact of a stage."""
 
     def __init__(self, stage: str) -> None:
-        self._artifact_id = create_progress_artifact(progress=0.0, key=f"{stage}-progress", description=stage)
+        started = create_progress_artifact(progress=0.0, key=f"{stage}-progress", description=stage)
+        self._artifact_id = cast(UUID, started)  # a coroutine only where it is called from one
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
         self._update: Future | None = None
         self._told = time.monotonic()
@@ -28,10 +32,11 @@ class ToldProgress:
 
     def end(self) -> None:
         """It stands at 100 %, if Prefect is there to hear it."""
-        self._send(100.0)
-        wait([self._update], timeout=LAST_SECONDS)
+        wait([self._send(100.0)], timeout=LAST_SECONDS)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, percent: float) -> None:
+    def _send(self, percent: float) -> Future:
         context = contextvars.copy_context()  # by which the thread knows the run and its server
-        self._update = self._thread.submit(context.run, update_progress_artifact, self._artifact_id, progress=percent)
+        update = partial(update_progress_artifact, self._artifact_id, progress=percent)
+        self._update = self._thread.submit(context.run, update)
+        return self._update

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -127,10 +127,10 @@ def stage(
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
             with _turn(run.root, key):
                 state = prefect_task(key, run, inputs, return_state=True)
-                if state.name == "Cached" and (damage := _damage(state.result())):
+                if state.name == "Cached" and (damage := _damage(cast(Artifact, state.result()))):
                     get_run_logger().warning("%s is sought elsewhere or made again: %s", name, damage)
                     state = prefect_task.with_options(refresh_cache=True)(key, run, inputs, return_state=True)
-                artifact, cached = state.result(), state.name == "Cached"
+                artifact, cached = cast(Artifact, state.result()), state.name == "Cached"
                 if run.config.storage.mirror:
                     keep_in_mirror(artifact, run.config.storage.mirror, is_new=not cached)
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
@@ -143,7 +143,7 @@ def stage(
             run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
             return artifact
 
-        call.traits = traits
+        vars(call)["traits"] = traits
         return call
 
     return decorate

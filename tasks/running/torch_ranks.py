@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def run_training(work: "Work", train: Training, config: Any, compute: Compute, *
 
 def steps_of_ranks(
     train: Training, inputs: dict[str, Any], logger: logging.Logger | logging.LoggerAdapter
-) -> Iterator[StepMetrics]:
+) -> Generator[StepMetrics]:
     """Starts the ranks and yields each step once, also when it was taken again after a restart. Ends the ranks when closed."""
     compute = inputs["compute"]
     agent = subprocess.Popen(
@@ -60,8 +60,9 @@ def steps_of_ranks(
         start_new_session=True,  # a Ctrl-C is for the task alone, which then ends them
         env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // compute.num_processes)), **os.environ},
     )
+    assert agent.stdin and agent.stdout
     try:
-        yield from _steps(agent, compute.max_restarts, logger)
+        yield from _steps(agent, agent.stdout, compute.max_restarts, logger)
     finally:
         agent.kill()
         agent.stdin.close()  # the ranks see that, and end
@@ -71,11 +72,11 @@ def steps_of_ranks(
 
 
 def _steps(
-    agent: subprocess.Popen, max_restarts: int, logger: logging.Logger | logging.LoggerAdapter
+    agent: subprocess.Popen, lines: Iterable[str], max_restarts: int, logger: logging.Logger | logging.LoggerAdapter
 ) -> Iterator[StepMetrics]:
     num_steps = 0
     failures: dict[int, str] = {}
-    for line in agent.stdout:
+    for line in lines:
         if not line.startswith("{"):  # what a library prints while it is loaded
             logger.info(line.rstrip())
             continue

@@ -1,24 +1,28 @@
 """Which snapshots were retrained on, and which policy was champion when."""
 
+from functools import partial
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
 down_revision = "0001"
 
+_needed = partial(sa.Column, nullable=False)
+
 
 def upgrade() -> None:
     """Creates the tables."""
     op.create_table(
         "retrainings",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("policy_name", sa.String(), nullable=False),
-        sa.Column("snapshot_sha256", sa.String(), nullable=False),
-        sa.Column("flow_run_id", sa.String(), nullable=False),
-        sa.Column("outcome", sa.String(), nullable=True),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        _needed("id", sa.Integer()),
+        _needed("policy_name", sa.String()),
+        _needed("snapshot_sha256", sa.String()),
+        _needed("flow_run_id", sa.String()),
+        sa.Column("outcome", sa.String()),
+        _needed("reason", sa.String()),
+        _needed("started_at", sa.DateTime(timezone=True)),
+        sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
             ["snapshot_sha256"], ["snapshots.sha256"], name=op.f("fk_retrainings_snapshot_sha256_snapshots")
         ),
@@ -27,15 +31,15 @@ def upgrade() -> None:
     op.create_index(op.f("ix_retrainings_policy_name"), "retrainings", ["policy_name"])
     op.create_table(
         "promotions",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("policy_name", sa.String(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("is_rollback", sa.Boolean(), nullable=False),
-        sa.Column("is_done", sa.Boolean(), nullable=False),
-        sa.Column("snapshot_sha256", sa.String(), nullable=True),
-        sa.Column("made_by", sa.String(), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        _needed("id", sa.Integer()),
+        _needed("policy_name", sa.String()),
+        _needed("version", sa.Integer()),
+        _needed("is_rollback", sa.Boolean()),
+        _needed("is_done", sa.Boolean()),
+        sa.Column("snapshot_sha256", sa.String()),
+        _needed("made_by", sa.String()),
+        _needed("reason", sa.String()),
+        _needed("created_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
             ["snapshot_sha256"], ["snapshots.sha256"], name=op.f("fk_promotions_snapshot_sha256_snapshots")
         ),
