@@ -23,7 +23,7 @@ from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS, enliven, with_random_head
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, share_of_letters
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 
@@ -147,5 +147,5 @@ def _rank(training, folder: Path, compute: Compute, meeting: Path, rank: int, ch
 
 def _outcome(folder: Path, rank: int) -> Outcome:
     steps = json.loads((folder / f"numbers-{rank}.json").read_text())
-    numbers = [{name: value for name, value in step.items() if name != "tokens_per_second"} for step in steps]
+    numbers = [{name: value for name, value in step.items() if name not in OF_THE_CLOCK} for step in steps]
     return Outcome(load_file(folder / f"weights-{rank}.safetensors"), numbers)

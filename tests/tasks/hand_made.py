@@ -9,6 +9,8 @@ from models.records import Artifact
 from tasks.running.storage import Content, Making, publish, scratch_folder
 
 BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
+UNITS = {"tuning": "updates", "reward": "steps"}
+REGISTERED = ("policy", "reward-model")
 INPUT_NAMES = {"reward-model": "reward", "language-model": "base"}
 _hours = count()
 
@@ -17,8 +19,8 @@ def making(stage: str = "made", settings: dict[str, Any] | None = None, **inputs
     """A making, an hour after the one before; all its settings are chosen."""
     return Making(
         stage=stage,
-        unit="rows",
-        registered=stage in ("tuning", "reward"),
+        unit=UNITS.get(stage, "rows"),
+        registered=False,
         inputs={name: Content(**one.identity) for name, one in inputs.items()},
         settings=settings or {},
         chosen=tuple(settings or {}),
@@ -37,6 +39,7 @@ def make(
         (folder / "model").mkdir()
         (folder / "model" / "weights.txt").write_text(holds or name)
         made = making(name.partition("-")[0], settings, **{INPUT_NAMES.get(one.kind, one.kind): one for one in inputs})
+        made = made.model_copy(update={"registered": kind in REGISTERED})
         return publish(folder, root / "artifacts" / name, kind, 1, "0" * 32, {}, made, 1.0)
 
 

@@ -1,7 +1,5 @@
 """Labelers that do not answer at once: what they have said is kept, so that a kill loses none of it."""
 
-from typing import Literal
-
 import pytest
 
 from labeling.labelers.labeler import rank_completions
@@ -13,9 +11,8 @@ COMPLETIONS = [Completion.of(prompt.id, index, text) for prompt in PROMPTS for i
 
 
 class Slow(LabelerKind):
-    """Ranks by the alphabet, and is killed after so many answers."""
+    """Ranks by the alphabet, and is killed after so many answers. It has no `kind`, so that no other test finds it."""
 
-    kind: Literal["slow"] = "slow"
     patience: int = 99
     at_once: bool = False
 
@@ -75,9 +72,6 @@ def test_answers_that_come_at_once_are_not_kept(tmp_path):
 def test_labelers_of_several_kinds_rank_together():
     prompts = [Prompt.of("My house is too hot. What can I do?", "train")]
     completions = [Completion.of(prompts[0].id, index, text) for index, text in enumerate("ba")]
-    config = SimulatedLabels.model_validate(
-        {"labelers": [{"name": "bob"}, {"kind": "slow", "name": "ann"}], "criterion": "order"}
-    )
-    assert isinstance(config.labelers[0], SimulatedLabeler)
+    config = SimulatedLabels(labelers=(SimulatedLabeler(name="bob"), Slow(name="ann")), criterion="order")
     rankings = rank_completions(config, prompts, completions, seed=0)
     assert [one.labeler for one in rankings] == ["bob", "ann"] and rankings[0].unusable

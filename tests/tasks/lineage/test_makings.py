@@ -146,10 +146,20 @@ def test_an_artifact_is_found_by_folder_digest_or_its_beginning(tmp_path):
         assert lineage.find(named) == content(other)
     with pytest.raises(DataError, match=r"2 artifacts begin so: consensus .*; pairs "):
         lineage.find(one.sha256[:6])
-    assert lineage.find(one.sha256[:6], frozenset({"pairs"})) == content(one)
     for named in (other.sha256[:3], "no-such-thing"):
         with pytest.raises(DataError, match="ask for policy@champion"):
             lineage.find(named)
+
+
+def test_a_model_is_found_among_others_of_its_digest(tmp_path):
+    base, policy = (
+        make(tmp_path, "base", "language-model", holds="same"),
+        make(tmp_path, "policy", "policy", holds="same"),
+    )
+    lineage = Lineage.below(tmp_path)
+    assert base.sha256 == policy.sha256 and lineage.find_model(base.sha256) == content(policy)
+    with pytest.raises(DataError, match="no artifact of this digest"):
+        lineage.find_model("0" * 64)
 
 
 def test_artifacts_that_were_moved_are_read_where_they_are_and_a_damaged_one_is_named(tmp_path):

@@ -18,7 +18,7 @@ from models.settings.training import ScratchBase
 from models.settings.tuning import AdaptiveKL
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, share_of_letters
 
 NUM_UPDATES = 40
 
@@ -92,7 +92,7 @@ def _newest(folder: Path) -> str:
 
 def _outcome(folder: Path) -> Outcome:
     steps = json.loads((folder / "numbers.json").read_text())
-    numbers = [{name: value for name, value in step.items() if name != "tokens_per_second"} for step in steps]
+    numbers = [{name: value for name, value in step.items() if name not in OF_THE_CLOCK} for step in steps]
     log = (folder / "log.txt").read_text().splitlines()
     resumed_at = [int(line.split()[3]) for line in log if line.startswith("resumed at step")]
     return Outcome(load_file(folder / "weights.safetensors"), numbers, resumed_at)

@@ -19,7 +19,7 @@ from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
 from models.tuning.ppo.rollout import describe_rollout
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.training.test_causal_lm import cross_entropies
 from tests.tolerances import close
 
@@ -59,7 +59,7 @@ class Run:
             models = (self.policy, self.value_model)
             self.values, self.value_weights = [], []
             for one in train_ppo(*models, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, 0, ptx_texts=texts):
-                self.values.append({name: x for name, x in one.values.items() if name != "tokens_per_second"})
+                self.values.append({name: x for name, x in one.values.items() if name not in OF_THE_CLOCK})
                 self.value_weights.append(state_of(self.value_model))
 
     def curve(self, name: str) -> list[float]:

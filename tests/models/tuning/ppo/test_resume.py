@@ -18,7 +18,7 @@ from models.training.causal_lm import encode_demonstrations, pack_texts, train_l
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.models.tuning.ppo.killed_ppo import run_killed, run_unbroken
@@ -27,7 +27,7 @@ from tests.models.tuning.ppo.killed_ppo import run_killed, run_unbroken
 def numbers(steps) -> list:
     """Steps without what depends on the clock."""
     return [
-        (step.step, step.num_steps, {name: x for name, x in step.values.items() if name != "tokens_per_second"})
+        (step.step, step.num_steps, {name: x for name, x in step.values.items() if name not in OF_THE_CLOCK})
         for step in steps
     ]
 
