@@ -21,6 +21,8 @@ from models.errors import PipelineError
 
 HOST = "127.0.0.1"
 SECONDS_TO_END = 5.0
+TOLD_AFTER_SECONDS = 20.0
+LONGEST_SECONDS = 900.0
 
 
 class ServerError(PipelineError):
@@ -28,7 +30,7 @@ class ServerError(PipelineError):
 
 
 def start_prefect_server() -> Callable[[], None]:
-    """Gives a function that returns once the server is ready, to be called before a flow. Raises ServerError there.
+    """Gives a function that returns once the server is ready (`wait_until_ready`), to be called before a flow.
 
     Where Prefect's settings name a server, or want no temporary one, nothing is started. To be called before a flow is imported.
     """
@@ -47,11 +49,11 @@ def start_prefect_server() -> Callable[[], None]:
         stdin=subprocess.PIPE,
         process_group=0,  # it has to hear of a Ctrl-C, not to end by it
     )
+    started = time.monotonic()
     atexit.register(_end, process)  # before Prefect registers its own, and so after it has sent its last log lines
     os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": ""}  # no page of it lasts
     refresh_global_settings_context()
-    deadline = time.monotonic() + settings.server.ephemeral.startup_timeout_seconds
-    return lambda: _wait_until_ready(process, f"{url}/api/health", deadline)
+    return lambda: wait_until_ready(process, f"{url}/api/health", started)
 
 
 def create_app() -> FastAPI:
@@ -67,15 +69,27 @@ def _end_with_the_command() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _wait_until_ready(process: subprocess.Popen, url: str, deadline: float) -> None:
+def wait_until_ready(process: subprocess.Popen, url: str, started: float) -> None:
+    """Returns once the server answers, however long it takes while its process lives: on a busy machine, minutes.
+
+    Says on stderr what is waited for when that takes long. Raises ServerError when the process has ended, and after 15 minutes.
+    """
+    told = False
     while not _is_ready(url):
         if process.poll() is not None:
             raise ServerError(f"Prefect's temporary server has ended with exit status {process.returncode}; see above")
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > LONGEST_SECONDS:
             raise ServerError(
-                f"Prefect's temporary server is not ready at {url}; give it longer with "
-                "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name a server with PREFECT_API_URL"
+                f"Prefect's temporary server does not answer at {url} after {waited:.0f} s; name a server with PREFECT_API_URL"
             )
+        if waited > TOLD_AFTER_SECONDS and not told:
+            print(
+                "waiting for Prefect's temporary server, which takes long on a busy machine",
+                file=sys.stderr,
+                flush=True,
+            )
+            told = True
         time.sleep(0.05)
 
 

@@ -7,8 +7,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.waiting import CEILING_SECONDS
+
 try:
-    from playwright.sync_api import Browser, sync_playwright
+    from playwright.sync_api import Browser, expect, sync_playwright
 except ModuleNotFoundError:
     sync_playwright = None
 
@@ -37,6 +39,7 @@ def browser() -> Iterator["Browser"]:
     chromium = shutil.which("chromium")
     if sync_playwright is None or chromium is None:
         pytest.skip("needs playwright and chromium")
+    expect.set_options(timeout=1000 * CEILING_SECONDS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield started

@@ -1,17 +1,42 @@
-"""Waiting for what other processes do."""
+"""Waiting for what other processes do: by signs of life. The ceilings are for hangs, which must not become a pass."""
 
+import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+import httpx
+
 Found = TypeVar("Found")
 
+CEILING_SECONDS = 900.0
+"""No expectation: a machine with other work on it takes several times as long as one without."""
 
-def until(found: Callable[[], Found], seconds: float = 300) -> Found:
-    """What `found` gives once that is something. A hang does not become a pass: AssertionError after so many seconds."""
+
+def until(found: Callable[[], Found], seconds: float = CEILING_SECONDS) -> Found:
+    """What `found` gives once that is something; AssertionError after so many seconds."""
     deadline = monotonic() + seconds
     while not (result := found()):
         assert monotonic() < deadline, f"not within {seconds:g} s"
         threading.Event().wait(0.05)
     return result
+
+
+def answers(url: str) -> bool:
+    """Whether a server gives this page now."""
+    try:
+        return httpx.get(url, timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until_it_answers(process: subprocess.Popen, url: str, log: Path) -> None:
+    """Returns once the process gives this page; AssertionError with the end of its log when it has ended before."""
+
+    def is_over() -> bool:
+        return answers(url) or process.poll() is not None
+
+    until(is_over)
+    assert process.poll() is None, f"{url}: exit status {process.returncode}\n{log.read_text()[-2000:]}"

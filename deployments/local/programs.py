@@ -17,6 +17,9 @@ from models.errors import PipelineError
 SECONDS_TO_END = 20.0
 STEADY_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 60.0
+TOLD_AFTER_SECONDS = 20.0
+LONGEST_SECONDS = 900.0
+MOST_DEATHS = 3
 MARK = "REIN_STARTED_AS"
 """The variable that a program hands down to all that it starts: a run is in a session of its own, and outlives a killed worker."""
 
@@ -63,14 +66,25 @@ class Programs:
         """The file that a program writes to."""
         return self.logs / f"{name}.log"
 
-    def wait_until_ready(self, timeout_seconds: float, names: set[str] | None = None) -> None:
-        """Returns when these programs (by default all) are ready. Raises StartError that names the log of one which is not."""
-        deadline = time.monotonic() + timeout_seconds
-        waiting = [one.program for one in self._running if names is None or one.program.name in names]
-        while waiting := [program for program in waiting if not _is_ready(program)]:
-            if time.monotonic() > deadline:
-                late = waiting[0].name
-                raise StartError(f"{late} is not ready after {timeout_seconds:.0f} s; see {self.log_of(late)}")
+    def wait_until_ready(self, names: set[str] | None = None) -> None:
+        """Returns when these programs (by default all) are ready, however long they take while they live.
+
+        Raises StartError that names the log of one that keeps ending, or is not ready after 15 minutes.
+        """
+        started, told = time.monotonic(), False
+        waiting = [one for one in self._running if names is None or one.program.name in names]
+        while waiting := [one for one in waiting if not _is_ready(one.program)]:
+            waited = time.monotonic() - started
+            for one in waiting:
+                log = self.log_of(one.program.name)
+                if one.num_deaths >= MOST_DEATHS:
+                    raise StartError(f"{one.program.name} has ended {one.num_deaths} times; see {log}")
+                if waited > LONGEST_SECONDS:
+                    raise StartError(f"{one.program.name} is not ready after {waited:.0f} s; see {log}")
+            if waited > TOLD_AFTER_SECONDS and not told:
+                late = ", ".join(one.program.name for one in waiting)
+                self.say(f"waiting for {late}, which takes long on a busy machine; logs lie in {self.logs}")
+                told = True
             self.revive()
             time.sleep(0.2)
 

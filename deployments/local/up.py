@@ -20,7 +20,6 @@ from deployments.local.programs import Program, Programs, StartError
 from deployments.run_command import run_command
 
 HOST = "127.0.0.1"
-READY_SECONDS = 180.0
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HEARTBEAT_SECONDS = 30  # the shortest that Prefect allows
 
@@ -93,11 +92,11 @@ def up(
         _say("starting Prefect, MLflow and the labelers' page")
         for program in servers(places):
             programs.start(program)
-        programs.wait_until_ready(READY_SECONDS, {"prefect"})
+        programs.wait_until_ready({"prefect"})
         _say(programs.run_once("register", register(prefect_file, crashed_after)))
         for program in workers(places):
             programs.start(program)
-        programs.wait_until_ready(READY_SECONDS)
+        programs.wait_until_ready()
         _say(_welcome(places, time.monotonic() - started))
         programs.keep_running()
     except KeyboardInterrupt:

@@ -6,15 +6,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from cli import temporary_server
+from cli.temporary_server import ServerError, wait_until_ready
 from tests.flows.conftest import PROJECT, clean_environment
-from tests.waiting import until
+from tests.free_port import free_port
+from tests.waiting import CEILING_SECONDS, answers, until
 
 TRY = """
 import json, os, psutil
@@ -55,7 +60,7 @@ def tried(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_server_comes_up_answers_and_is_gone_with_the_command(tmp_path):
-    done = tried(tmp_path)
+    done = tried(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1")  # is Prefect's own, and ends nothing
     assert done.returncode == 0, done.stderr
     used, named, processes, found = json.loads(done.stdout)
     assert len(processes) == 1 and used.rstrip("/") == named and found == []
@@ -73,12 +78,53 @@ def test_a_server_that_the_environment_or_a_profile_names_is_used(tmp_path):
     assert (used.rstrip("/"), named, processes) == (url, None, [])
 
 
-def test_one_that_cannot_start_or_is_late_is_an_error_that_says_what_to_do(tmp_path):
+def test_one_that_cannot_start_is_an_error(tmp_path):
     elsewhere = f"sqlite+aiosqlite:///{tmp_path}/no/such/folder/prefect.db"
     done = tried(tmp_path, PREFECT_SERVER_DATABASE_CONNECTION_URL=elsewhere)
     assert "ServerError: Prefect's temporary server has ended with exit status 3; see above" in done.stderr
-    done = tried(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="1")
-    assert "give it longer with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name a server" in done.stderr
+
+
+@pytest.fixture
+def late() -> Iterator[tuple[subprocess.Popen, str]]:
+    """A process that serves its folder once it has read a line, and its address."""
+    port = free_port()
+    serve = f"import http.server, sys; sys.stdin.readline(); http.server.test(http.server.SimpleHTTPRequestHandler, port={port}, bind='127.0.0.1')"
+    with subprocess.Popen([sys.executable, "-c", serve], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        yield process, f"http://127.0.0.1:{port}"
+        process.kill()
+
+
+@pytest.fixture
+def long_ago(monkeypatch) -> float:
+    """A start after which the user is to be told what is waited for, at once."""
+    monkeypatch.setattr(temporary_server, "TOLD_AFTER_SECONDS", 100.0)
+    return time.monotonic() - 200
+
+
+def test_a_late_one_is_waited_for_and_the_user_is_told_so_once(late, long_ago, monkeypatch):
+    process, url = late
+    said = []
+
+    def told(line: str) -> None:
+        said.append(line)
+        if "waiting for Prefect's temporary server" in line:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+
+    monkeypatch.setattr(temporary_server.sys, "stderr", SimpleNamespace(write=told, flush=lambda: None))
+    wait_until_ready(process, url, long_ago)
+    assert "".join(said) == "waiting for Prefect's temporary server, which takes long on a busy machine\n"
+
+
+def test_one_that_ends_or_hangs_is_waited_for_no_longer(late, long_ago, monkeypatch):
+    process, url = late
+    monkeypatch.setattr(temporary_server, "LONGEST_SECONDS", 150.0)
+    with pytest.raises(ServerError, match=f"does not answer at {url} after 200 s; name a server with PREFECT_API_URL"):
+        wait_until_ready(process, url, long_ago)
+    process.kill()
+    process.wait()
+    with pytest.raises(ServerError, match="has ended with exit status -9"):
+        wait_until_ready(process, url, long_ago)
 
 
 @contextmanager
@@ -97,20 +143,13 @@ def waiting(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
 def test_it_hears_of_a_ctrl_c_before_it_ends(tmp_path):
     with waiting(tmp_path) as (process, _):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        process.wait(timeout=60)
+        process.wait(timeout=CEILING_SECONDS)
     with sqlite3.connect(f"file:{tmp_path}/prefect.db?mode=ro", uri=True) as database:
         assert database.execute("select state_name from flow_run").fetchall() == [("Crashed",)]
 
 
 def test_it_ends_with_a_command_that_is_killed(tmp_path):
     with waiting(tmp_path) as (process, url):
-        assert httpx.get(f"{url}/health").status_code == 200
+        assert answers(f"{url}/health")
         process.kill()
-        until(lambda: not is_up(url), seconds=60)
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").status_code == 200
-    except httpx.TransportError:
-        return False
+        until(lambda: not answers(f"{url}/health"))

@@ -8,15 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.free_port import free_port
+from tests.waiting import CEILING_SECONDS, until_it_answers
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMOKE = PROJECT / "deployments" / "smoke.yaml"
@@ -35,7 +34,7 @@ class Workplace:
         """Calls the command with the code of `project`."""
         process = self.start(*arguments, project=project, own_server=own_server)
         try:
-            output, errors = process.communicate(timeout=300)
+            output, errors = process.communicate(timeout=CEILING_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -109,14 +108,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=log,
             start_new_session=True,
         )
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
-                break
-        except httpx.TransportError:
-            threading.Event().wait(0.1)
-    else:
-        raise AssertionError((home / "log").read_text()[-2000:])
+    until_it_answers(process, f"{url}/health", home / "log")
     yield url
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

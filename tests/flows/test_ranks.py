@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from tests.flows.conftest import SMOKE, Workplace
 from tests.processes import processes_that_name
+from tests.waiting import CEILING_SECONDS
 
 COMMAND = ("rlhf", SMOKE, "tuning.num_updates=8", "tuning.checkpoint_every=1", "compute.num_processes=2")
 
@@ -23,7 +24,7 @@ def test_a_cancel_ends_the_ranks_and_the_same_command_goes_on(workplace: Workpla
     ranks = set(processes_that_name(workplace.root)) - {process.pid}
     assert len(ranks) == 3, "torchrun's agent and two ranks"
     process.send_signal(signal.SIGTERM)  # what Prefect's runner sends to a flow run that is cancelled
-    process.communicate(timeout=60)
+    process.communicate(timeout=CEILING_SECONDS)
     assert process.returncode != 0 and not processes_that_name(workplace.root)
 
     report = workplace.report(*COMMAND)

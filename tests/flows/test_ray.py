@@ -19,6 +19,7 @@ from models.settings.generation import GenerationConfig, RayRunner
 from models.settings.training import ScratchBase
 from tasks.running.ray_shards import complete_on_ray, connected
 from tests.flows.conftest import SMOKE, Workplace
+from tests.waiting import CEILING_SECONDS
 
 CONFIG = GenerationConfig(runner=RayRunner())
 
@@ -59,7 +60,9 @@ def test_the_artifact_is_that_of_one_process(workplace: Workplace, first_report:
         "flow_runs": {"id": {"any_": [report["prefect_flow_run_id"]]}},
         "task_runs": {"name": {"like_": "shard-"}, "state": {"name": {"any_": ["Completed"]}}},
     }
-    assert httpx.post(f"{prefect_url}/task_runs/count", json=query).json() == 3  # 40 prompts, 16 to a shard
+    assert (
+        httpx.post(f"{prefect_url}/task_runs/count", json=query, timeout=CEILING_SECONDS).json() == 3
+    )  # 40 prompts, 16 to a shard
 
 
 @pytest.mark.filterwarnings(

@@ -31,9 +31,8 @@ from models.settings.pipeline import TrackingConfig
 from tasks.tracking.registry import find_policy
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
-from tests.waiting import until
+from tests.waiting import CEILING_SECONDS, until
 
-SECONDS = 400  # for each thing that is waited for; a hang must not become a pass
 PRESET = """
 base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads: 2, context_length: 96}
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
@@ -85,7 +84,9 @@ class House:
 
     def run(self, deployment: str, **parameters: Any) -> FlowRun:
         """Runs a deployment to its end, as the Run button does."""
-        return run_deployment(deployment, parameters=parameters, timeout=SECONDS, poll_interval=0.5, as_subflow=False)
+        return run_deployment(
+            deployment, parameters=parameters, timeout=CEILING_SECONDS, poll_interval=0.5, as_subflow=False
+        )
 
     def parameters(self, deployment: str) -> dict[str, Any]:
         with get_client(sync_client=True) as client:
@@ -134,7 +135,7 @@ def house(tmp_path_factory) -> Iterator[House]:
             start_new_session=True,
         )
     try:
-        until(lambda: "ready after" in (folder / "log").read_text() or process.poll(), SECONDS)
+        until(lambda: "ready after" in (folder / "log").read_text() or process.poll() is not None)
         assert process.poll() is None, (folder / "log").read_text()
         with temporary_settings({PREFECT_API_URL: house.api}):
             yield house
@@ -142,7 +143,7 @@ def house(tmp_path_factory) -> Iterator[House]:
         for client in house.clients:
             client.close()
         os.kill(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=CEILING_SECONDS)
 
 
 class Person:
@@ -161,7 +162,9 @@ class Person:
             labeler = session.query(Labeler).filter_by(name=name).one()
             mark_instructions_read(session, labeler.id, self.batch, 1, now)
         headers = {"X-Form-Token": form_token, "Origin": house.page}
-        self.client = httpx.Client(base_url=house.page, cookies={"rein_sign_in": cookie}, headers=headers, timeout=60)
+        self.client = httpx.Client(
+            base_url=house.page, cookies={"rein_sign_in": cookie}, headers=headers, timeout=CEILING_SECONDS
+        )
         house.clients.append(self.client)
 
     def ranks(self, most: int = 1000) -> int:
@@ -198,15 +201,15 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     assert house.champion() == 1
 
     assert olga.ranks() == ann.ranks() == 100
-    until(lambda: len(house.retrainings()) == 2 and house.retrainings()[1][0], SECONDS)
+    until(lambda: len(house.retrainings()) == 2 and house.retrainings()[1][0])
     outcome, reason = house.retrainings()[1]
     assert outcome == "promoted", reason
     assert house.champion() == 2
 
     for name in ("sam", "sue"):
         Person(house, name, longest_first=True).ranks(100)
-    until(lambda: len(house.retrainings()) == 3 and house.retrainings()[2][0], SECONDS)
-    until(house.all_runs_have_ended, SECONDS)
+    until(lambda: len(house.retrainings()) == 3 and house.retrainings()[2][0])
+    until(house.all_runs_have_ended)
     assert len(house.retrainings()) == 3
     outcome, reason = house.retrainings()[2]
     assert outcome == "kept" and "the reward model's accuracy on held-out prompts is" in reason, reason

@@ -189,7 +189,7 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
 def require_lineage(workplace: Workplace, report: dict, labelers: str) -> None:
     """Prefect shows the page of this run, its newest, and MLflow has it too, with tags on the run and on the version."""
     wanted = {"artifacts": {"key": {"any_": ["lineage"]}}}
-    [page] = httpx.post(f"{workplace.prefect_url}/artifacts/latest/filter", json=wanted).json()
+    [page] = httpx.post(f"{workplace.prefect_url}/artifacts/latest/filter", json=wanted, timeout=CEILING_SECONDS).json()
     assert f"- Labelers behind it (judgements): {labelers} (40)\n" in page["data"]
     client = MlflowClient(tracking_uri=workplace.tracking_uri)
     assert "lineage.md" in {file.path for file in client.list_artifacts(report["mlflow_run_id"])}
@@ -206,7 +206,7 @@ def require_lineage(workplace: Workplace, report: dict, labelers: str) -> None:
 def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):
     asked = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "tuning.learning_rate=0.0001")
     started = [workplace.start(*asked) for _ in range(2)]
-    ended = [(process, *process.communicate(timeout=300)) for process in started]
+    ended = [(process, *process.communicate(timeout=CEILING_SECONDS)) for process in started]
     reports = [
         workplace.report_of(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
         for process, output, errors in ended

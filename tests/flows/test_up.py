@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.processes import processes_that_name
-from tests.waiting import until
+from tests.waiting import CEILING_SECONDS, answers, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -100,7 +100,7 @@ def up(tmp_path_factory, environment, prefect_file) -> Iterator[Up]:
         yield started
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=120)
+        process.wait(timeout=CEILING_SECONDS)
         for left in processes_that_name(folder):
             os.kill(left, signal.SIGKILL)
 
@@ -108,7 +108,7 @@ def up(tmp_path_factory, environment, prefect_file) -> Iterator[Up]:
 def press_run(browser: "Browser", up: Up, name: str, num_updates: int) -> None:
     """Deployments -> rlhf -> Run -> Custom run, one number changed, Submit."""
     page = browser.new_page()
-    page.set_default_timeout(180_000)
+    page.set_default_timeout(1000 * CEILING_SECONDS)
     page.goto(f"{up.prefect}/deployments")
     page.get_by_role("link", name="rlhf").first.click()
     page.get_by_role("button", name="Run", exact=True).click()
@@ -125,11 +125,11 @@ def field(page: "Page", label: str):
     return page.locator(".p-label").filter(has=page.get_by_text(label, exact=True)).last.locator("input")
 
 
-def see(browser: "Browser", up: Up, name: str, state: str, seconds: float) -> None:
+def see(browser: "Browser", up: Up, name: str, state: str) -> None:
     """Waits on the page of a flow run until it shows the state."""
     page = browser.new_page()
     page.goto(f"{up.prefect}/runs/flow-run/{up.flow_run(name).id}")
-    page.locator(".state-badge").get_by_text(state, exact=True).wait_for(timeout=1000 * seconds)
+    page.locator(".state-badge").get_by_text(state, exact=True).wait_for(timeout=1000 * CEILING_SECONDS)
     page.close()
 
 
@@ -137,7 +137,7 @@ def see(browser: "Browser", up: Up, name: str, state: str, seconds: float) -> No
 def first(up, browser) -> str:
     """A run with two updates of PPO, started in the browser and seen to complete."""
     press_run(browser, up, "first", 2)
-    see(browser, up, "first", "Completed", 300)
+    see(browser, up, "first", "Completed")
     return "first"
 
 
@@ -163,7 +163,7 @@ def again(up, browser, killed) -> str:
 def test_everything_that_is_printed_answers(up):
     for url in (up.prefect, up.mlflow, up.label):
         assert url in up.said
-        assert httpx.get(url, follow_redirects=True).status_code == 200
+        assert httpx.get(url, follow_redirects=True, timeout=CEILING_SECONDS).status_code == 200
     assert "deployment learn is left out: environment variable REIN_DATA is not set" in up.said
     assert "deployments: rlhf, collect" in up.said
 
@@ -172,8 +172,9 @@ def test_a_page_of_another_site_can_start_nothing(up):
     with up.api() as client:
         deployment = client.read_deployment_by_name("rlhf/rlhf")
     url = f"{up.prefect}/api/deployments/{deployment.id}/create_flow_run"
-    assert httpx.post(url, json={}).status_code == 403
-    headers = httpx.get(f"{up.prefect}/api/health", headers={"Origin": "http://elsewhere.example"}).headers
+    assert httpx.post(url, json={}, timeout=CEILING_SECONDS).status_code == 403
+    elsewhere = {"Origin": "http://elsewhere.example"}
+    headers = httpx.get(f"{up.prefect}/api/health", headers=elsewhere, timeout=CEILING_SECONDS).headers
     assert "access-control-allow-origin" not in headers
 
 
@@ -188,14 +189,7 @@ def test_a_port_that_is_taken_is_named(up, environment):
 def test_what_dies_is_started_again(up, again):
     until(lambda: up.said.count("has been started again") == 2)
     assert "mlflow has ended (killed by SIGKILL)" in up.said and "worker has ended (killed by SIGKILL)" in up.said
-    until(lambda: is_up(f"{up.mlflow}/health"))
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
+    until(lambda: answers(f"{up.mlflow}/health"))
 
 
 def test_registering_again_changes_nothing_twice(up, again, environment, prefect_file):
@@ -220,10 +214,10 @@ def registered(up: Up) -> dict:
 
 
 def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, killed, again):
-    see(browser, up, killed, "Crashed", CRASHED_AFTER + 60)
+    see(browser, up, killed, "Crashed")
     assert up.flow_run(killed).state.message == f"No heartbeat for {CRASHED_AFTER} s: killed, by all signs."
     until(lambda: tracked(up, f"rlhf {killed}").info.status == "KILLED")
-    see(browser, up, again, "Completed", 300)
+    see(browser, up, again, "Completed")
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
     assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before tuning"
@@ -269,11 +263,11 @@ def tracked(up: Up, name: str) -> Run:
 
 def test_the_end_ends_everything_and_runs_say_so(up, again, browser):
     """Comes last: nothing is up after it."""
-    see(browser, up, again, "Completed", 300)
+    see(browser, up, again, "Completed")
     press_run(browser, up, "ended", 1000)
     until(lambda: bool(list((up.root / "checkpoints").glob("tuning-*/step-*"))))
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(timeout=180) == 0
+    assert up.process.wait(timeout=CEILING_SECONDS) == 0
     assert processes_that_name(up.folder) == []
     with sqlite3.connect(f"file:{up.root}/prefect/prefect.db?mode=ro", uri=True) as database:
         states = dict(database.execute("select name, state_name from flow_run").fetchall())

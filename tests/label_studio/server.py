@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 PROGRAM = Path(__file__).resolve().parents[2] / ".label-studio/bin/label-studio"
-START_SECONDS = 300
+START_SECONDS = 900
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.waiting import CEILING_SECONDS
+
 
 def missing() -> str:
     """Why no cluster can be started here; empty when one can."""
@@ -43,7 +45,7 @@ def cluster(folder: Path) -> Iterator[str]:
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     with (folder / "log").open("wb") as log:
-        start = [*prefix, programs / "pg_ctl", "-D", data, "-w", "-o", options, "start"]
+        start = [*prefix, programs / "pg_ctl", "-D", data, "-w", "-t", f"{CEILING_SECONDS:.0f}", "-o", options, "start"]
         subprocess.run(start, check=True, stdout=log, stderr=log, cwd=folder)
     try:
         yield f"postgresql+psycopg://rein@/{{name}}?host={folder}"

@@ -127,7 +127,7 @@ def run(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=120)
+        process.join(timeout=900)
         process.kill()
     assert [process.exitcode for process in processes] == [0] * num_processes
     return [_outcome(folder, rank) for rank in range(num_processes)]

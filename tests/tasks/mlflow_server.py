@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import httpx
-
 from tests.free_port import free_port
+from tests.waiting import answers, until_it_answers
 
 
 class MlflowServer:
@@ -40,18 +38,11 @@ class MlflowServer:
 
     def answers(self) -> bool:
         """Whether it answers now."""
-        try:
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+        return answers(f"{self.url}/health")
 
     def wait(self) -> None:
         """Until it answers."""
-        for _ in range(1200):
-            if self.answers():
-                return
-            threading.Event().wait(0.1)
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
+        until_it_answers(self.process, f"{self.url}/health", self.folder / "log")
 
     def kill(self) -> None:
         """SIGKILL, to all of its processes."""

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from deployments.local.prefect_server import AskedAgain
 from deployments.local.programs import Program, Programs
 from tests.free_port import free_port
+from tests.waiting import CEILING_SECONDS
 
 PLAIN = "prefect.server.api.server:create_app"
 OURS = "deployments.local.prefect_server:create_app"
@@ -35,7 +36,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         port = free_port()
         command = (sys.executable, "-m", "uvicorn", "--factory", factory, "--port", f"{port}")
         programs.start(Program("prefect", command, f"http://127.0.0.1:{port}/api/health"))
-        programs.wait_until_ready(120)
+        programs.wait_until_ready()
         return f"http://127.0.0.1:{port}/api"
 
     yield served
@@ -55,9 +56,13 @@ def somebody_writes(database: Path) -> Iterator[None]:
 
 def press_run(api: str) -> Callable[[], int]:
     """Registers a deployment; calling what it gives makes a run of it, as Prefect's page does, and gives the status."""
-    flow = httpx.post(f"{api}/flows/", json={"name": "flow"}).json()["id"]
-    deployment = httpx.post(f"{api}/deployments/", json={"name": "one", "flow_id": flow}).json()["id"]
-    return lambda: httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={}, timeout=60).status_code
+    flow = httpx.post(f"{api}/flows/", json={"name": "flow"}, timeout=CEILING_SECONDS).json()["id"]
+    deployment = httpx.post(
+        f"{api}/deployments/", json={"name": "one", "flow_id": flow}, timeout=CEILING_SECONDS
+    ).json()["id"]
+    return lambda: (
+        httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={}, timeout=CEILING_SECONDS).status_code
+    )
 
 
 def test_a_plain_server_turns_away_who_presses_run_while_something_writes(serve, tmp_path):
@@ -76,8 +81,8 @@ def test_ours_waits_and_makes_one_run(serve, tmp_path):
             pressed = pool.submit(press)
             with pytest.raises(TimeoutError):
                 pressed.result(timeout=1)
-        assert pressed.result(timeout=30) == 201
-    assert httpx.post(f"{api}/flow_runs/count", json={}).json() == 1
+        assert pressed.result(timeout=CEILING_SECONDS) == 201
+    assert httpx.post(f"{api}/flow_runs/count", json={}, timeout=CEILING_SECONDS).json() == 1
 
 
 class Busy:

@@ -9,6 +9,7 @@ import pytest
 
 from deployments.local import programs as module
 from deployments.local.programs import Program, Programs, StartError
+from tests.free_port import free_port
 from tests.processes import processes_that_name
 from tests.waiting import until
 
@@ -20,6 +21,13 @@ subprocess.Popen([sys.executable, "-c", middle, sys.argv[1]], start_new_session=
 time.sleep(1000)
 """
 DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(sys.argv[1], flush=True); time.sleep(1000)"
+
+LATE = """
+import http.server, os, sys, time
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
+"""
 
 
 @pytest.fixture
@@ -73,10 +81,38 @@ def test_a_program_that_does_not_listen_is_killed(programs, tmp_path, monkeypatc
     assert processes_that_name(tmp_path) == []
 
 
-def test_a_program_that_never_gets_ready_is_named_with_its_log(programs, tmp_path):
+def test_a_program_that_never_gets_ready_is_named_with_its_log(programs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.3)
     programs.start(Program("silent", ("sleep", "1000"), "http://127.0.0.1:9"))
-    with pytest.raises(StartError, match=f"silent is not ready after 0 s; see {tmp_path}/silent.log"):
-        programs.wait_until_ready(0.3)
+    with pytest.raises(StartError, match=rf"silent is not ready after \d+ s; see {tmp_path}/silent.log"):
+        programs.wait_until_ready()
+
+
+def test_a_late_program_is_waited_for_and_the_user_is_told_so_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TOLD_AFTER_SECONDS", 0.3)
+    port, said = free_port(), []
+
+    def say(text: str) -> None:
+        said.append(text)
+        (tmp_path / "told").touch()
+
+    programs = Programs(tmp_path, os.environ, say)
+    programs.start(
+        Program("late", (sys.executable, "-c", LATE, str(port), f"{tmp_path}/told"), f"http://127.0.0.1:{port}")
+    )
+    try:
+        programs.wait_until_ready()
+    finally:
+        programs.stop()
+    assert said == [f"waiting for late, which takes long on a busy machine; logs lie in {tmp_path}"]
+
+
+def test_a_program_that_keeps_ending_is_named_with_its_log(programs, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 0.0)
+    programs.start(Program("broken", (sys.executable, "-c", "raise SystemExit(3)"), "http://127.0.0.1:9"))
+    with pytest.raises(StartError, match=f"broken has ended 3 times; see {tmp_path}/broken.log"):
+        programs.wait_until_ready()
+    assert sum("exit status 3" in line for line in said) == 3
 
 
 def test_a_command_that_fails_is_shown_with_what_it_said(programs):

@@ -9,11 +9,10 @@ import pytest
 
 from labeling.store.database import FeedbackStore
 from tests.labeling.page.site import STORE, Site
+from tests.waiting import CEILING_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
-
-WAIT_MS = 15_000
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +44,7 @@ def visit(site: Site, browser: "Browser") -> Iterator[Callable[..., "Page"]]:
     def opened(name: str, path: str = "/", leaves: bool = False, **options: Any) -> "Page":
         contexts.append(browser.new_context(base_url=site.url, **options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(WAIT_MS)
+        page.set_default_timeout(1000 * CEILING_SECONDS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: "Content Security" in message.text and complaints.append(message.text))
         page.on("dialog", lambda dialog: _answer_dialog(dialog, leaves, complaints))

@@ -102,7 +102,7 @@ class Site:
 
     def client(self) -> httpx.Client:
         """Someone who is not signed in, and whose requests come from the page itself."""
-        self.clients.append(httpx.Client(base_url=self.url, headers={"Origin": self.url}, verify=False))
+        self.clients.append(httpx.Client(base_url=self.url, headers={"Origin": self.url}, verify=False, timeout=60))
         return self.clients[-1]
 
     def sign_in(self, name: str) -> httpx.Client:

@@ -22,9 +22,9 @@ from labeling.store.schema import Assignment, Judgement, Labeler, SignIn, Task
 from models.records import Completion, Prompt
 from models.settings.batch import BatchConfig
 from tests.free_port import free_port
+from tests.waiting import CEILING_SECONDS, until_it_answers
 
 NUM_LABELERS, NUM_PROMPTS, KILL_AFTER = 50, 8, 150  # docs/results.md: the same with 100 prompts
-SECONDS = 600  # a hang must not become a pass
 NOW = datetime.now(UTC)
 
 
@@ -34,23 +34,18 @@ class Server:
     def __init__(self, store_url: str, log: Path):
         self.port = free_port()
         self.url, self.store_url, self.log = f"http://127.0.0.1:{self.port}", store_url, log
+        self.is_up = threading.Event()
 
     def start(self) -> None:
+        """Returns once it answers."""
         command = [Path(sys.executable).parent / "rein", "label", "--port", str(self.port), "--store", self.store_url]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.wait()
-
-    def wait(self) -> None:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                threading.Event().wait(0.1)
-        raise AssertionError(f"the page did not answer: {self.log.read_text()[-2000:]}")
+        until_it_answers(self.process, f"{self.url}/health", self.log)
+        self.is_up.set()
 
     def kill(self) -> None:
+        self.is_up.clear()
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -86,7 +81,7 @@ class Labelers:
                 answer = client.post(path, json=json)
             except httpx.TransportError:  # the server is gone: send the same again when it is back
                 self.num_retries += 1
-                self.server.wait()
+                assert self.server.is_up.wait(CEILING_SECONDS)
                 continue
             assert answer.status_code == 200, answer.text
             return answer.json()
@@ -117,7 +112,7 @@ def test_fifty_labelers_and_a_killed_server(store, tmp_path):
     server = Server(store.url, tmp_path / "server.log")
     server.start()
     try:
-        labelers = Labelers(server, batch_id, time.monotonic() + SECONDS)
+        labelers = Labelers(server, batch_id, time.monotonic() + CEILING_SECONDS)
         with ThreadPoolExecutor(NUM_LABELERS) as pool:
             working = [pool.submit(labelers.work, *one, seed) for seed, one in enumerate(sign_ins)]
             while len(labelers.confirmed) < KILL_AFTER and not any(one.done() for one in working):
