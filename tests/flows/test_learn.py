@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.learn import learn
 from flows.rlhf import rlhf
@@ -117,12 +116,11 @@ def test_bad_rankings_are_named_before_training(workplace, batch):
         ("rlhf", ["labels={kind: folder, path: .}"], "ConfigError: labels.kind folder cannot answer at once"),
     ],
 )
-def test_what_cannot_work_is_refused_before_training(workplace, first_report, prefect_url, flow, overrides, expected):
+def test_what_cannot_work_is_refused_before_training(workplace, first_report, flow, overrides, expected):
     """In this process, which has everything imported: what a refused command prints is tested above."""
     config = load_config(SMOKE, [*overrides, *workplace.where((flow,))])
     trained = sorted((workplace.root / "artifacts").glob("pretraining-*"))
-    settings = {PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}
-    with temporary_settings(settings), pytest.raises(PipelineError) as refused:
+    with workplace.prefect(), pytest.raises(PipelineError) as refused:
         {"learn": learn, "rlhf": rlhf}[flow](config)
     assert expected in f"{type(refused.value).__name__}: {refused.value}"
     assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from tasks.running import code_digest
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 STAGES = [
@@ -185,15 +187,23 @@ def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_rep
     assert read == {"language-model", "reward-model", "feedback", "texts"}
 
 
-def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, tmp_path):
-    copy = tmp_path / "project"
-    for package in ("flows", "tasks", "models", "labeling", "deployments"):
-        shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    loop = copy / "models" / "ppo_optimizer.py"
+@pytest.fixture
+def copied_code(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A copy of the project's code, from which the digests in the cache keys are taken meanwhile."""
+    for package in code_digest.PACKAGES:
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
+    code_digest.code_digest.cache_clear()
+    yield tmp_path
+    code_digest.code_digest.cache_clear()
+
+
+def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, copied_code):
+    loop = copied_code / "models" / "tuning" / "ppo" / "optimizer.py"
     before = loop.read_text(encoding="utf-8")
     loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
     assert loop.read_text(encoding="utf-8") != before
-    assert workplace.report("rlhf", SMOKE, project=copy)["stages_run"] == ["tuning", "evaluation"]
+    assert workplace.report("rlhf", SMOKE)["stages_run"] == ["tuning", "evaluation"]
 
 
 def test_a_deleted_file_runs_its_stage_again(workplace, first_report):

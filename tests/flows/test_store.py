@@ -19,12 +19,13 @@ from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
 from models.settings.pipeline import TrackingConfig
 from tasks.lineage.provenance import trace
-from tests.flows.conftest import SMOKE, Workplace
+from tests.flows.conftest import SMOKE, Workplace, ended
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
+from tests.waiting import CEILING_SECONDS, until_it_answers
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-Error, expect = sync_api.Error, sync_api.expect
+expect = sync_api.expect
 
 LABELS = "labels={kind: store}"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -43,10 +44,13 @@ def page_url(workplace: Workplace, batch_id: str):
     """The address of the labelling page, in a process of its own."""
     port = free_port()
     command = [Path(sys.executable).parent / "rein", "label", "--port", str(port), "--store", workplace.store_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().startswith(("labelling page:", "Nobody can sign in yet"))
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
+    log = workplace.folder / "page.log"
+    with log.open("w") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
+        try:
+            until_it_answers(process, f"http://127.0.0.1:{port}/health", log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 class Person:
@@ -56,12 +60,7 @@ class Person:
         self.context = browser.new_context(base_url=url)
         self.page = self.context.new_page()
         self.said: list[tuple[list[list[str]], list[str]]] = []
-        for _ in range(100):  # until the server listens
-            try:
-                self.page.goto("/sign-in")
-                break
-            except Error:
-                self.page.wait_for_timeout(100)
+        self.page.goto("/sign-in")
         self.page.get_by_label("Your personal token").fill(token)
         self.page.keyboard.press("Enter")
         self.page.get_by_role("button", name="I have read this").click()
@@ -206,11 +205,7 @@ def require_lineage(workplace: Workplace, report: dict, labelers: str) -> None:
 def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decision(workplace, store):
     asked = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "tuning.learning_rate=0.0001")
     started = [workplace.start(*asked) for _ in range(2)]
-    ended = [(process, *process.communicate(timeout=CEILING_SECONDS)) for process in started]
-    reports = [
-        workplace.report_of(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
-        for process, output, errors in ended
-    ]
+    reports = [workplace.report_of(ended(process)) for process in started]
     one, other = (set(report["stages_run"]) for report in reports)
     assert not one & other and {"tuning", "evaluation", "challenge"} <= one | other
     assert reports[0]["artifacts"] == reports[1]["artifacts"]
