@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from cli.command import app
 from labeling.importers.feedback_folder import RankingRow
 from models.records import Ranking
 from models.settings.presets import load_config
+from tests.calling import call_rein
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -77,8 +77,8 @@ def test_rein_commands_can_be_run(environment, words, monkeypatch, tmp_path):
     if "preset" in bound.arguments:
         load_config(PROJECT / bound.arguments["preset"], bound.arguments.get("overrides", ()))
     if "--check" in words:
-        command = [Path(sys.executable).parent / "rein", *words[1:]]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+        monkeypatch.chdir(PROJECT)
+        done = call_rein(*words[1:])
         assert (done.returncode, done.stderr) == (0, "")
 
 

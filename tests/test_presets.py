@@ -1,7 +1,5 @@
 """Every shipped preset loads, and what is wrong in one is named by file and key."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from deployments.presets import load
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config, parse_config, read_preset
+from tests.calling import call_rein
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = sorted((PROJECT / "deployments").glob("*.yaml"))
@@ -40,12 +39,6 @@ def refusal(file, *overrides) -> str:
     with pytest.raises(ConfigError) as caught:
         load_config(file, overrides)
     return str(caught.value)
-
-
-def rein(*arguments: object, cwd=PROJECT) -> subprocess.CompletedProcess:
-    """Runs the real console command of this environment."""
-    command = [Path(sys.executable).parent / "rein", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
@@ -255,13 +248,14 @@ def test_every_setting_is_listed_with_a_text():
 
 
 def test_the_command_lists_the_settings():
-    done = rein("fields")
+    done = call_rein("fields")
     assert done.returncode == 0
     assert done.stdout.strip() == describe_fields(PipelineConfig).strip()
 
 
-def test_the_command_checks_a_preset_and_runs_nothing(tmp_path):
-    done = rein("rlhf", SMOKE, "tuning.kl.coef=0.1", "--check", cwd=tmp_path)
+def test_the_command_checks_a_preset_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call_rein("rlhf", str(SMOKE), "tuning.kl.coef=0.1", "--check")
     assert (done.returncode, done.stderr) == (0, "")
     assert str(SMOKE) in done.stdout
     assert not list(tmp_path.iterdir())
@@ -269,7 +263,7 @@ def test_the_command_checks_a_preset_and_runs_nothing(tmp_path):
 
 def test_the_command_says_what_is_wrong_without_a_traceback(preset):
     file = preset(MINIMAL + "tuning: {clipp: 0.2}")
-    done = rein("learn", file, "--check")
+    done = call_rein("learn", str(file), "--check")
     assert done.returncode == 1
     assert "tuning.clipp: no such key" in done.stderr
     assert "Traceback" not in done.stderr

@@ -7,18 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.calling import call_rein
+
 
 @pytest.fixture
-def rein(tmp_path: Path):
-    """Runs `rein` in an empty folder, where the store is made; gives back (exit status, what it says)."""
+def rein(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Calls `rein` in an empty folder, where the store is made; gives back (exit status, what it says)."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str]:
-        command = [Path(sys.executable).parent / "rein", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = call_rein(*words)
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, (done.stdout + done.stderr).strip()
 
     return run
+
+
+def test_a_shell_sees_the_same(tmp_path):
+    """One command as a process: all others below are called in this one."""
+    command = [Path(sys.executable).parent / "rein", "labelers", "list", "--store", "mysql://x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "ConfigError: feedback store mysql://x" in done.stderr
 
 
 def write_pairs(file: Path, *rows: dict) -> str:

@@ -12,17 +12,15 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from cli.command import main
+from tests.calling import call_rein
 from tests.free_port import free_port
 from tests.waiting import CEILING_SECONDS, until_it_answers
 
@@ -39,23 +37,10 @@ class Workplace:
 
     def rein(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Calls the command in this process, and gives what a shell would see of it."""
-        command = ["rein", *map(str, arguments), *self.where(arguments)]
-        output, errors, status = io.StringIO(), io.StringIO(), 0
-        with (
-            mock.patch.dict(os.environ),
-            mock.patch.object(sys, "argv", command),
-            self.prefect(),
-            logs_to(errors),
-            contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(errors),
-            warnings.catch_warnings(),
-        ):
-            warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")  # it takes them from argv
-            try:
-                main()
-            except SystemExit as ended:
-                status = ended.code
-        return subprocess.CompletedProcess(command, status, output.getvalue(), errors.getvalue())
+        with self.prefect(), prefects_log() as log:
+            done = call_rein(*map(str, arguments), *self.where(arguments))
+        done.stderr += log.getvalue()
+        return done
 
     def prefect(self) -> contextlib.AbstractContextManager:
         """Meanwhile flows of this process are known to the shared server."""
@@ -120,20 +105,16 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def logs_to(stream: io.StringIO) -> Iterator[None]:
-    """Meanwhile Prefect's loggers, those of flows and tasks among them, write there too."""
+def prefects_log() -> Iterator[io.StringIO]:
+    """What Prefect's loggers, those of flows and tasks among them, write meanwhile."""
     setup_logging()  # else the first flow would, and take the handler away
-    handler = logging.StreamHandler(stream)
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
     logging.getLogger("prefect").addHandler(handler)
     try:
-        yield
+        yield written
     finally:
         logging.getLogger("prefect").removeHandler(handler)
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what would point a run at somebody's Prefect or MLflow."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from flows.rlhf import rlhf
 from models.errors import ConfigError
 from models.settings.pipeline import TrackingConfig
 from models.settings.presets import load_config
-from tests.test_presets import SMOKE, rein
+from tests.calling import call_rein
+from tests.test_presets import SMOKE
 
 SECRETS = [
     ("tracking", "uri", "https://ann:hunter2@mlflow.example", "MLFLOW_TRACKING_PASSWORD"),
@@ -78,8 +79,9 @@ def test_a_parameter_of_a_flow_reads_nothing_from_the_environment(monkeypatch):
     assert load_config(SMOKE, ["tracking.experiment=${MY_SECRET}"]).tracking.experiment == "hunter2"
 
 
-def test_an_option_of_the_command_holds_no_secret_either(tmp_path):
-    done = rein("withdraw", "ann", "--tracking-uri", "https://ann:hunter2@mlflow.example", cwd=tmp_path)
+def test_an_option_of_the_command_holds_no_secret_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call_rein("withdraw", "ann", "--tracking-uri", "https://ann:hunter2@mlflow.example")
     assert done.returncode == 1
     assert "ConfigError: uri: holds a password" in done.stderr and "hunter2" not in done.stderr
 
