@@ -117,6 +117,11 @@ def prefects_log() -> Iterator[io.StringIO]:
         logging.getLogger("prefect").removeHandler(handler)
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what would point a run at somebody's Prefect or MLflow."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+
+
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server that runs while the tests do."""

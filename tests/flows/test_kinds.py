@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,19 +16,21 @@ FILES = dict(
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory) -> Path:
-    """A folder of somebody else's with the files, as they stand in the document."""
+def outside(tmp_path_factory) -> Iterator[None]:
+    """A folder of somebody else's with the files, as they stand in the document; Python finds them, and Rein is told their names."""
     folder = tmp_path_factory.mktemp("outside")
     for name, text in FILES.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("REIN_KINDS", ",".join(FILES))
+        yield
 
 
 @pytest.fixture
-def report(workplace: Workplace, first_report: dict, outside: Path, monkeypatch):
+def report(workplace: Workplace, first_report: dict, outside: None) -> Callable[..., dict]:
     """A run of the smallest preset with kinds from outside; what it does not touch comes from the cache."""
-    monkeypatch.setenv("REIN_KINDS", ",".join(FILES))
-    return lambda *overrides: workplace.report("rlhf", SMOKE, *overrides, path=outside)
+    return partial(workplace.report, "rlhf", SMOKE)
 
 
 def settings_of(report: dict, stage: str) -> dict:
