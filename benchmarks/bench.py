@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.parts import PARTS, Part
 from benchmarks.turns import PROJECT, Contender, medians, ratios, take_turns
+from models.processor import processor_name
 
 RESULTS = PROJECT / "benchmarks" / "results"
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets")
@@ -109,10 +110,7 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor and number of cores."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{processor_name()}, {os.cpu_count()} cores"
 
 
 def summary(parts: dict[str, dict]) -> dict:

@@ -5,6 +5,7 @@ import contextlib
 import torch
 
 from models.errors import ConfigError
+from models.processor import computes_in_bfloat16
 from models.settings.compute import Compute
 
 
@@ -20,15 +21,12 @@ def pick_device(compute: Compute) -> torch.device:
 def autocast(compute: Compute) -> contextlib.AbstractContextManager:
     """A context in which forward passes run in the precision that the config asks for; weights stay float32."""
     device = pick_device(compute)
-    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and _has_bfloat16(device))
+    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and _computes_in_bfloat16(device))
     if not wants_bfloat16:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def _computes_in_bfloat16(device: torch.device) -> bool:
     """Whether there is arithmetic for it; without, it would be imitated, and slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else computes_in_bfloat16()
