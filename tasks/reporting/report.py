@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from models.evaluation.metrics import Match
 from models.plain_text import plain
+from models.processor import describe_processor
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
@@ -73,7 +74,8 @@ def write_report(
             run.config.tracking.policy_name: policy.version,
         },
         "seconds": round(time.monotonic() - run.started, 2),
-        "seconds_to_better": _seconds_to_better(run),
+        "seconds_to_better": seconds_to_better(run),
+        "cpu": describe_processor(),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
         "artifacts": {outcome.name: outcome.artifact.uri for outcome in run.outcomes},
@@ -97,7 +99,7 @@ def write_report(
     return report
 
 
-def _seconds_to_better(run: PipelineRun) -> float | None:
+def seconds_to_better(run: PipelineRun) -> float | None:
     """Seconds of work until the judge first said that the policy is better than its base: of all stages before, and of the updates of
     tuning up to there. The same whether they ran now or came from the cache. None where it did not say so."""
     update = run.metrics.get("better_at_update")

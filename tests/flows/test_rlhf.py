@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from models.processor import describe_processor
 from tasks.running import code_digest
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
@@ -36,6 +37,8 @@ def test_the_report_has_what_is_promised(first_report):
     assert first_report["stages_run"] == STAGES and first_report["stages_cached"] == []
     assert 0 <= first_report["win_rate_low"] <= first_report["win_rate"] <= 1
     assert first_report["simulated_labelers"] is True
+    assert first_report["seconds_to_better"] is None, "two updates make nothing better"
+    assert first_report["cpu"] == describe_processor()
 
 
 def test_the_models_load_without_rein(first_report):

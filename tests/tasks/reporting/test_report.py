@@ -1,11 +1,14 @@
 """What a person reads of a run: pictures, and what was changed. The rest is tested on whole runs in tests/flows."""
 
+from types import SimpleNamespace
+
 import pytest
 from matplotlib.collections import PathCollection
 
-from models.records import StepMetrics
+from models.records import Artifact, StepMetrics, write_records
 from tasks.reporting.plots import plot_score_against_kl, plot_updates
-from tasks.running.pipeline_run import describe_changes
+from tasks.reporting.report import seconds_to_better
+from tasks.running.pipeline_run import StageOutcome, describe_changes
 
 STEPS = [
     StepMetrics(
@@ -48,3 +51,22 @@ def test_changes_name_key_old_and_new():
     changes = "tuning.kl.coef 0.05 → 0.1, tuning.ptx None → unset, tuning.ptx.coef unset → 1"
     assert describe_changes(after, "rlhf calm-owl", before) == f"{changes}, since rlhf calm-owl"
     assert describe_changes(before, "rlhf calm-owl", before) == "nothing, since rlhf calm-owl"
+
+
+def test_seconds_until_the_judge_said_better_are_those_of_the_work_up_to_there(tmp_path):
+    def outcome(kind: str, seconds: float, steps: list[StepMetrics]) -> StageOutcome:
+        folder = tmp_path / kind
+        folder.mkdir()
+        if steps:
+            write_records(folder / "steps.jsonl", steps)
+        artifact = Artifact(kind=kind, uri=str(folder), sha256="0" * 64, rows=1, run_id="r")
+        return StageOutcome(kind, artifact, cached=True, metrics={}, reads_data=False, seconds=seconds)
+
+    updates = [StepMetrics(step=step, num_steps=4, values={"seconds": 1.5}) for step in range(4)]
+    outcomes = [outcome("texts", 2.0, []), outcome("reward-model", 30.0, STEPS), outcome("policy", 9.0, updates)]
+
+    def seconds(better_at_update: int | None) -> float | None:
+        return seconds_to_better(SimpleNamespace(outcomes=outcomes, metrics={"better_at_update": better_at_update}))
+
+    assert seconds(3) == 2.0 + 30.0 + 3 * 1.5  # before update 3 three updates had been made
+    assert seconds(None) is None
