@@ -68,7 +68,9 @@ def _training(train: Callable[..., Iterator[StepMetrics]], channel: "_Channel") 
     if this_rank() == 0:
         logger.setLevel(logging.INFO)
         logger.addHandler(channel)
-    inputs["checkpoints"] = Checkpoints(Path(inputs["checkpoints"]), inputs["config"]["checkpoint_every"], logger)
+    inputs["checkpoints"] = Checkpoints(
+        Path(inputs["checkpoints"]), inputs["config"].get("checkpoint_every", 1), logger
+    )
     return validate_call(train, config=ConfigDict(arbitrary_types_allowed=True))(**inputs)
 
 

@@ -32,7 +32,8 @@ def run_training(work: "Work", train: Training, config: Any, compute: Compute, *
     inputs = {name: value.folder if isinstance(value, Artifact) else value for name, value in inputs.items()}
     inputs |= {"folder": work.folder, "config": config, "compute": compute}
     if compute.num_processes == 1:
-        return work.follow(train(**inputs, checkpoints=work.checkpoints(config.checkpoint_every)))
+        every = getattr(config, "checkpoint_every", 1)  # a kind that keeps none has no such setting
+        return work.follow(train(**inputs, checkpoints=work.checkpoints(every)))
     inputs["checkpoints"] = work.checkpoint_folder
     with closing(steps_of_ranks(train, inputs, get_run_logger())) as steps:
         return work.follow(steps)

@@ -38,6 +38,10 @@ def settings_of(report: dict, stage: str) -> dict:
     return manifest["made"]["settings"]["config"]
 
 
+def rows_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def test_there_is_a_walk_for_each_seam():
     assert set(FILES) == {"shortest", "longest_word", "alphabetical", "unchanged", "weather"}
 
@@ -46,16 +50,15 @@ def test_a_reward(report):
     told = report("reward={kind: shortest, per_word: 0.25}", "tuning.value_start=policy")
     assert told["stages_run"] == ["reward", "tuning", "evaluation"]
     assert settings_of(told, "reward") == {"kind": "shortest", "per_word": 0.25}
-    samples = Path(told["artifacts"]["evaluation"], "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    for sample in map(json.loads, samples):
+    for sample in rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl")):
         assert sample["policy_score"] == -0.25 * len(sample["policy_completion"].split())
 
 
 def test_a_judge(report):
     told = report("evaluation.judge={kind: longest_word}")
     assert told["stages_run"] == ["evaluation"] and told["judge"] == "longest_word"
-    samples = Path(told["artifacts"]["evaluation"], "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    words = [word for sample in map(json.loads, samples) for word in sample["base_completion"].split()]
+    samples = rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl"))
+    words = [word for sample in samples for word in sample["base_completion"].split()]
     assert told["longest_word_base"] == max(map(len, words))
 
 
@@ -63,8 +66,8 @@ def test_a_labeler(report):
     told = report("labels.labelers=[{kind: alphabetical, name: abc}, {kind: alphabetical, name: abcd}]")
     assert told["stages_run"][0] == "labels" and told["stages_cached"][-1] == "completions"
     folder = Path(told["artifacts"]["labels"])
-    texts = {row["id"]: row["text"] for row in map(json.loads, (folder / "completions.jsonl").open(encoding="utf-8"))}
-    for ranking in map(json.loads, (folder / "rankings.jsonl").open(encoding="utf-8")):
+    texts = {row["id"]: row["text"] for row in rows_of(folder / "completions.jsonl")}
+    for ranking in rows_of(folder / "rankings.jsonl"):
         ordered = [texts[name] for (name,) in ranking["levels"]]
         assert ordered == sorted(ordered) and ranking["labeler"] in ("abc", "abcd")
 
@@ -79,5 +82,5 @@ def test_a_tuner(report):
 def test_a_source_of_prompts_to_tune_on(report):
     told = report("tuning.prompts={source: {kind: weather, num_days: 12}, num_prompts: 12}")
     assert told["stages_run"] == ["tuning-prompts", "tuning", "evaluation"], "nobody has ranked completions of these"
-    lines = Path(told["artifacts"]["tuning-prompts"], "prompts.jsonl").read_text(encoding="utf-8").splitlines()
-    assert {json.loads(line)["text"] for line in lines} == {f"Will it rain on day {day}?" for day in range(12)}
+    prompts = rows_of(Path(told["artifacts"]["tuning-prompts"], "prompts.jsonl"))
+    assert {prompt["text"] for prompt in prompts} == {f"Will it rain on day {day}?" for day in range(12)}
