@@ -2,6 +2,7 @@
 # make up [ARGS="--prefect-port 4201 --mlflow-port 5001"]   Prefect, a worker, MLflow and the labelers' page
 # make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]
+# make test-nightly   what `make test` does in a shorter way: many labelers at once, thousands of mutated rows, retraining under make up
 # make test-label-studio   the round trip through a real Label Studio, in an environment of its own (1 GB)
 # make bench [ARGS="--only ppo_full reward_k9 --repetitions 2"]   speed against TRL and transformers, each TRL in an environment of its own (2 GB each)
 # The first of these sets up .venv; it is set up again when pyproject.toml or constraints.txt change.
@@ -12,7 +13,7 @@ STAMP := .venv/.complete
 LABEL_STUDIO := .label-studio/.complete
 PEERS := .bench/trl-1.12.0/.complete .bench/trl-1.16.0/.complete
 
-.PHONY: run up label test test-label-studio bench lint setup
+.PHONY: run up label test test-nightly test-label-studio bench lint setup
 
 run: $(STAMP)
 	$(BIN)/rein rlhf $(PRESET) $(if $(SEED),seed=$(SEED)) $(ARGS)
@@ -25,6 +26,9 @@ label: $(STAMP)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+test-nightly: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly $(ARGS)
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)

@@ -1,6 +1,7 @@
 """What people say on the labelling page starts a retraining by itself; a better policy is promoted, a sabotaged one refused.
 
-Everything is real: Prefect's server and worker, MLflow's server, the page and the watcher, as `make up` starts them. The people are
+Each night everything is as `make up` starts it: Prefect's server and worker, MLflow's server, the page and the watcher. In `make test`
+the same is done in this process: the watcher looks when it is told to, and the runs that it starts are run here. The people are
 stand-ins who send their rankings to the page: the shortest completion first or, to sabotage, the longest.
 """
 
@@ -8,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +21,24 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from cli.watch import look
+from flows.collect import collect
+from flows.promote import promote
+from flows.retrain import retrain
 from labeling.store import accounts
 from labeling.store.batches import mark_instructions_read
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import read_promotions
 from labeling.store.schema import Batch, Labeler, Retraining
 from models.settings.pipeline import TrackingConfig
+from models.settings.presets import load_config
 from tasks.tracking.registry import find_policy
-from tests.flows.conftest import PROJECT, clean_environment
+from tests.flows.conftest import PROJECT, Workplace, clean_environment
 from tests.free_port import free_port
+from tests.labeling.page.site import Site
 from tests.waiting import CEILING_SECONDS, until
 
 PRESET = """
@@ -38,6 +46,7 @@ base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 sft: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 prompts: {source: {kind: household, num_rows: 300}, num_prompts: 120}
+sampling: {max_new_tokens: 24}
 generation: {num_completions: 4, shard_size: 120}
 batch: {labelers_per_prompt: 8}
 labels: {kind: store}
@@ -50,43 +59,28 @@ tuning:
   num_minibatches: 2
   learning_rate: 1.0e-3
   value_learning_rate: 1.0e-3
-  max_new_tokens: 24
   min_reward_accuracy: 0
   kl: {kind: fixed, coef: 0.02}
-evaluation: {judge: reward_model, num_prompts: 60, num_samples: 2}
+evaluation: {judge: {kind: reward_model}, num_prompts: 60, num_samples: 2}
 retraining: {min_new_judgements: 200, check_seconds: 1}
 """
 
 
 @dataclass
 class House:
-    """Everything that `make up` starts, in an empty folder."""
+    """Where people label and models are retrained. `go_on` lets the watcher look and what it starts run, where nobody else does."""
 
-    folder: Path
-    ports: dict[str, int]
+    page: str
+    tracking: TrackingConfig
+    store_url: str
+    go_on: Callable[[], None]
     clients: list[httpx.Client] = field(default_factory=list)
-
-    @property
-    def api(self) -> str:
-        return f"http://127.0.0.1:{self.ports['prefect']}/api"
-
-    @property
-    def page(self) -> str:
-        return f"http://127.0.0.1:{self.ports['label']}"
-
-    @property
-    def tracking(self) -> TrackingConfig:
-        return TrackingConfig(uri=f"http://127.0.0.1:{self.ports['mlflow']}")
-
-    @property
-    def store_url(self) -> str:
-        return f"sqlite:///{self.folder}/rein/feedback.db"
 
     def run(self, deployment: str, **parameters: Any) -> FlowRun:
         """Runs a deployment to its end, as the Run button does."""
-        return run_deployment(
-            deployment, parameters=parameters, timeout=CEILING_SECONDS, poll_interval=0.5, as_subflow=False
-        )
+        run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
+        with get_client(sync_client=True) as client:
+            return until(lambda: self.go_on() or final(client.read_flow_run(run.id)))
 
     def parameters(self, deployment: str) -> dict[str, Any]:
         with get_client(sync_client=True) as client:
@@ -96,38 +90,71 @@ class House:
         with FeedbackStore(self.store_url) as store, store.read() as session:
             return [(one.outcome, one.reason) for one in session.query(Retraining).order_by(Retraining.id)]
 
-    def all_runs_have_ended(self) -> bool:
+    def last_of(self, number: int) -> tuple[str, str]:
+        """Outcome and reason of the retraining of this number, which is the last, once it has come to an end by itself."""
+        until(lambda: self.go_on() or (len(self.retrainings()) == number and self.retrainings()[-1][0]))
         with get_client(sync_client=True) as client:
-            return all(run.state.is_final() for run in client.read_flow_runs())
+            until(lambda: all(map(final, client.read_flow_runs())))
+        self.go_on()
+        assert len(self.retrainings()) == number
+        return self.retrainings()[-1]
 
     def champion(self) -> int:
         return find_policy(self.tracking, "champion").version
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
-    (folder / "preset.yaml").write_text(PRESET)
-    step = {"deployments.presets.load": {"id": "preset", "path": str(folder / "preset.yaml")}}
+def final(run: FlowRun) -> FlowRun | None:
+    return run if run.state.is_final() else None
+
+
+@pytest.fixture
+def house_here(workplace: Workplace, tmp_path: Path) -> Iterator[House]:
+    """A house in this process; Prefect's server is the one that all tests share."""
+    site = Site(tmp_path)
+    tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "preset.yaml").write_text(PRESET)
+    places = (f"storage.root={tmp_path}", f"tracking.uri={tracking.uri}", f"feedback.url={site.store.url}")
+    config = load_config(tmp_path / "preset.yaml", places).model_dump(mode="json")
+    flows = {one.name: one for one in (collect, retrain, promote)}
+
+    def go_on() -> None:
+        with get_client(sync_client=True) as client:
+            look(client)
+            for run in client.read_flow_runs():
+                if run.state.is_scheduled():
+                    flow = flows[client.read_flow(run.flow_id).name]
+                    run_flow(flow, flow_run=run, parameters=run.parameters, return_type="state")
+
+    with workplace.prefect(), get_client(sync_client=True) as client:
+        for flow in flows.values():
+            parameters = {} if flow is promote else {"config": config}
+            client.create_deployment(client.create_flow(flow), flow.name, parameters=parameters)
+        house = House(site.url, tracking, site.store.url, go_on)
+        yield house
+        for opened in house.clients:
+            opened.close()
+    site.close()
+
+
+@pytest.fixture
+def house_of_make_up(tmp_path: Path) -> Iterator[House]:
+    """A house in which everything is a process, in an empty folder."""
+    (tmp_path / "preset.yaml").write_text(PRESET)
+    step = {"deployments.presets.load": {"id": "preset", "path": str(tmp_path / "preset.yaml")}}
     common = {"work_pool": {"name": "rein"}}
     learning = common | {"build": [step], "parameters": {"config": "{{ preset.config }}"}}
     places = {"tracking": {"uri": "{{ $REIN_TRACKING_URI }}"}, "feedback": {"url": "{{ $REIN_STORE }}"}}
     deployments = [
         *({"name": name, "entrypoint": f"flows/{name}.py:{name}", **learning} for name in ("collect", "retrain")),
-        {
-            "name": "promote",
-            "entrypoint": "flows/promote.py:promote",
-            "parameters": {"request": places},
-            **common,
-        },
+        {"name": "promote", "entrypoint": "flows/promote.py:promote", "parameters": {"request": places}, **common},
     ]
-    (folder / "prefect.yaml").write_text(yaml.safe_dump({"name": "rein", "deployments": deployments}))
-    house = House(folder, {name: free_port() for name in ("prefect", "mlflow", "label")})
-    ports = [word for name, port in house.ports.items() for word in (f"--{name}-port", str(port))]
-    command = [sys.executable, "-m", "deployments.local.up", *ports, "--root", str(folder / "rein")]
-    with (folder / "log").open("wb") as log:
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"name": "rein", "deployments": deployments}))
+    port = {name: free_port() for name in ("prefect", "mlflow", "label")}
+    ports = [word for name, number in port.items() for word in (f"--{name}-port", str(number))]
+    command = [sys.executable, "-m", "deployments.local.up", *ports, "--root", str(tmp_path / "rein")]
+    with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--prefect-file", str(folder / "prefect.yaml")],
+            [*command, "--prefect-file", str(tmp_path / "prefect.yaml")],
             cwd=PROJECT,
             env=clean_environment() | {"PYTHONPATH": str(PROJECT)},
             stdout=log,
@@ -135,15 +162,22 @@ def house(tmp_path_factory) -> Iterator[House]:
             start_new_session=True,
         )
     try:
-        until(lambda: "ready after" in (folder / "log").read_text() or process.poll() is not None)
-        assert process.poll() is None, (folder / "log").read_text()
-        with temporary_settings({PREFECT_API_URL: house.api}):
+        until(lambda: "ready after" in (tmp_path / "log").read_text() or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        page, mlflow, api = (f"http://127.0.0.1:{port[name]}" for name in ("label", "mlflow", "prefect"))
+        with temporary_settings({PREFECT_API_URL: f"{api}/api"}):
+            house = House(page, TrackingConfig(uri=mlflow), f"sqlite:///{tmp_path}/rein/feedback.db", lambda: None)
             yield house
+            for opened in house.clients:
+                opened.close()
     finally:
-        for client in house.clients:
-            client.close()
         os.kill(process.pid, signal.SIGTERM)
         process.wait(timeout=CEILING_SECONDS)
+
+
+@pytest.fixture(params=["house_here", pytest.param("house_of_make_up", marks=pytest.mark.nightly)])
+def house(request: pytest.FixtureRequest) -> House:
+    return request.getfixturevalue(request.param)
 
 
 class Person:
@@ -201,17 +235,13 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     assert house.champion() == 1
 
     assert olga.ranks() == ann.ranks() == 100
-    until(lambda: len(house.retrainings()) == 2 and house.retrainings()[1][0])
-    outcome, reason = house.retrainings()[1]
+    outcome, reason = house.last_of(2)
     assert outcome == "promoted", reason
     assert house.champion() == 2
 
     for name in ("sam", "sue"):
         Person(house, name, longest_first=True).ranks(100)
-    until(lambda: len(house.retrainings()) == 3 and house.retrainings()[2][0])
-    until(house.all_runs_have_ended)
-    assert len(house.retrainings()) == 3
-    outcome, reason = house.retrainings()[2]
+    outcome, reason = house.last_of(3)
     assert outcome == "kept" and "the reward model's accuracy on held-out prompts is" in reason, reason
     assert house.champion() == 2
 

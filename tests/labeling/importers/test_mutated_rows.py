@@ -1,4 +1,4 @@
-"""Rows that something happened to: each is imported exactly as it says, or refused by its line. More than 10,000 of them."""
+"""Rows that something happened to: each is imported exactly as it says, or refused by its line. More than 10,000 of them each night."""
 
 import copy
 import csv
@@ -18,7 +18,7 @@ from models.records import write_records
 from tests.labeling.importers.feedback_files import SEED, SPLIT
 from tests.labeling.importers.row_kinds import COMPLETIONS, PROMPTS, Kind, kinds
 
-NUM_FILES, NUM_ROWS = 120, 17  # 8 kinds x 120 files x 17 rows = 16,320 rows, seven in eight of them mutated
+NUM_ROWS = 17  # 8 kinds x 120 files x 17 rows = 16,320 rows, seven in eight of them mutated
 LINE_KINDS = [name for name in kinds("") if "CSV" not in name]
 CSV_KINDS = [name for name in kinds("") if "CSV" in name]
 
@@ -207,8 +207,9 @@ def check(kind: Kind, file: Path, content: bytes, meanings: list) -> None:
             assert [one["line"] - 1 for one in lines] == [n for n, meaning in enumerate(meanings) if meaning is None]
 
 
+@pytest.mark.parametrize("num_files", [30, pytest.param(120, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", LINE_KINDS + CSV_KINDS)
-def test_a_mutated_row_is_imported_exactly_or_refused(tmp_path, name):
+def test_a_mutated_row_is_imported_exactly_or_refused(tmp_path, name, num_files):
     kind = kinds(str(tmp_path))[name]
     file = tmp_path / f"{name}.jsonl" if kind.config.kind == "folder" else Path(kind.config.path)
     write_records(tmp_path / "prompts.jsonl", PROMPTS)
@@ -216,7 +217,7 @@ def test_a_mutated_row_is_imported_exactly_or_refused(tmp_path, name):
     mutated = mutated_lines if name in LINE_KINDS else mutated_table
     distinct = set()
 
-    @settings(max_examples=NUM_FILES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=num_files, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=True))
     def run(random):
         content, meanings = mutated(random, kind)
@@ -224,4 +225,4 @@ def test_a_mutated_row_is_imported_exactly_or_refused(tmp_path, name):
         check(kind, file, content, meanings)
 
     run()
-    assert len(distinct) > NUM_FILES * NUM_ROWS / 2, "mutations repeat themselves"
+    assert len(distinct) > num_files * NUM_ROWS / 2, "mutations repeat themselves"

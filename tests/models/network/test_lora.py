@@ -132,7 +132,7 @@ def test_the_value_model_can_learn_with_all_its_weights(policy, tokenizer, compu
     assert not any(torch.equal(after[name], before[name]) for name in ("head.weight", "body.embed_tokens.weight"))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
 def test_ppo_with_an_adapter_learns_what_the_score_rewards(policy, tokenizer, compute, seed):
     settings = {"num_updates": 14, "batch_size": 32, "num_epochs": 3, "kl": FixedKL(coef=0.0)}
     settings |= {"lora": LoRA(rank=8, alpha=64.0), "learning_rate": 3e-2, "value_learning_rate": 1e-3}

@@ -79,7 +79,7 @@ def test_the_state_of_the_global_generator_does_not_matter(policy, tokenizer, co
     assert equal(*states)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
 def test_ppo_learns_what_the_score_rewards(policy, tokenizer, compute, seed):
     steps = run(policy, tokenizer, compute, seed=seed, prompts=PROMPTS * 4, **LEARNS)
     scores = [step.values["objective/scores"] for step in steps]
