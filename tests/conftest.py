@@ -15,9 +15,7 @@ except ModuleNotFoundError:
     sync_playwright = None
 
 
-LONG_BY_ITSELF = {
-    f"tests/flows/{file}.py" for file in ("test_retrain", "test_store", "test_temporary_server", "test_up")
-}
+LONG_BY_ITSELF = {"tests/flows/test_up.py"}
 
 
 class OneProcessAFile(LoadScopeScheduling):

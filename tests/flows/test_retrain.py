@@ -6,6 +6,7 @@ stand-ins who send their rankings to the page: the shortest completion first or,
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,8 @@ from models.settings.presets import load_config
 from tasks.tracking.registry import find_policy
 from tests.flows.conftest import PROJECT, Workplace, clean_environment
 from tests.free_port import free_port
-from tests.labeling.page.site import Site
+from tests.labeling.page.site import STORE, Site
+from tests.templates import empty_mlflow, empty_store
 from tests.waiting import CEILING_SECONDS, until
 
 PRESET = """
@@ -108,8 +110,10 @@ def final(run: FlowRun) -> FlowRun | None:
 
 
 @pytest.fixture
-def house_here(workplace: Workplace, tmp_path: Path) -> Iterator[House]:
+def house_here(workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in this process; Prefect's server is the one that all tests share."""
+    shutil.copy(empty_store(tmp_path_factory), tmp_path / STORE)
+    shutil.copy(empty_mlflow(tmp_path_factory), tmp_path / "mlflow.db")
     site = Site(tmp_path)
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "preset.yaml").write_text(PRESET)

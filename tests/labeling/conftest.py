@@ -1,6 +1,7 @@
 """Feedback stores for tests: every test of `store` runs on SQLite and on a real PostgreSQL."""
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from labeling.store.database import FeedbackStore
 from tests.labeling import postgres
 from tests.labeling.people import People
+from tests.templates import empty_store
 
 NUMBER = itertools.count()
 
@@ -25,11 +27,21 @@ def postgres_cluster() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_cluster: str) -> str:
+    """The name of a database that has the store's tables."""
+    FeedbackStore(postgres.create_database(postgres_cluster, "rein_template")).close()
+    return "rein_template"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a store whose tables are there already."""
     if request.param == "sqlite":
+        shutil.copy(empty_store(tmp_path_factory), tmp_path / "feedback.db")
         return f"sqlite:///{tmp_path}/feedback.db"
-    return postgres.create_database(request.getfixturevalue("postgres_cluster"), f"rein_{next(NUMBER)}")
+    cluster, template = (request.getfixturevalue(name) for name in ("postgres_cluster", "postgres_template"))
+    return postgres.create_database(cluster, f"rein_{next(NUMBER)}", template)
 
 
 @pytest.fixture

@@ -53,11 +53,11 @@ def cluster(folder: Path) -> Iterator[str]:
         subprocess.run([*prefix, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **run)
 
 
-def create_database(url: str, name: str) -> str:
-    """The URL of a new, empty database in a cluster."""
+def create_database(url: str, name: str, template: str = "template1") -> str:
+    """The URL of a new database in a cluster: empty, or with what the template holds, to which nobody is connected."""
     folder = url.partition("host=")[2]
     with psycopg.connect(f"user=rein dbname=postgres host={folder}", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return url.format(name=name)
 
 

@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from labeling.store.database import FeedbackStore
 from tests.labeling.page.site import STORE, Site
+from tests.templates import empty_store
 from tests.waiting import CEILING_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a store without anything in it: to copy it is quicker than to make it."""
-    file = tmp_path_factory.mktemp("empty") / STORE
-    FeedbackStore(f"sqlite:///{file}").close()
-    return file
-
-
 @pytest.fixture
-def site(tmp_path: Path, empty_store: Path) -> Iterator[Site]:
-    shutil.copy(empty_store, tmp_path)
+def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    shutil.copy(empty_store(tmp_path_factory), tmp_path / STORE)
     running = Site(tmp_path)
     yield running
     running.close()

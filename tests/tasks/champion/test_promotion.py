@@ -1,5 +1,7 @@
 """The champion in a real MLflow registry and a real feedback store: moves, ways back, and what a kill in between leaves."""
 
+import shutil
+
 import pytest
 
 from labeling.store.database import FeedbackStore
@@ -12,12 +14,14 @@ from tasks.champion.promotion import move_champion, promote_policy, read_standin
 from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin
 from tasks.tracking.tracked_run import TrackedRun, connect, register_challenger
 from tests.tasks.hand_made import make
+from tests.templates import empty_mlflow
 
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory) -> TrackingConfig:
     """A registry with three versions of the policy, of which `challenger` is the last."""
     root = tmp_path_factory.mktemp("registry")
+    shutil.copy(empty_mlflow(tmp_path_factory), root / "mlflow.db")
     config = TrackingConfig(uri=f"sqlite:///{root}/mlflow.db")
     with TrackedRun.start(config, "a run", {}, root) as run:
         for number in (1, 2, 3):

@@ -26,6 +26,7 @@ from tasks.running.storage import MANIFEST, Content
 from tasks.tracking.tracked_run import TrackedRun, register_challenger
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 from tests.tasks.hand_made import copy_as, make
+from tests.templates import empty_mlflow, empty_store
 
 
 def feedback_artifact(root: Path, folder: Path) -> Artifact:
@@ -49,7 +50,8 @@ def behind(root: Path, artifact: Artifact) -> list[str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
+    shutil.copy(empty_store(tmp_path_factory), tmp_path / "feedback.db")
     opened = FeedbackStore(f"sqlite:///{tmp_path}/feedback.db")
     yield opened
     opened.close()
@@ -188,9 +190,10 @@ def test_a_snapshot_is_named_by_what_is_in_it(tmp_path, store):
     assert snapshot(store, tmp_path)[1] != sha256
 
 
-def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, store):
+def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, tmp_path_factory, store):
     people = People(store)
     people.judges("ann")
+    shutil.copy(empty_mlflow(tmp_path_factory), tmp_path / "mlflow.db")
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
     first, first_sha256 = snapshot(store, tmp_path)
     people.judges("bob")
