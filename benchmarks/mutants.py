@@ -30,6 +30,14 @@ class Mutant:
     new: str
     tests: tuple[str, ...]
 
+    def into(self, checkout: Path) -> None:
+        """Puts the fault into the code. Raises LookupError when the table fits the code no more."""
+        file = checkout / self.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise LookupError(f"{self.file} holds the old text of '{self.name}' {text.count(self.old)} times")
+        file.write_text(text.replace(self.old, self.new), encoding="utf-8")
+
 
 MUTANTS = (
     Mutant(
@@ -48,8 +56,8 @@ MUTANTS = (
     ),
     Mutant(
         "cache key without the code",
-        "tasks/running/stage.py",
-        "json.dumps([name, code_digest(module), input_identity(inputs)]",
+        "tasks/running/cache_key.py",
+        "json.dumps([name, code_digest(*modules_of(module, inputs)), input_identity(inputs)]",
         "json.dumps([name, input_identity(inputs)]",
         ("tests/flows/test_rlhf.py::test_edited_code_runs_the_stages_that_use_it",),
     ),
@@ -182,7 +190,7 @@ MUTANTS = (
     Mutant(
         "a column that the migration forgot",
         "labeling/store/migrations/versions/0002_retrainings.py",
-        '        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),\n',
+        '        sa.Column("ended_at", sa.DateTime(timezone=True)),\n',
         "",
         ("tests/labeling/store/test_store.py",),
     ),
@@ -217,7 +225,7 @@ MUTANTS = (
     Mutant(
         "an import that the digest does not follow",
         "tasks/running/code_digest.py",
-        '            modules |= {f"{node.module}.{alias.name}" for alias in node.names}\n',
+        '            names |= {f"{node.module}.{alias.name}" for alias in node.names}\n',
         "",
         ("tests/test_code_digest.py",),
     ),
@@ -232,15 +240,11 @@ MUTANTS = (
 
 
 def is_caught(mutant: Mutant) -> bool:
-    """Whether each of the tests fails with the fault in the code. Raises LookupError for a line of the table that fits no more."""
+    """Whether each of the tests fails with the fault in the code. Raises LookupError when one does not run."""
     with tempfile.TemporaryDirectory(prefix="rein-mutant-") as folder:
         copy = Path(folder) / "rein"
         shutil.copytree(PROJECT, copy, ignore=NOT_COPIED)
-        file = copy / mutant.file
-        text = file.read_text(encoding="utf-8")
-        if text.count(mutant.old) != 1:
-            raise LookupError(f"{mutant.file} holds the old text {text.count(mutant.old)} times")
-        file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        mutant.into(copy)
         for test in mutant.tests:
             command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
             environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
