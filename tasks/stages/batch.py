@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from labeling.importers.read_feedback import read_feedback
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
-from labeling.worlds.household import INSTRUCTIONS
+from labeling.worlds.household_phrases import INSTRUCTIONS
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import AnnotatedFile

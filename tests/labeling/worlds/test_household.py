@@ -8,7 +8,7 @@ from itertools import combinations, product
 import pytest
 
 from labeling.worlds import household
-from labeling.worlds.household import PLACES, PROBLEMS
+from labeling.worlds.household_phrases import HOT, INSTRUCTIONS, PLACES, PROBLEMS, Problem
 from models.errors import DataError
 
 HOT_HOUSE = "My house is too hot."
@@ -129,7 +129,7 @@ def test_is_helpful(completion: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
-def test_against_below_beside_below_helpful(problem: household.Problem) -> None:
+def test_against_below_beside_below_helpful(problem: Problem) -> None:
     """The best of each sort stands below the worst of the next, for up to five actions with and without the place."""
     prompt = f"{problem.clauses[0].format(place='my office')}."
     unrelated = [other for other in PROBLEMS if other.name not in (problem.name, problem.opposite)]
@@ -262,9 +262,9 @@ def test_advice_beside_the_point_is_for_all_other_problems_but_the_opposite() ->
 
 def test_one_prompt_has_many_helpful_completions() -> None:
     rng = random.Random(0)
-    found = {household._completion(rng, household.HOT.helpful, "house") for _ in range(3000)}
+    found = {household._completion(rng, HOT.helpful, "house") for _ in range(3000)}
     assert len(found) >= 100
-    for action in household.HOT.helpful:
+    for action in HOT.helpful:
         assert any(f"{action}." in text for text in found) and any(f"{action} and" in text for text in found)
     assert all(household.is_helpful(HOT_HOUSE, completion) for completion in found)
 
@@ -298,4 +298,4 @@ def test_texts_tell_what_helps_and_what_makes_it_worse() -> None:
 
 def test_instructions_say_what_to_do() -> None:
     for word in ("helpfulness", "ties", "F (unusable)", "Rank 1"):
-        assert word in household.INSTRUCTIONS
+        assert word in INSTRUCTIONS
