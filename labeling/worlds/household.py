@@ -2,8 +2,8 @@
 
 The world is invented and its text is written by this code, for this project: a million weights can learn it in
 minutes, and its rule can be checked by hand. It is no household manual. One thing is simpler than in life: every action
-belongs to one problem, which it helps or makes worse, or to one pair of opposites (hot and cold, dark and bright, ...),
-of which it helps one and makes the other worse. For all other problems it is beside the point.
+belongs to one pair of opposites (hot and cold, dark and bright, ...), of which it helps one and makes the other worse.
+For all other problems it is beside the point.
 
 Everything is drawn from a seeded generator: the same arguments give the same text.
 """
@@ -18,7 +18,7 @@ from itertools import product
 from labeling.worlds.household_phrases import (
     OPENERS,
     OWNERS,
-    PLACE_TAILS,
+    PLACE_TAIL,
     PLACES,
     PROBLEMS,
     QUESTIONS,
@@ -46,7 +46,7 @@ SHARES = {"helpful": 0.44, "beside": 0.28, "against": 0.28}
 
 
 def texts(num_rows: int, seed: int) -> list[str]:
-    """Raw prose for pretraining: one to three sentences that tie problems to what helps and what does not."""
+    """Raw prose for pretraining: one to four sentences that tie problems to what helps and what does not."""
     rng = random.Random(f"household texts {seed}")
     return [_statement(rng) for _ in range(num_rows)]
 
@@ -84,16 +84,19 @@ def _actions(rng: random.Random, problem: Problem, sort: str) -> tuple[str, ...]
 
 
 def _completion(rng: random.Random, actions: Sequence[str], place: str) -> str:
-    """One or two sentences, 8 to 20 words, with one or two of the actions; some name the place."""
+    """One or two sentences, 5 to 16 words, with one or two of the actions; some name the place."""
     first, second = rng.sample(list(actions), 2)
     opening = f"{rng.choice(OPENERS)} {first}"
-    prefixed = rng.random() < 0.3
-    if prefixed:
+    if rng.random() < 0.3:
         opening = f"for your {place}, {opening}"
+        endings = TAILS
+    else:
+        endings = (*TAILS, PLACE_TAIL)
     if rng.random() < 0.4:
         return _capital(opening + rng.choice(SECOND_ACTIONS).format(action=second))
-    tail = rng.choice(TAILS if prefixed else TAILS + PLACE_TAILS)
-    return _capital(f"{opening}. {tail.format(place=place)}")
+    if rng.random() < 0.5:
+        return _capital(f"{opening}.")
+    return _capital(f"{opening}. {rng.choice(endings).format(place=place)}")
 
 
 def _statement(rng: random.Random) -> str:
@@ -108,7 +111,7 @@ def _statement(rng: random.Random) -> str:
         good=good,
         second=rng.choice(SECOND_ACTIONS).format(action=better),
         bad=rng.choice(problem.against),
-        tail=rng.choice(TAILS + PLACE_TAILS).format(place=place),
+        tail=rng.choice((*TAILS, PLACE_TAIL)).format(place=place),
     )
     return _capital(text)
 

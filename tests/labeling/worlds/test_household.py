@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from itertools import combinations, product
+from itertools import product
 
 import pytest
 
@@ -12,7 +12,7 @@ from labeling.worlds.household_phrases import HOT, INSTRUCTIONS, PLACES, PROBLEM
 from models.errors import DataError
 
 HOT_HOUSE = "My house is too hot."
-NUM_PROMPTS = 10 * 3 * 3 * 12 * 5
+NUM_PROMPTS = 6 * 3 * 3 * 8 * 4
 """Problems x clauses x owners x places x questions."""
 
 
@@ -36,20 +36,20 @@ GRADED = [
     ("You could switch on the fan. Then switch on the fan.", 2.0),
     # three: 3 - .5; four: 3 - 1
     ("Try to switch on the fan, drink cold water and turn down the heater.", 2.5),
-    ("Switch on the fan, drink cold water, wear a thin shirt, turn down the heater.", 2.0),
+    ("Switch on the fan, drink cold water, open the windows at night, turn down the heater.", 2.0),
     # beside the point: -1, the place does not help, two actions: still -1, three: -1.5
-    ("I would wash the smelly bin. That should help soon.", -1.0),
-    ("For your house, I would wash the smelly bin.", -1.0),
-    ("I would wash the smelly bin and add a bright lamp.", -1.0),
-    ("I would wash the smelly bin and add a bright lamp, and then boil some water.", -1.5),
+    ("I would wipe the wet walls. That should help soon.", -1.0),
+    ("For your house, I would wipe the wet walls.", -1.0),
+    ("I would wipe the wet walls and add a bright lamp.", -1.0),
+    ("I would wipe the wet walls and add a bright lamp, and then boil some water.", -1.5),
     # many things beside the point stay above anything against: -1 - 4 * .5 = -3, held at -2.5
     (
-        "Wash the smelly bin, add a bright lamp, boil some water, turn the radio down, run the air dryer, use a weaker bulb.",
+        "Wipe the wet walls, add a bright lamp, boil some water, light some candles, run the air dryer, use a weaker bulb.",
         -2.5,
     ),
     # helpful and beside: 2 - 1, with the place 2 - 1 + .5
-    ("Try to switch on the fan and wash the smelly bin.", 1.0),
-    ("For your house, try to switch on the fan and wash the smelly bin.", 1.5),
+    ("Try to switch on the fan and wipe the wet walls.", 1.0),
+    ("For your house, try to switch on the fan and wipe the wet walls.", 1.5),
     # against: -3, place or not, helpful or not; three actions: -3.5
     ("It helps to turn up the heater. Your house will thank you.", -3.0),
     ("Try to switch on the fan and turn up the heater.", -3.0),
@@ -91,11 +91,11 @@ def test_unusable(completion: str) -> None:
 
 def test_actions_are_read_whole() -> None:
     """One word apart, and the opposite in meaning."""
-    smelly, noisy = "The kitchen smells bad.", "My kitchen is too noisy."
-    assert household.helpfulness(smelly, "Throw away the old fish.") == 2.0
-    assert household.helpfulness(smelly, "Keep the old fish.") == -3.0
-    assert household.helpfulness(noisy, "Turn the radio down.") == 2.0
-    assert household.helpfulness(noisy, "Turn the radio up.") == -3.0
+    damp, dark = "The kitchen is too damp.", "My office is too dark."
+    assert household.helpfulness(damp, "Dry the washing outside.") == 2.0
+    assert household.helpfulness(damp, "Dry the washing inside.") == -3.0
+    assert household.helpfulness(dark, "Paint the walls white.") == 2.0
+    assert household.helpfulness(dark, "Paint the walls grey.") == -3.0
     # windows: opening them is for a hot house, closing them for a cold one
     assert household.helpfulness("My house is too cold.", "Open the windows at night.") == -3.0
     assert household.helpfulness("My house is too cold.", "Close the drafty windows.") == 2.0
@@ -118,9 +118,9 @@ def test_a_foreign_prompt_is_an_error(prompt: str) -> None:
     [
         ("You could switch on the fan.", True),
         ("Try to switch on the fan, drink cold water and turn down the heater.", True),
-        ("Try to switch on the fan and wash the smelly bin.", False),
+        ("Try to switch on the fan and wipe the wet walls.", False),
         ("Try to switch on the fan and turn up the heater.", False),
-        ("I would wash the smelly bin.", False),
+        ("I would wipe the wet walls.", False),
         ("I would turn up the heater.", False),
     ],
 )
@@ -161,17 +161,10 @@ def test_every_action_belongs_to_one_problem() -> None:
     assert len(set(helpful)) == len(helpful)
     by_name = {problem.name: problem for problem in PROBLEMS}
     for problem in PROBLEMS:
-        assert len(set(problem.helpful)) >= 5
-        assert len(set(problem.against)) >= 4
-        assert not set(problem.helpful) & set(problem.against)
-        if problem.opposite:
-            opposite = by_name[problem.opposite]
-            assert opposite.opposite == problem.name
-            assert problem.against == opposite.helpful
-        else:
-            assert not set(problem.against) & set(helpful)
-    for one, other in combinations(PROBLEMS, 2):
-        assert not set(one.against) & set(other.against)
+        assert len(set(problem.helpful)) >= 4
+        opposite = by_name[problem.opposite]
+        assert opposite.opposite == problem.name
+        assert problem.against == opposite.helpful
 
 
 def test_actions_do_not_contain_one_another_or_a_place() -> None:
@@ -187,12 +180,12 @@ def test_actions_do_not_contain_one_another_or_a_place() -> None:
 
 def test_prompts_are_different_and_limited() -> None:
     everything = household.prompts(NUM_PROMPTS, seed=0)
-    assert len(set(everything)) == NUM_PROMPTS == 5400
+    assert len(set(everything)) == NUM_PROMPTS == 1728
     assert HOT_HOUSE in everything
-    assert "The bedroom gets very hot in the afternoon, what can I do?" in everything
+    assert "The bedroom gets very hot, what can I do?" in everything
     # still different for the rule, which reads neither case nor punctuation
     assert len({" ".join(words(prompt)) for prompt in everything}) == NUM_PROMPTS
-    with pytest.raises(DataError, match="5401 household prompts asked for, but only 5400"):
+    with pytest.raises(DataError, match="1729 household prompts asked for, but only 1728"):
         household.prompts(NUM_PROMPTS + 1, seed=0)
 
 
@@ -244,12 +237,12 @@ def test_demonstrated_completions_are_well_formed() -> None:
         # of one sort only, one or two actions
         counts = [verdict.num_helpful, verdict.num_beside, verdict.num_against]
         assert sorted(counts) in ([0, 0, 1], [0, 0, 2])
-        assert 8 <= len(completion.split()) <= 20
+        assert 5 <= len(completion.split()) <= 16
         assert completion[0].isupper() and completion.endswith(".")
         assert "{" not in completion and "  " not in completion
         names_place += verdict.names_place
-    # .3 by the beginning, and of the rest .6 have a last sentence, 2 of 7 with the place: .3 + .7 * .6 * 2 / 7 = .42
-    assert abs(names_place - 0.42 * 3000) < 3 * math.sqrt(3000 * 0.42 * 0.58)
+    # .3 by the beginning, and of the rest .6 * .5 have a last sentence, 1 of 4 with the place: .3 + .7 * .3 / 4 = .3525
+    assert abs(names_place - 0.3525 * 3000) < 3 * math.sqrt(3000 * 0.3525 * 0.6475)
 
 
 def test_advice_beside_the_point_is_for_all_other_problems_but_the_opposite() -> None:
@@ -272,13 +265,13 @@ def test_one_prompt_has_many_helpful_completions() -> None:
 def test_texts_are_short_and_share_the_words() -> None:
     written = household.texts(6000, seed=9)
     for text in written:
-        assert 1 <= len(re.findall(r"[.?]", text)) <= 3, text
+        assert 1 <= len(re.findall(r"[.?]", text)) <= 4, text
         assert text[0].isupper() and text[-1] == "." and "{" not in text
     read = {word for text in written for word in re.findall("[A-Za-z]+", text)}
     spoken = household.prompts(NUM_PROMPTS, seed=0)
     spoken += [completion for _, completion in household.demonstrations(6000, seed=9)]
     assert {word for text in spoken for word in re.findall("[A-Za-z]+", text)} <= read
-    assert len({word.lower() for word in read}) < 450
+    assert len({word.lower() for word in read}) < 200
 
 
 def test_texts_tell_what_helps_and_what_makes_it_worse() -> None:
