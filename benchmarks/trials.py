@@ -1,6 +1,6 @@
 """Runs a preset with several seeds, each from nothing, and keeps the figures: a claim about learning holds for three seeds.
 
-    .venv/bin/python benchmarks/trials.py rlhf deployments/tiny.yaml --seeds 0 1 2
+    .venv/bin/python -m benchmarks.trials rlhf deployments/tiny.yaml --seeds 0 1 2
 
 Writes benchmarks/results/<preset>.json (figures of every seed, commit, date, machine) and prints a table of them.
 """
@@ -9,32 +9,36 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from models.processor import processor_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIGURES = (
     *("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha"),
     *("helpful_base", "helpful_policy", "win_rate", "win_rate_low", "win_rate_high", "score_base", "score_policy"),
     *("kl_nats", "end_rate", "distinct_completions", "distinct_completions_base", "upside_down_labelers", "seconds"),
+    *("seconds_to_better", "cpu"),
 )
 
 
-def run_trial(flow: str, preset: str, seed: int, overrides: list[str]) -> dict:
+def run_trial(
+    flow: str, preset: str, seed: int, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> dict:
     """The figures of one run in a folder of its own; `wall_seconds` is the whole command, imports and servers included."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / ".rein"
         where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db", f"seed={seed}"]
-        environment = os.environ | {"PREFECT_HOME": str(root / "prefect")}
         started = time.monotonic()
         subprocess.run(
             [sys.executable, "-m", "cli.command", flow, preset, *overrides, *where],
             cwd=PROJECT,
-            env=environment,
+            env={**environment, "PREFECT_HOME": str(root / "prefect")},
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -42,6 +46,16 @@ def run_trial(flow: str, preset: str, seed: int, overrides: list[str]) -> dict:
         (path,) = root.glob("reports/*/report.json")
         report = json.loads(path.read_text(encoding="utf-8"))
     return {"seed": seed, "wall_seconds": round(wall_seconds, 1)} | {name: report.get(name) for name in FIGURES}
+
+
+def circumstances() -> dict[str, str]:
+    """Commit, date and machine."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+    return {
+        "commit": commit.stdout.strip(),
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{processor_name()}, {os.cpu_count()} cores",
+    }
 
 
 def main() -> None:
@@ -53,18 +67,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     trials = [run_trial(arguments.flow, arguments.preset, seed, arguments.overrides) for seed in arguments.seeds]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
     result = {
         "preset": arguments.preset,
         "overrides": arguments.overrides,
-        "commit": commit.stdout.strip(),
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        **circumstances(),
         "trials": trials,
     }
     target = PROJECT / "benchmarks" / "results" / f"{Path(arguments.preset).stem}.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print_table(trials)
+
+
+def print_table(trials: Sequence[Mapping[str, object]]) -> None:
+    """A line for each figure, a column for each trial."""
     for name in trials[0]:
         print(f"{name:28}", *(f"{_shown(trial[name]):>14}" for trial in trials))
 
