@@ -12,7 +12,7 @@ PROMPT = Prompt.of("My house is too hot.", "train")
 GOOD = "You could switch on the fan and drink cold water."  # 3
 FAIR = "You could switch on the fan. That should help soon."  # 2
 ALSO_FAIR = "I would turn down the heater. It costs very little."  # 2
-BESIDE = "I would wash the smelly bin. That should help soon."  # -1
+BESIDE = "I would wipe the wet walls. That should help soon."  # -1
 BAD = "It helps to turn up the heater. That should help soon."  # -3
 UNUSABLE = "The house the house."  # None
 
@@ -66,7 +66,7 @@ def test_order_without_noise(behaviour: str, expected: list[list[str]]) -> None:
 @pytest.mark.usefixtures("no_noise")
 def test_ties_measures_from_the_best_of_the_level() -> None:
     """3, 2, 1, -1: 1 is within 1.5 of its neighbour 2 but 2 below the best, so it begins a level, as does -1."""
-    mixed = "Try to switch on the fan and wash the smelly bin."  # 2 - 1
+    mixed = "Try to switch on the fan and wipe the wet walls."  # 2 - 1
     completions = of(PROMPT, GOOD, FAIR, mixed, BESIDE)
     assert texts_of(rank("ties", completions), completions) == [sorted([GOOD, FAIR]), [mixed], [BESIDE]]
 
@@ -75,7 +75,7 @@ def test_ties_measures_from_the_best_of_the_level() -> None:
 def test_ties_at_exactly_the_width_are_told_apart() -> None:
     """2.5 - 1 = 1.5 is not below 1.5."""
     placed = "For your house, you could switch on the fan."  # 2.5
-    mixed = "Try to switch on the fan and wash the smelly bin."  # 1
+    mixed = "Try to switch on the fan and wipe the wet walls."  # 1
     completions = of(PROMPT, mixed, placed)
     assert texts_of(rank("ties", completions), completions) == [[placed], [mixed]]
 
@@ -138,12 +138,12 @@ def test_noisy_with_nothing_usable_may_still_make_a_level() -> None:
     assert levels == {(), ((first,),), ((second,),), ((first, second),)}
 
 
-OTHER = Prompt.of("My kitchen smells bad.", "test")
+OTHER = Prompt.of("My kitchen is too damp.", "test")
 OTHERS = of(
     OTHER,
-    "I would wash the smelly bin.",
+    "I would wipe the wet walls.",
     "I would kick the old pipe.",
-    "Try to drink hot tea.",
+    "Try to drink cold water.",
     "Tighten the loose nut.",
 )
 
