@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from labeling.worlds import household
-from labeling.worlds.household import INSTRUCTIONS as INSTRUCTIONS  # for people who rank completions of its prompts
+from labeling.worlds.household_phrases import (
+    INSTRUCTIONS as INSTRUCTIONS,  # for people who rank completions of its prompts
+)
 from models.settings.sources import Household
 
 
