@@ -40,7 +40,9 @@ class Verdict:
     names_place: bool
 
 
-SHARES = {"helpful": 0.44, "beside": 0.28, "against": 0.28}
+SHARES = {"helpful": 0.44, "beside": 0.40, "against": 0.16}
+"""Of demonstrations. Advice beside the point is for any of four other problems, .10 each; advice that makes it worse is for the one
+opposite. A reward model errs on what the base seldom says: with .28 for both, hence .07 each, it took some of it for helpful."""
 
 # --- what is drawn ---------------------------------------------------------------------------------------------------
 
@@ -60,7 +62,7 @@ def prompts(num_rows: int, seed: int) -> list[str]:
 
 
 def demonstrations(num_rows: int, seed: int) -> list[tuple[str, str]]:
-    """(prompt, completion) to imitate; 44 % help, 28 % are beside the point, 28 % make the problem worse.
+    """(prompt, completion) to imitate; 44 % help, 40 % are beside the point, 16 % make the problem worse.
 
     A model tuned on them is only partly helpful, on purpose: it leaves something for the rankings to teach.
     """
