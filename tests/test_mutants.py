@@ -18,5 +18,5 @@ def test_a_fault_is_put_in_or_said_to_fit_no_more(tmp_path):
     (tmp_path / "a.py").write_text("one = 1\ntwo = 2\n")
     Mutant("two", "a.py", "two = 2", "two = 3", ()).into(tmp_path)
     assert (tmp_path / "a.py").read_text() == "one = 1\ntwo = 3\n"
-    with pytest.raises(LookupError, match="a.py holds the old text of 'two' 0 times"):
+    with pytest.raises(LookupError, match=r"a\.py holds the old text of 'two' 0 times"):
         Mutant("two", "a.py", "two = 2", "two = 4", ()).into(tmp_path)

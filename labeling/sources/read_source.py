@@ -4,7 +4,7 @@ The module of a kind offers what its seam promises; `feedback` is the folder of 
 
 - `texts(source, seed, feedback) -> list[str]`
 - `demonstrations(source, seed, feedback) -> list[tuple[str, str]]`, of (prompt, completion)
-- `prompts(source, seed) -> list[str]`
+- `prompts(source, seed) -> list[str]`; the module may have INSTRUCTIONS in Markdown for people who rank completions of them
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labeling.worlds import household
 from labeling.worlds.household_phrases import (
-    INSTRUCTIONS as INSTRUCTIONS,  # for people who rank completions of its prompts
+    INSTRUCTIONS as INSTRUCTIONS,  # for those who rank completions of its prompts
 )
 from models.settings.sources import Household
 

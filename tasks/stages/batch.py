@@ -12,12 +12,10 @@ from prefect.cache_policies import NO_CACHE
 from labeling.importers.read_feedback import read_feedback
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
-from labeling.worlds.household_phrases import INSTRUCTIONS
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import PipelineConfig
-from models.settings.sources import Household
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.stage import Work, stage
 
@@ -82,9 +80,11 @@ def read_instructions(config: PipelineConfig) -> str:
             return Path(config.batch.instructions).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"batch.instructions: {config.batch.instructions}: {error}") from None
-    if config.prompts is None or not isinstance(config.prompts.source, Household):
+    source = config.prompts and config.prompts.source
+    instructions = getattr(source.load_module(), "INSTRUCTIONS", None) if source else None
+    if instructions is None:
         raise ConfigError("batch.instructions: name a Markdown file that tells labelers how to judge")
-    return INSTRUCTIONS
+    return instructions
 
 
 def read_gold(config: PipelineConfig) -> list[GoldPrompt]:
