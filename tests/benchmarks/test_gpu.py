@@ -13,7 +13,7 @@ from benchmarks.gpu import lend, main, rows_at_once
 from models.errors import ConfigError
 from tests.tolerances import close
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 MISSING = ["prefect", "mlflow", "sqlalchemy", "datasets", "jaxtyping", "beartype", "pandas", "trl", "accelerate", "ray"]
 SETTINGS = [(4, 16), (4, 32), (8, 16), (8, 32)]
 PARTS = {
