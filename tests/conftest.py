@@ -16,6 +16,10 @@ except ModuleNotFoundError:
 
 
 LONG_BY_ITSELF = {"tests/flows/test_up.py"}
+LONGEST_FIRST = (
+    *("tests/flows/test_up.py", "tests/flows/", "tests/tasks/running/test_torch_ranks.py"),
+    *("tests/cli/test_temporary_server.py", "tests/models/tuning/ppo/test_resume.py"),
+)
 
 
 class OneProcessAFile(LoadScopeScheduling):
@@ -24,6 +28,12 @@ class OneProcessAFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "tests/flows" if file.startswith("tests/flows/") and file not in LONG_BY_ITSELF else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: else one process would be at it when the others have nothing left to do."""
+    order = {start: number for number, start in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: min((order[one] for one in order if item.nodeid.startswith(one)), default=len(order)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
