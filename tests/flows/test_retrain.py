@@ -96,7 +96,7 @@ class House:
         """Outcome and reason of the retraining of this number, which is the last, once it has come to an end by itself."""
         until(lambda: self.go_on() or (len(self.retrainings()) == number and self.retrainings()[-1][0]))
         with get_client(sync_client=True) as client:
-            until(lambda: all(map(final, client.read_flow_runs())))
+            until(lambda: all(final(run) for run in client.read_flow_runs() if run.deployment_id))
         self.go_on()
         assert len(self.retrainings()) == number
         return self.retrainings()[-1]
