@@ -39,7 +39,7 @@ class Workplace:
         """Calls the command in this process, and gives what a shell would see of it."""
         with self.prefect(), prefects_log() as log:
             done = call_rein(*map(str, arguments), *self.where(arguments))
-        done.stderr += log.getvalue()
+        done.stderr = log.getvalue() + done.stderr
         return done
 
     def prefect(self) -> contextlib.AbstractContextManager:

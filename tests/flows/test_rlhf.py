@@ -206,7 +206,8 @@ def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, copied
     before = loop.read_text(encoding="utf-8")
     loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
     assert loop.read_text(encoding="utf-8") != before
-    assert workplace.report("rlhf", SMOKE)["stages_run"] == ["tuning", "evaluation"]
+    report = workplace.report("rlhf", SMOKE)
+    assert report["stages_run"] == ["tuning"]  # by the code that this process has imported, and so to the same policy
 
 
 def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
