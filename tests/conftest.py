@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from xdist.remote import Producer
@@ -17,7 +18,7 @@ except ModuleNotFoundError:
 
 LONG_BY_ITSELF = {"tests/flows/test_up.py"}
 LONGEST_FIRST = (
-    *("tests/flows/test_up.py", "tests/flows/", "tests/tasks/running/test_torch_ranks.py"),
+    *("tests/flows/", "tests/flows/test_up.py", "tests/tasks/running/test_torch_ranks.py"),
     *("tests/cli/test_temporary_server.py", "tests/models/tuning/ppo/test_resume.py"),
 )
 
@@ -31,9 +32,12 @@ class OneProcessAFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins first: else one process would be at it when the others have nothing left to do."""
+    """What takes minutes begins first: else one process would be at it when the others have nothing left to do.
+
+    Flows begin before anything that uses `browser`, see `chromium`.
+    """
     order = {start: number for number, start in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: min((order[one] for one in order if item.nodeid.startswith(one)), default=len(order)))
+    items.sort(key=lambda item: max((order[one] for one in order if item.nodeid.startswith(one)), default=len(order)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -41,14 +45,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return OneProcessAFile(config, log)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """Headless Chromium."""
-    chromium = shutil.which("chromium")
-    if sync_playwright is None or chromium is None:
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """A headless Chromium. Until it is closed this thread has an event loop, by which Prefect takes itself for asynchronous."""
+    program = shutil.which("chromium")
+    if sync_playwright is None or program is None:
         pytest.skip("needs playwright and chromium")
     expect.set_options(timeout=1000 * CEILING_SECONDS)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """One Chromium for all tests that call no flow."""
+    with chromium() as started:
+        yield started

@@ -19,6 +19,7 @@ from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
 from models.settings.pipeline import TrackingConfig
 from tasks.lineage.provenance import trace
+from tests.conftest import chromium
 from tests.flows.conftest import SMOKE, Workplace, ended
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
@@ -109,14 +110,13 @@ def tokens(workplace: Workplace, batch_id: str) -> dict[str, str]:
     return made
 
 
-def test_two_people_rank_the_collected_batch_in_their_browsers(workplace, page_url, tokens, browser):
-    ann, ben = (Person(browser, page_url, tokens[name]) for name in ("ann", "ben"))
-    for number in range(12):  # enough for some of them to be held out
-        ben.rank_by_keys()
-        if number % 3 == 0:
-            ann.rank_by_mouse()
-    ann.context.close()
-    ben.context.close()
+def test_two_people_rank_the_collected_batch_in_their_browsers(workplace, page_url, tokens):
+    with chromium() as browser:  # the shared one would stay
+        ann, ben = (Person(browser, page_url, tokens[name]) for name in ("ann", "ben"))
+        for number in range(12):  # enough for some of them to be held out
+            ben.rank_by_keys()
+            if number % 3 == 0:
+                ann.rank_by_mouse()
     report = workplace.report("learn", SMOKE, LABELS, "tuning.num_updates=1")
     assert report["rankings"] == 16 and report["labelers"] == 2
     rankings = Path(report["artifacts"]["feedback"]) / "rankings.jsonl"
@@ -165,7 +165,7 @@ def test_learning_from_the_store_and_withdrawing_from_it(workplace, store):
     shown = workplace.rein("lineage", f"policy@{report['registered_versions']['rein-policy']}")
     assert shown.returncode == 0, shown.stderr[-3000:]
     assert shown.stdout.startswith("Labelers behind it (judgements): ann (40); ben (40)\n")
-    assert f"feedback {snapshot.sha256[:12]}, 80 rows" in shown.stdout
+    assert f"feedback {snapshot.sha256[:12]}, 80 rankings" in shown.stdout
     assert "snapshot of the feedback store" in shown.stdout
     done = workplace.rein("withdraw", "ann", "--reason", "asked to")
     assert done.returncode == 0, done.stderr[-3000:]
