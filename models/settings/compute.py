@@ -29,3 +29,8 @@ class Compute(Settings):
         if self.sharding != "none" and self.num_processes == 1:
             raise ValueError("sharding needs num_processes above 1")
         return self
+
+    def require_rows(self, name: str, num_rows: int) -> None:
+        """Raises ValueError when a process would have no row of an optimizer step of `name`, which has so many."""
+        if num_rows < self.num_processes:
+            raise ValueError(f"compute.num_processes exceeds the {num_rows} rows of an optimizer step of `{name}`")

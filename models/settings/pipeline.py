@@ -18,7 +18,7 @@ from models.settings.retraining import PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
 from models.settings.sources import SourceKind
 from models.settings.training import PretrainedBase, PretrainingConfig, ScratchBase, SFTConfig, Training
-from models.settings.tuning import LoRA, PPOConfig, Tuning
+from models.settings.tuning import PPOConfig, Tuning
 
 
 class SplitConfig(Settings):
@@ -146,13 +146,11 @@ class PipelineConfig(Settings):
         for name, source in sources.items():
             if source is not None and source.from_feedback and collects:
                 raise ValueError(f"{name}, kind {source.kind}, needs rankings that exist before training")
-        for name, num_rows in self._rows_of_a_step().items():
-            if num_rows < self.compute.num_processes:
-                raise ValueError(f"compute.num_processes exceeds the {num_rows} rows of an optimizer step of `{name}`")
-        if self._lora is not None and self.compute.sharding != "none":
-            raise ValueError(
-                "tuning.lora needs compute.sharding none: reference and value model share the policy's weights"
-            )
+        for name in ("pretraining", "sft", "reward"):
+            stage = getattr(self, name)
+            if isinstance(stage, Training):
+                self.compute.require_rows(name, stage.batch_size)
+        self.tuning.require_fit(self.compute, self.base.context_length if isinstance(self.base, ScratchBase) else None)
         if isinstance(self.base, ScratchBase):
             self._fits_the_context(self.base.context_length)
         return self
@@ -164,22 +162,3 @@ class PipelineConfig(Settings):
             raise ValueError("base.kind scratch trains its tokenizer first and cannot take pretraining.source feedback")
         if self.pretraining and self.pretraining.sequence_length > context_length:
             raise ValueError("pretraining.sequence_length must not exceed base.context_length")
-        if isinstance(self.tuning, PPOConfig) and self.tuning.ptx and self.tuning.ptx.sequence_length > context_length:
-            raise ValueError("tuning.ptx.sequence_length must not exceed base.context_length")
-
-    @property
-    def _lora(self) -> LoRA | None:
-        return self.tuning.lora if isinstance(self.tuning, PPOConfig) else None
-
-    def _rows_of_a_step(self) -> dict[str, int]:
-        """Name of what trains -> rows of one of its optimizer steps."""
-        rows = {
-            name: stage.batch_size
-            for name in ("pretraining", "sft", "reward")
-            if isinstance(stage := getattr(self, name), Training)
-        }
-        if isinstance(self.tuning, PPOConfig):
-            rows["tuning"] = self.tuning.batch_size // self.tuning.num_minibatches
-            if self.tuning.ptx:
-                rows["tuning.ptx"] = self.tuning.ptx.batch_size
-        return rows

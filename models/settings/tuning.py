@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Settings
+from models.settings.compute import Compute
 from models.settings.generation import PromptsConfig
 from models.settings.sources import TextSource, TextSourceKind
 
@@ -80,6 +81,9 @@ class TuningKind(Kind):
         """Where text comes from that is read before anything is trained, and handed to `tune`; None where it needs none."""
         return None
 
+    def require_fit(self, compute: Compute, context_length: int | None) -> None:
+        """Raises ValueError when it does not go with where it runs, or with how much the base reads (None: not known yet)."""
+
 
 class OnlineTuning(TuningKind):
     """What all kinds share that sample from the policy and score what it wrote, update after update."""
@@ -151,6 +155,18 @@ class PPOConfig(OnlineTuning):
     def text_source(self) -> TextSourceKind | None:
         """The source of `ptx`."""
         return self.ptx.source if self.ptx else None
+
+    def require_fit(self, compute: Compute, context_length: int | None) -> None:
+        """As above."""
+        compute.require_rows("tuning", self.batch_size // self.num_minibatches)
+        if self.ptx:
+            compute.require_rows("tuning.ptx", self.ptx.batch_size)
+            if context_length is not None and self.ptx.sequence_length > context_length:
+                raise ValueError("tuning.ptx.sequence_length must not exceed base.context_length")
+        if self.lora is not None and compute.sharding != "none":
+            raise ValueError(
+                "tuning.lora needs compute.sharding none: reference and value model share the policy's weights"
+            )
 
     @model_validator(mode="after")
     def _minibatches_divide_batch(self) -> "PPOConfig":
