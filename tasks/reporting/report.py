@@ -109,7 +109,7 @@ def seconds_to_better(run: PipelineRun) -> float | None:
     for outcome in run.outcomes:
         steps = read_steps(outcome.artifact)
         if outcome.artifact.kind == "policy":
-            return round(before + sum(step.values["seconds"] for step in steps[:update]), 2)
+            return round(before + sum(step.values["update_seconds"] for step in steps[:update]), 2)
         before += outcome.seconds
     return None
 

@@ -12,7 +12,7 @@ from models.tuning.ppo.rollout import Rollout, evaluate_samples
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=0.8)
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2
 END = 2
-OF_THE_CLOCK = {"seconds", "tokens_per_second"}
+OF_THE_CLOCK = {"update_seconds", "tokens_per_second"}
 """Numbers of an update that no two runs share."""
 
 

@@ -177,8 +177,8 @@ def train_ppo(
         numbers["policy/num_optimizer_steps"] = num_steps
         numbers["lr"] = optimizer.learning_rate
         numbers["episode"] = (update + 1) * config.batch_size
-        numbers["seconds"] = time.perf_counter() - started
-        numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / numbers["seconds"]
+        numbers["update_seconds"] = time.perf_counter() - started
+        numbers["tokens_per_second"] = int(rollout.is_completion.sum()) / numbers["update_seconds"]
         optimizer.end_update()
         if policy_learns:
             kl_control.update(numbers["objective/kl"], config.batch_size)

@@ -62,7 +62,7 @@ def test_seconds_until_the_judge_said_better_are_those_of_the_work_up_to_there(t
         artifact = Artifact(kind=kind, uri=str(folder), sha256="0" * 64, rows=1, run_id="r")
         return StageOutcome(kind, artifact, cached=True, metrics={}, reads_data=False, seconds=seconds)
 
-    updates = [StepMetrics(step=step, num_steps=4, values={"seconds": 1.5}) for step in range(4)]
+    updates = [StepMetrics(step=step, num_steps=4, values={"update_seconds": 1.5}) for step in range(4)]
     outcomes = [outcome("texts", 2.0, []), outcome("reward-model", 30.0, STEPS), outcome("policy", 9.0, updates)]
 
     def seconds(better_at_update: int | None) -> float | None:
