@@ -65,7 +65,8 @@ def test_what_a_killed_program_leaves_is_ended_before_it_starts_again(programs, 
 
 
 def test_the_pause_grows_while_a_program_keeps_dying(programs, said, monkeypatch):
-    monkeypatch.setattr(module.time, "monotonic", lambda: 20.0 * len(said))  # it goes on with what happens, not with looks
+    # the clock goes on with what happens, not with how often it is looked
+    monkeypatch.setattr(module.time, "monotonic", lambda: 20.0 * len(said))
     programs.start(Program("broken", (sys.executable, "-c", "raise SystemExit(3)")))
     until(lambda: programs.revive() or len(said) >= 11)
     pauses = [line.split(" in ")[1].split(" s.")[0] for line in said if "exit status 3" in line]
