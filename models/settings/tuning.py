@@ -74,7 +74,7 @@ class TuningKind(Kind):
     prompts: PromptsConfig | None = None
     """Prompts to tune on; left out, the training prompts of the feedback. Those that the feedback holds out are left aside."""
     min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """PPO is not started when the reward model's held-out accuracy is below this."""
+    """Tuning is not started when the reward's held-out accuracy is below this."""
 
     @property
     def text_source(self) -> TextSourceKind | None:

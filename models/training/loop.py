@@ -64,10 +64,10 @@ def descend(
     num_steps = max(1, round(config.num_epochs * len(lengths) / config.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
     batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
-    progress = Checkpointed(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
-    memory = MemoryBudget(config, progress.logger)
-    yield from progress.steps
-    for step in range(len(progress.steps), num_steps):
+    checkpointed = Checkpointed(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
+    memory = MemoryBudget(config, checkpointed.logger)
+    yield from checkpointed.steps
+    for step in range(len(checkpointed.steps), num_steps):
         rows = next(batches)
         values = memory.fitting(sum(lengths[row] for row in rows), partial(accumulate, rows), model)
         values = sum_over_ranks(values)
@@ -78,4 +78,4 @@ def descend(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
-        yield progress.add(StepMetrics(step=step, num_steps=num_steps, values=values))
+        yield checkpointed.add(StepMetrics(step=step, num_steps=num_steps, values=values))
