@@ -1,5 +1,6 @@
 """The command `rein`: the same flows and the same settings as in Prefect, from a terminal."""
 
+import gc
 import json
 import os
 import sys
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from cli.feedback_commands import DEFAULT_STORE, Store, export_feedback, import_feedback, label, label_studio, labelers
 from cli.fields import describe_fields
 from cli.printed import print_batch, print_report
+from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
@@ -118,11 +119,14 @@ def watch() -> None:
     look()
 
 
-app.command(label)
-app.command(labelers)
-app.command(label_studio)
-app.command(import_feedback, name="import")
-app.command(export_feedback, name="export")
+for command, name, text in (
+    ("label", "label", "Serves the labelling page."),
+    ("labelers", "labelers", "Who may sign in to the labelling page."),
+    ("label_studio", "label-studio", "Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN."),
+    ("import_feedback", "import", "Imports feedback into the store; doing it again changes nothing."),
+    ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
+):  # named, not imported: what these need takes a second to load
+    app.command(f"cli.feedback_commands:{command}", name=name, help=text)
 
 
 @app.command
@@ -242,8 +246,11 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         return
     _set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()
+    gc.disable()  # what is imported stays: without looking for what could go, that takes a quarter less
     flow = _imported(flow_name)
-    wait_for_server()
+    wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
+    gc.freeze()
+    gc.enable()
     done = flow(config, return_state=True)
     if done.name == "Skipped":
         print(f"skipped: {done.message}")

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from sqlalchemy import select
 
+from cli.store_option import DEFAULT_STORE, Store
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
@@ -22,16 +23,9 @@ from labeling.store.snapshots import take_snapshot
 from models.errors import ConfigError
 from models.preferences.consensus import agree
 from models.preferences.pairs import make_pairs
-from models.settings.batch import FeedbackConfig
 from models.settings.labels import FeedbackFiles, LabelStudioExport
 from models.settings.pipeline import ConsensusConfig, PairsConfig
 from models.settings.presets import parse_import
-
-Store = Annotated[
-    str,
-    Parameter(env_var="REIN_STORE", help="The feedback store: sqlite:///FILE or postgresql+psycopg://user@host/name."),
-]
-DEFAULT_STORE = FeedbackConfig().url
 
 labelers = App(name="labelers", help="Who may sign in to the labelling page.")
 label_studio = App(name="label-studio", help="Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.")

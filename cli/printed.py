@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cli.feedback_commands import DEFAULT_STORE
+from cli.store_option import DEFAULT_STORE
 from models.settings.pipeline import PipelineConfig
 
 

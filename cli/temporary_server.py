@@ -5,6 +5,7 @@ the Ctrl-C that it should hear of, and leaves it behind when the command is kill
 """
 
 import atexit
+import gc
 import os
 import signal
 import socket
@@ -12,12 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import httpx
-from fastapi import FastAPI
 
 from models.errors import PipelineError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 HOST = "127.0.0.1"
 SECONDS_TO_END = 5.0
@@ -29,8 +34,10 @@ class ServerError(PipelineError):
     """The temporary Prefect server does not come up."""
 
 
-def start_prefect_server() -> Callable[[], None]:
+def start_prefect_server() -> Callable[..., None]:
     """Gives a function that returns once the server is ready (`wait_until_ready`), to be called before a flow.
+
+    Its arguments are modules that will be needed: while the server is not ready, they are imported.
 
     Where Prefect's settings name a server, or want no temporary one, nothing is started. To be called before a flow is imported.
     """
@@ -39,7 +46,7 @@ def start_prefect_server() -> Callable[[], None]:
 
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
-        return lambda: None
+        return lambda *meanwhile: None
     url = f"http://{HOST}:{_free_port()}"
     served = ("--factory", "cli.temporary_server:create_app", "--log-level", "error")
     where = ("--host", HOST, "--port", url.rpartition(":")[2])
@@ -53,13 +60,16 @@ def start_prefect_server() -> Callable[[], None]:
     atexit.register(_end, process)  # before Prefect registers its own, and so after it has sent its last log lines
     os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": ""}  # no page of it lasts
     refresh_global_settings_context()
-    return lambda: wait_until_ready(process, f"{url}/api/health", started)
+    return lambda *meanwhile: wait_until_ready(process, f"{url}/api/health", started, meanwhile)
 
 
-def create_app() -> FastAPI:
+def create_app() -> "FastAPI":
     """What the server's process serves: Prefect's application, until its standard input is closed."""
+    gc.disable()  # what is imported stays: without looking for what could go, that takes three seconds instead of four
     from prefect.server.api.server import create_app as prefect_app
 
+    gc.freeze()
+    gc.enable()
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     return prefect_app(ephemeral=True, final=True)
 
@@ -69,33 +79,39 @@ def _end_with_the_command() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def wait_until_ready(process: subprocess.Popen, url: str, started: float) -> None:
+def wait_until_ready(process: subprocess.Popen, url: str, started: float, meanwhile: Iterable[str] = ()) -> None:
     """Returns once the server answers, however long it takes while its process lives: on a busy machine, minutes.
 
     Says on stderr what is waited for when that takes long. Raises ServerError when the process has ended, and after 15 minutes.
     """
-    told = False
-    while not _is_ready(url):
-        if process.poll() is not None:
-            raise ServerError(f"Prefect's temporary server has ended with exit status {process.returncode}; see above")
-        waited = time.monotonic() - started
-        if waited > LONGEST_SECONDS:
-            raise ServerError(
-                f"Prefect's temporary server does not answer at {url} after {waited:.0f} s; name a server with PREFECT_API_URL"
-            )
-        if waited > TOLD_AFTER_SECONDS and not told:
-            print(
-                "waiting for Prefect's temporary server, which takes long on a busy machine",
-                file=sys.stderr,
-                flush=True,
-            )
-            told = True
-        time.sleep(0.05)
+    told, to_import = False, iter(meanwhile)
+    with httpx.Client() as client:  # one: to make it loads certificates, which takes longer than to ask
+        while not _is_ready(client, url):
+            if process.poll() is not None:
+                raise ServerError(
+                    f"Prefect's temporary server has ended with exit status {process.returncode}; see above"
+                )
+            waited = time.monotonic() - started
+            if waited > LONGEST_SECONDS:
+                raise ServerError(
+                    f"Prefect's temporary server does not answer at {url} after {waited:.0f} s; name a server with PREFECT_API_URL"
+                )
+            if waited > TOLD_AFTER_SECONDS and not told:
+                print(
+                    "waiting for Prefect's temporary server, which takes long on a busy machine",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                told = True
+            if module := next(to_import, None):
+                import_module(module)
+            else:
+                time.sleep(0.05)
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(url).status_code == httpx.codes.OK
+        return client.get(url).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
