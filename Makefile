@@ -2,7 +2,8 @@
 # make up [ARGS="--prefect-port 4201 --mlflow-port 5001"]   Prefect, a worker, MLflow and the labelers' page
 # make label [ARGS="--port 8301"]
 # make test [ARGS="tests/models -k ppo"]
-# make test-nightly   what `make test` does in a shorter way: many labelers at once, thousands of mutated rows, retraining under make up
+# make test-nightly   what `make test` does in a shorter way: many labelers at once, thousands of mutated rows, retraining
+# under make up, Ray in a whole run, the shapes of every tensor in models/
 # make test-label-studio   the round trip through a real Label Studio, in an environment of its own (1 GB)
 # make bench [ARGS="--only ppo_full reward_k9 --repetitions 2"]   speed against TRL and transformers, each TRL in an environment of its own (2 GB each)
 # The first of these sets up .venv; it is set up again when pyproject.toml or constraints.txt change.
@@ -29,6 +30,7 @@ test: $(STAMP)
 
 test-nightly: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --jaxtyping-packages=models,beartype.beartype tests/models
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)

@@ -139,7 +139,9 @@ MUTANTS = (
         "tasks/running/ray_shards.py",
         '"seed": seed,',
         '"seed": seed + 1,',
-        ("tests/flows/test_ray.py::test_the_artifact_is_that_of_one_process",),
+        (
+            "tests/flows/test_ray.py::test_shards_are_those_of_one_process_and_one_that_fails_ends_it_and_nothing_of_ray_stays",
+        ),
     ),
     Mutant(
         "Ctrl-C ends the temporary server first",

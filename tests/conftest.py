@@ -1,5 +1,6 @@
 """What tests in several folders need."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +17,24 @@ except ModuleNotFoundError:
     sync_playwright = None
 
 
-LONG_BY_ITSELF = {"tests/flows/test_up.py"}
+gc.disable()  # until all tests are imported, which takes a quarter longer with it
+
+LONG_BY_ITSELF = {"tests/flows/test_up.py", "tests/flows/test_retrain.py"}
+RANKS = {"tests/tasks/running/test_torch_ranks.py", "tests/models/distributed/test_collectives.py"}
 LONGEST_FIRST = (
-    *("tests/flows/", "tests/flows/test_up.py", "tests/tasks/running/test_torch_ranks.py"),
+    *("tests/flows/", "tests/flows/test_up.py", "tests/flows/test_retrain.py", *sorted(RANKS)),
     *("tests/cli/test_temporary_server.py", "tests/models/tuning/ppo/test_resume.py"),
 )
 
 
 class OneProcessAFile(LoadScopeScheduling):
-    """Tests of one file stay in one process, and so do most runs of the smallest preset: they share a server and cached stages."""
+    """Tests of one file stay in one process; so do most runs of the smallest preset, which share a server and cached stages, and what
+    forks its ranks from one process that has everything imported."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in RANKS:
+            return "ranks"
         return "tests/flows" if file.startswith("tests/flows/") and file not in LONG_BY_ITSELF else file
 
 
@@ -38,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     order = {start: number for number, start in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: max((order[one] for one in order if item.nodeid.startswith(one)), default=len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no later collection has to look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -207,9 +208,24 @@ def test_code_is_imported_only_by_import_statements_and_kinds():
         loaders = {one for one in imports(file) if one.startswith("importlib")} - {
             *("importlib.metadata", "importlib.metadata.version"),
         }
+        waiting = {"importlib", "importlib.import_module"}  # for the server, by a command that imports all of it soon
         allowed = {"models.settings.base": {"importlib"}, "tasks.running.code_digest": {"importlib.util"}}
+        allowed |= {"cli.temporary_server": waiting}
         assert loaders <= allowed.get(name, set()), name
         assert "__import__" not in file.read_text(encoding="utf-8"), name
+
+
+def test_shapes_are_checked_in_tests():
+    """Those of the innermost functions each night: there checking takes longer than computing."""
+    options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    checked = tuple(options["addopts"].partition("--jaxtyping-packages=")[2].split(",")[:-1])
+    with_shapes = {name for name, file in MODULES.items() if "models.shapes" in imports(file)}
+    inside = {
+        "models.generation.decoding",
+        *(f"models.network.{one}" for one in ("attention", "llama_forward", "packing")),
+    }
+    assert len(with_shapes) > 20
+    assert {name for name in with_shapes if not f"{name}.".startswith(tuple(f"{one}." for one in checked))} == inside
 
 
 def test_files_and_folders_stay_short():

@@ -65,8 +65,14 @@ def test_a_contender_that_fails_says_why(tmp_path, monkeypatch):
     ("module", "settings", "amount"),
     [
         ("benchmarks.own.ppo", {"ends": True, "batch_size": 4}, 1),
-        ("benchmarks.own.reward", {"num_completions": 3, "num_rankings": 4, "batch_size": 2}, 4),
-        ("benchmarks.own.generation", {"ends": False, "num_prompts": 2}, 2 * scenario.MAX_NEW_TOKENS),
+        pytest.param(
+            *("benchmarks.own.reward", {"num_completions": 3, "num_rankings": 4, "batch_size": 2}, 4),
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            *("benchmarks.own.generation", {"ends": False, "num_prompts": 2}, 2 * scenario.MAX_NEW_TOKENS),
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_our_contenders_run(module, settings, amount):

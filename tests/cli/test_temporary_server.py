@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from cli import temporary_server
 from cli.temporary_server import ServerError, wait_until_ready
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
+from tests.templates import empty_prefect
 from tests.waiting import CEILING_SECONDS, answers, until
 
 TRY = """
@@ -127,6 +129,12 @@ def test_one_that_ends_or_hangs_is_waited_for_no_longer(late, long_ago, monkeypa
         wait_until_ready(process, url, long_ago)
 
 
+@pytest.fixture
+def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which a server has been before."""
+    return Path(shutil.copy(empty_prefect(tmp_path_factory), tmp_path / "prefect.db")).parent
+
+
 @contextmanager
 def waiting(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
     """A command, in a process group of its own, whose flow does nothing; and the address of its server."""
@@ -140,16 +148,16 @@ def waiting(home: Path) -> Iterator[tuple[subprocess.Popen, str]]:
             process.kill()
 
 
-def test_it_hears_of_a_ctrl_c_before_it_ends(tmp_path):
-    with waiting(tmp_path) as (process, _):
+def test_it_hears_of_a_ctrl_c_before_it_ends(home):
+    with waiting(home) as (process, _):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         process.wait(timeout=CEILING_SECONDS)
-    with sqlite3.connect(f"file:{tmp_path}/prefect.db?mode=ro", uri=True) as database:
+    with sqlite3.connect(f"file:{home}/prefect.db?mode=ro", uri=True) as database:
         assert database.execute("select state_name from flow_run").fetchall() == [("Crashed",)]
 
 
-def test_it_ends_with_a_command_that_is_killed(tmp_path):
-    with waiting(tmp_path) as (process, url):
+def test_it_ends_with_a_command_that_is_killed(home):
+    with waiting(home) as (process, url):
         assert answers(f"{url}/health")
         process.kill()
         until(lambda: not answers(f"{url}/health"))

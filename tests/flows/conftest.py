@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 
 from tests.calling import call_rein
 from tests.free_port import free_port
+from tests.templates import empty_prefect
 from tests.waiting import CEILING_SECONDS, until_it_answers
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -126,6 +128,7 @@ def clean_environment() -> dict[str, str]:
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server that runs while the tests do."""
     home = tmp_path_factory.mktemp("prefect")
+    shutil.copy(empty_prefect(tmp_path_factory), home / "prefect.db")
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     prefect = Path(sys.executable).parent / "prefect"

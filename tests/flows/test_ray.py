@@ -8,12 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from prefect import flow
+from prefect.context import get_run_context
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from models.errors import DataError
-from models.generation.prompt_shards import Shard
-from models.network.networks import build_policy, save_policy, train_tokenizer
+from models.generation.prompt_shards import Shard, complete_shard, cut_into_shards
+from models.network.networks import build_policy, load_policy, save_policy, train_tokenizer
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, RayRunner
 from models.settings.training import ScratchBase
@@ -22,6 +24,7 @@ from tests.flows.conftest import SMOKE, Workplace
 from tests.waiting import CEILING_SECONDS
 
 CONFIG = GenerationConfig(runner=RayRunner())
+CPU = Compute(device="cpu")
 
 
 def children() -> set[str]:
@@ -48,7 +51,8 @@ def of_ray(commands: set[str]) -> set[str]:
     return {command for command in commands if re.search(r"/raylet |gcs_server|^ray::", command)}
 
 
-def test_the_artifact_is_that_of_one_process(workplace: Workplace, first_report: dict, prefect_url: str):
+@pytest.mark.nightly
+def test_the_artifact_is_that_of_one_process(workplace: Workplace, first_report: dict):
     made = Path(first_report["artifacts"]["completions"])
     before = (made / "completions.jsonl").read_bytes()
     shutil.rmtree(made)
@@ -56,38 +60,47 @@ def test_the_artifact_is_that_of_one_process(workplace: Workplace, first_report:
     assert report["stages_run"] == ["completions"], "the runner does not count, and what follows finds what it knows"
     assert report["artifacts"]["completions"] == str(made)
     assert (made / "completions.jsonl").read_bytes() == before
-    query = {
-        "flow_runs": {"id": {"any_": [report["prefect_flow_run_id"]]}},
-        "task_runs": {"name": {"like_": "shard-"}, "state": {"name": {"any_": ["Completed"]}}},
-    }
-    assert (
-        httpx.post(f"{prefect_url}/task_runs/count", json=query, timeout=CEILING_SECONDS).json() == 3
-    )  # 40 prompts, 16 to a shard
 
 
 @pytest.mark.filterwarnings(
     "ignore:subprocess .* is still running:ResourceWarning"
 )  # Ray kills its own and does not wait
-def test_a_failing_shard_ends_it_with_its_error_and_nothing_of_ray_stays(tmp_path: Path, prefect_url: str):
+def test_shards_are_those_of_one_process_and_one_that_fails_ends_it_and_nothing_of_ray_stays(
+    tmp_path: Path, prefect_url: str
+):
     import ray
 
     tokenizer = train_tokenizer(["the lamp does not light"] * 4, vocab_size=300)
     shape = ScratchBase(vocab_size=300, hidden_size=16, num_layers=1, num_heads=2, context_length=64)
     save_policy(tmp_path, build_policy(shape, tokenizer, seed=0), tokenizer)
+    texts = [f"the lamp {word}" for word in ("does", "not", "light", "lights", "the")]
+    shards = cut_into_shards(texts, 2, 8)
     seen = {}
 
     @flow
-    def complete(shards: list[Shard]) -> None:
+    def complete(shards: list[Shard], bad: list[Shard]) -> None:
         answer = signal.getsignal(signal.SIGTERM)
-        with connected(CONFIG.runner):  # which the call below finds, and uses
+        with connected(CONFIG.runner):  # which the calls below find, and use
             seen["children"] = children()
             seen["cancels"] = signal.getsignal(signal.SIGTERM) is answer
-            complete_on_ray(CONFIG.runner, tmp_path, shards, CONFIG, Compute(device="cpu"), seed=0)
+            seen["samples"] = complete_on_ray(CONFIG.runner, tmp_path, shards, CONFIG, CPU, seed=0)
+            seen["flow run"] = str(get_run_context().flow_run.id)
+            complete_on_ray(CONFIG.runner, tmp_path, bad, CONFIG, CPU, seed=0)
 
     settings = {PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}
     with temporary_settings(settings), pytest.raises(DataError, match="4 prompts are longer"):  # one, K = 4 times
-        complete([Shard(0, ["the lamp"], 8), Shard(1, ["the lamp " * 100], 8)])
+        complete(shards, [Shard(0, ["the lamp"], 8), Shard(1, ["the lamp " * 100], 8)])
     assert of_ray(seen["children"]), "they are found while it runs"
     assert seen["cancels"], "Prefect's own answer to SIGTERM ends the run as it should"
     assert not ray.is_initialized()
     assert not of_ray(children())
+
+    model, tokenizer = load_policy(tmp_path)
+    here = [complete_shard(model, tokenizer, shard, CONFIG, CPU, 0, torch.get_num_threads()) for shard in shards]
+    assert len(shards) == 3 and seen["samples"] == here
+    query = {
+        "flow_runs": {"id": {"any_": [seen["flow run"]]}},
+        "task_runs": {"name": {"like_": "shard-"}, "state": {"name": {"any_": ["Completed"]}}},
+    }
+    told = httpx.post(f"{prefect_url}/task_runs/count", json=query, timeout=CEILING_SECONDS).json()
+    assert told >= 3, "each shard is a task run that Prefect knows"

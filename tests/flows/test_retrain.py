@@ -47,9 +47,9 @@ PRESET = """
 base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads: 2, context_length: 96}
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 sft: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
-prompts: {source: {kind: household, num_rows: 300}, num_prompts: 120}
+prompts: {source: {kind: household, num_rows: 300}, num_prompts: 72}
 sampling: {max_new_tokens: 24}
-generation: {num_completions: 4, shard_size: 120}
+generation: {num_completions: 4, shard_size: 72}
 batch: {labelers_per_prompt: 8}
 labels: {kind: store}
 consensus: {held_out_labelers: [olga]}
@@ -64,7 +64,7 @@ tuning:
   min_reward_accuracy: 0
   kl: {kind: fixed, coef: 0.02}
 evaluation: {judge: {kind: reward_model}, num_prompts: 60, num_samples: 2}
-retraining: {min_new_judgements: 200, check_seconds: 1}
+retraining: {min_new_judgements: 100, check_seconds: 1}
 """
 
 
@@ -227,7 +227,7 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     assert house.run("collect/collect").state.is_completed()
     olga, ann = Person(house, "olga"), Person(house, "ann")
     assert olga.ranks(20) == ann.ranks(20) == 20
-    assert house.run("retrain/retrain").state_name == "Skipped", "40 of the 200 judgements that are wanted"
+    assert house.run("retrain/retrain").state_name == "Skipped", "40 of the 100 judgements that are wanted"
     config = house.parameters("retrain/retrain")["config"]
     cautious = config | {"retraining": {"min_new_judgements": 1}, "tuning": config["tuning"] | {"num_updates": 1}}
     assert house.run("retrain/retrain", config=cautious).state.is_completed()
@@ -238,13 +238,13 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
         assert promoted.state.is_completed()
     assert house.champion() == 1
 
-    assert olga.ranks() == ann.ranks() == 100
+    assert olga.ranks() == ann.ranks() == 52
     outcome, reason = house.last_of(2)
     assert outcome == "promoted", reason
     assert house.champion() == 2
 
     for name in ("sam", "sue"):
-        Person(house, name, longest_first=True).ranks(100)
+        Person(house, name, longest_first=True).ranks(60)
     outcome, reason = house.last_of(3)
     assert outcome == "kept" and "the reward model's accuracy on held-out prompts is" in reason, reason
     assert house.champion() == 2

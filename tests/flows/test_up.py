@@ -1,7 +1,8 @@
-"""`make up` as people meet it: real servers, runs started from Prefect's own pages in Chromium, kills, and the end."""
+"""`make up` as people meet it: real servers, a run started from Prefect's own pages in Chromium, kills, and the end."""
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from prefect.client.schemas.objects import FlowRun
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.processes import processes_that_name
+from tests.templates import empty_mlflow, empty_prefect
 from tests.waiting import CEILING_SECONDS, answers, until
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ class Up:
         with self.api() as client:
             return {run.name for run in client.read_flow_runs()}
 
+    def submit(self, name: str, num_updates: int) -> None:
+        """What Submit does in Prefect's form, which `press_run` fills in."""
+        with self.api() as client:
+            deployment = client.read_deployment_by_name("rlhf/rlhf")
+            config = deployment.parameters["config"]
+            changed = config | {"tuning": config["tuning"] | {"num_updates": num_updates}}
+            client.create_flow_run_from_deployment(deployment.id, name=name, parameters={"config": changed})
+
+    def wait_for(self, name: str, state: str) -> None:
+        """Until a flow run is in the state."""
+        until(lambda: self.flow_run(name).state_name == state)
+
     def worker(self) -> psutil.Process:
         (found,) = [one for one in psutil.Process(self.process.pid).children() if "worker" in one.cmdline()]
         return found
@@ -87,6 +101,9 @@ def prefect_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, environment, prefect_file) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
+    (folder / ".rein" / "prefect").mkdir(parents=True)
+    shutil.copy(empty_prefect(tmp_path_factory), folder / ".rein" / "prefect" / "prefect.db")
+    shutil.copy(empty_mlflow(tmp_path_factory), folder / ".rein" / "mlflow.db")
     ports = [free_port() for _ in range(3)]
     options = [f"--{name}-port={port}" for name, port in zip(("prefect", "mlflow", "label"), ports, strict=True)]
     options += [f"--root={folder}/.rein", f"--prefect-file={prefect_file}", f"--crashed-after={CRASHED_AFTER}"]
@@ -126,7 +143,8 @@ def field(page: "Page", label: str):
 
 
 def see(browser: "Browser", up: Up, name: str, state: str) -> None:
-    """Waits on the page of a flow run until it shows the state."""
+    """Waits until a flow run is in the state, which its page then shows. An open page asks all the time."""
+    up.wait_for(name, state)
     page = browser.new_page()
     page.goto(f"{up.prefect}/runs/flow-run/{up.flow_run(name).id}")
     page.locator(".state-badge").get_by_text(state, exact=True).wait_for(timeout=1000 * CEILING_SECONDS)
@@ -142,9 +160,9 @@ def first(up, browser) -> str:
 
 
 @pytest.fixture(scope="module")
-def killed(up, browser, first) -> str:
+def killed(up, first) -> str:
     """A run with more updates whose process and worker were killed at once, and MLflow's server with them."""
-    press_run(browser, up, "killed", MORE)
+    up.submit("killed", MORE)
     until(lambda: bool(list((up.root / "checkpoints").glob("tuning-*/step-*"))))
     worker = up.worker()
     (mlflow,) = [one for one in psutil.Process(up.process.pid).children() if "mlflow" in one.cmdline()]
@@ -154,9 +172,9 @@ def killed(up, browser, first) -> str:
 
 
 @pytest.fixture(scope="module")
-def again(up, browser, killed) -> str:
+def again(up, killed) -> str:
     """The same once more, submitted while the dead run still stands in its way."""
-    press_run(browser, up, "again", MORE)
+    up.submit("again", MORE)
     return "again"
 
 
@@ -217,7 +235,7 @@ def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, 
     see(browser, up, killed, "Crashed")
     assert up.flow_run(killed).state.message == f"No heartbeat for {CRASHED_AFTER} s: killed, by all signs."
     until(lambda: tracked(up, f"rlhf {killed}").info.status == "KILLED")
-    see(browser, up, again, "Completed")
+    up.wait_for(again, "Completed")
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
     assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before tuning"
@@ -261,10 +279,10 @@ def tracked(up: Up, name: str) -> Run:
     return found
 
 
-def test_the_end_ends_everything_and_runs_say_so(up, again, browser):
+def test_the_end_ends_everything_and_runs_say_so(up, again):
     """Comes last: nothing is up after it."""
-    see(browser, up, again, "Completed")
-    press_run(browser, up, "ended", 1000)
+    up.wait_for(again, "Completed")
+    up.submit("ended", 1000)
     until(lambda: bool(list((up.root / "checkpoints").glob("tuning-*/step-*"))))
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(timeout=CEILING_SECONDS) == 0

@@ -1,6 +1,7 @@
 """Prefect's server while something else writes to its database: plain, and ours."""
 
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from starlette.testclient import TestClient
 from deployments.local.prefect_server import AskedAgain
 from deployments.local.programs import Program, Programs
 from tests.free_port import free_port
+from tests.templates import empty_prefect
 from tests.waiting import CEILING_SECONDS
 
 PLAIN = "prefect.server.api.server:create_app"
@@ -26,8 +28,9 @@ OURS = "deployments.local.prefect_server:create_app"
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+def serve(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """Starts a server without background services, its database in `tmp_path`; gives the address of its API."""
+    shutil.copy(empty_prefect(tmp_path_factory), tmp_path / "prefect.db")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     slim = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT__SERVER_WEBSERVER_ONLY": "1"}
     programs = Programs(tmp_path, kept | slim | {"PREFECT_HOME": str(tmp_path)}, print)

@@ -112,14 +112,14 @@ def test_the_sharpest_contradiction_of_reliable_labelers_comes_first():
         *(ranked("p5", "ada", "a b c"), ranked("p5", "bob", "c b a")),  # 3 of 3, but ada counts a tenth: 1/10
     ]
     pairs = LabelerPairs(VoteTable(rankings))
-    found = pairs.disagreements({"ada": 0.1, "ann": 1, "bob": 1, "cleo": 0.5})
+    found = pairs.disagreements({"ada": 0.1, "ann": 1.0, "bob": 1.0, "cleo": 0.5})
     assert [(one.prompt_id, one.labelers, one.num_reversed, one.num_compared) for one in found] == [
         ("p3", ("ann", "bob"), 2, 3),
         ("p2", ("ann", "cleo"), 3, 3),
         ("p1", ("ann", "bob"), 1, 3),
         ("p5", ("ada", "bob"), 3, 3),
     ]
-    nobody = pairs.disagreements({"ada": 0, "ann": 0, "bob": 0, "cleo": 0})
+    nobody = pairs.disagreements(dict.fromkeys(["ada", "ann", "bob", "cleo"], 0.0))
     assert [one.num_reversed for one in nobody] == [3, 3, 2, 1]
 
 
