@@ -48,7 +48,7 @@ def make_feedback(folder: Path, num_prompts: int, seed: int) -> None:
     for number in range(num_prompts):
         prompt = Prompt.of(f"Question {number}: {' '.join(rng.choice(words, 12))}?", "train")
         texts = rng.choice(words, (NUM_COMPLETIONS, NUM_WORDS))
-        shown = [Completion.of(prompt.id, index, " ".join(text)) for index, text in enumerate(texts)]
+        shown = [Completion.of(prompt.id, " ".join(text)) for text in texts]
         prompts.append(prompt)
         completions += shown
         truth = rng.normal(size=NUM_COMPLETIONS)

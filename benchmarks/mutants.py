@@ -215,7 +215,7 @@ MUTANTS = (
     ),
     Mutant(
         "half a character is text",
-        "labeling/importers/row_files.py",
+        "labeling/sources/row_files.py",
         'if b"\\\\u" in line else []',
         "if False else []",
         ("tests/labeling/importers/test_mutated_rows.py",),

@@ -152,11 +152,19 @@ def withdraw(
         Where models are registered (`tracking.uri`).
     """
     _set_defaults(Path(root).resolve())
-    from tasks.lineage.withdrawal import withdraw_labeler
+    from tasks.lineage.withdrawal import learned_from, withdraw_labeler
 
-    snapshots, learned = withdraw_labeler(store, name, reason, Path(root).resolve(), TrackingConfig(uri=tracking_uri))
+    tracking = TrackingConfig(uri=tracking_uri)
+    snapshots = withdraw_labeler(store, name, reason)
     print(f"{name} has withdrawn; what they said is kept, and no later snapshot holds it.")
-    print(f"snapshots that hold it: {', '.join(one[:16] for one in snapshots) or 'none'}")
+    print(f"snapshots that hold it: {', '.join(one[:16] for one in snapshots) or 'none'}", flush=True)
+    try:
+        learned = learned_from(store, name, Path(root).resolve(), tracking)
+    except PipelineError as error:
+        later = f"rein lineage labeler:{name}"
+        raise PipelineError(
+            f"this is recorded, but what learned from it cannot be listed now: {error}; later: {later}"
+        ) from None
     for one in learned:
         print(f"learned from it: {one.artifact.kind} {one.artifact.uri} {', '.join(one.versions) or 'not registered'}")
     if not learned:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from cli.store_option import DEFAULT_STORE, Store
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
+from labeling.feedback import describe
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
 from labeling.label_studio.export import rankings_as_shown
@@ -115,7 +116,7 @@ def import_feedback(
     settings
         key=value of this kind, and of `split` and `seed`, such as criterion=quality or split.test=0.1 (see `rein fields`).
     source
-        The name under which the store remembers this source; by default the kind and the file's name.
+        The name under which the store remembers this source; by default the kind and the file with its folder.
     complete
         The file is all that the source holds: what an earlier import had and it lacks is taken back.
     set_aside
@@ -128,7 +129,8 @@ def import_feedback(
         raise ConfigError("bad_rows=set_aside: say where to, with --set-aside FILE")
     feedback = read_feedback(chosen.labels, chosen.split, chosen.seed, set_aside)
     with FeedbackStore(store) as opened, opened.write() as session:
-        done = take_in(session, feedback, source or f"{kind}:{path.resolve().name}", complete, datetime.now(UTC))
+        done = take_in(session, feedback, source or f"{kind}:{path.resolve()}", complete, datetime.now(UTC))
+    print(describe(feedback))
     print(
         f"new: {done.num_new}, edited: {done.num_edited}, taken back: {done.num_taken_back}, unchanged: {done.num_unchanged}"
     )

@@ -46,19 +46,24 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
         seed=config.seed,
     )
     require_judge(config.evaluation, feedback)
+    pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
     data = read_tuning_data(run, start, feedback)
     base = adapt_base(run, start, texts, feedback)
-    return learn_from_feedback(run, base, feedback, data)
+    return learn_from_pairs(run, base, feedback, pairs, data)
 
 
-def learn_from_feedback(
-    run: PipelineRun, base: Artifact, feedback: Artifact, data: TuningData
+def agree_on_pairs(run: PipelineRun, feedback: Artifact) -> Artifact:
+    """From a feedback snapshot to pairs, shared with other flows."""
+    consensus = agree_on_rankings(run, config=run.config.consensus, feedback=feedback)
+    return convert_to_pairs(run, config=run.config.pairs, consensus=consensus, feedback=feedback)
+
+
+def learn_from_pairs(
+    run: PipelineRun, base: Artifact, feedback: Artifact, pairs: Artifact, data: TuningData
 ) -> tuple[RegisteredPolicy, Artifact]:
-    """Everything from a feedback snapshot to the registered policy and its evaluation, shared with other flows."""
+    """Everything from pairs to the registered policy and its evaluation, shared with other flows."""
     config = run.config
     compute, seed = config.compute, config.seed
-    consensus = agree_on_rankings(run, config=config.consensus, feedback=feedback)
-    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=feedback)
     reward = train_reward_model(
         run, config=config.reward, base=base, feedback=feedback, pairs=pairs, compute=compute, seed=seed
     )

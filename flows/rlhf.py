@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.base import read_tuning_data
 from flows.collect import complete, sample
-from flows.learn import learn_from_feedback
+from flows.learn import agree_on_pairs, learn_from_pairs
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
@@ -29,5 +29,6 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        policy, evaluation = learn_from_feedback(run, base, feedback, data)
+        pairs = agree_on_pairs(run, feedback)
+        policy, evaluation = learn_from_pairs(run, base, feedback, pairs, data)
         return write_report(run, evaluation, policy)

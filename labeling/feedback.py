@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from models.labeler_names import names_alike
 from models.records import Completion, Prompt, Ranking, Rating, Split
 
 
@@ -15,11 +16,30 @@ class Feedback(NamedTuple):
     ratings: Sequence[Rating] = ()
 
 
-class ShownTexts:
-    """Prompts and completions gathered by their texts: a text that comes again is the same record.
+def describe(feedback: Feedback) -> str:
+    """How much there is, and names that may be one person's, in lines for people."""
+    people = {one.labeler for one in (*feedback.rankings, *feedback.ratings)}
+    tied = sum(any(len(level) > 1 for level in one.levels) for one in feedback.rankings)
+    counts = f"prompts: {len(feedback.prompts)}, completions: {len(feedback.completions)}, labelers: {len(people)}"
+    lines = [f"{counts}, rankings: {len(feedback.rankings)} ({tied} with ties), ratings: {len(feedback.ratings)}"]
+    alike = names_alike(people)
+    return "\n".join(
+        [*lines, *(f"labelers {', '.join(group)}: one person, or several? Only the case differs" for group in alike)]
+    )
 
-    The completions of a prompt are numbered in the order in which their texts come first.
-    """
+
+def in_order(feedback: Feedback) -> Feedback:
+    """The same feedback, its records in an order that does not depend on the order of files, rows and lists."""
+    return Feedback(
+        sorted(feedback.prompts, key=lambda one: one.id),
+        sorted(feedback.completions, key=lambda one: (one.prompt_id, one.id)),
+        sorted(feedback.rankings, key=lambda one: (one.prompt_id, one.labeler, one.id)),
+        sorted(feedback.ratings, key=lambda one: (one.prompt_id, one.completion_id, one.labeler)),
+    )
+
+
+class ShownTexts:
+    """Prompts and completions gathered by their texts: a text that comes again is the same record."""
 
     def __init__(self) -> None:
         self._prompts: dict[str, Prompt] = {}
@@ -31,11 +51,11 @@ class ShownTexts:
             self._prompts[text] = Prompt.of(text, split)
         return self._prompts[text]
 
-    def completion(self, prompt: Prompt, text: str) -> Completion:
-        """The completion of this text among those of the prompt."""
+    def completion(self, prompt: Prompt, text: str, ended: bool = True) -> Completion:
+        """The completion of this text among those of the prompt. It has ended if it has anywhere."""
         of_prompt = self._completions.setdefault(prompt.id, {})
-        if text not in of_prompt:
-            of_prompt[text] = Completion.of(prompt.id, len(of_prompt), text)
+        if text not in of_prompt or (ended and not of_prompt[text].ended):
+            of_prompt[text] = Completion.of(prompt.id, text, ended)
         return of_prompt[text]
 
     @property

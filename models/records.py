@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import DataError
+from models.labeler_names import LabelerName
 
 Split = Literal["train", "validation", "test"]
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -59,38 +60,37 @@ class Demonstration(Record):
 
 
 class Completion(Record):
-    """One sampled or collected continuation of a prompt.
+    """One sampled or collected continuation of a prompt: the same text is the same completion, whoever wrote it and in whatever order.
 
-    `index` is its place among the completions that were sampled together (two equal texts stay two records; another batch of the
-    same prompt counts from 0 again);
     `ended` says whether the text ended by itself (end-of-sequence) rather than at the length limit.
     """
 
     id: str
     prompt_id: str
-    index: int = Field(ge=0)
     text: str
     ended: bool
 
     @classmethod
-    def of(cls, prompt_id: str, index: int, text: str, ended: bool = True) -> "Completion":
-        """A completion whose id is derived from its prompt, its place and its text."""
-        return cls(id=content_id("c", prompt_id, index, text), prompt_id=prompt_id, index=index, text=text, ended=ended)
+    def of(cls, prompt_id: str, text: str, ended: bool = True) -> "Completion":
+        """A completion whose id is derived from its prompt and its text."""
+        return cls(id=content_id("c", prompt_id, text), prompt_id=prompt_id, text=text, ended=ended)
 
 
 class Ranking(Record):
     """How one labeler ordered the completions of one prompt by one criterion.
 
-    `levels` runs from best to worst; completions on one level are tied. `unusable` holds those marked "F".
-    Every completion that the labeler was shown stands exactly once in either.
+    `levels` runs from best to worst; completions on one level are tied, and have no order. `unusable` holds those marked "F".
+    Every completion that the labeler was shown stands exactly once in either. `session` tells apart the times that one labeler was
+    asked about the same completions; empty where that happened once.
     """
 
     id: str
     prompt_id: str
-    labeler: str
+    labeler: LabelerName
     criterion: str
     levels: tuple[tuple[str, ...], ...]
     unusable: tuple[str, ...] = ()
+    session: str = ""
 
     @classmethod
     def of(
@@ -100,13 +100,19 @@ class Ranking(Record):
         criterion: str,
         levels: Iterable[Iterable[str]],
         unusable: Iterable[str] = (),
+        session: str = "",
     ) -> "Ranking":
-        """A ranking whose id is derived from all it says."""
-        ordered = tuple(tuple(level) for level in levels)
-        marked = tuple(unusable)
-        identity = content_id("r", prompt_id, labeler, criterion, ordered, marked)
+        """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids."""
+        ordered = tuple(tuple(sorted(level)) for level in levels)
+        marked = tuple(sorted(unusable))
         return cls(
-            id=identity, prompt_id=prompt_id, labeler=labeler, criterion=criterion, levels=ordered, unusable=marked
+            id=content_id("r", prompt_id, labeler, criterion, ordered, marked, session),
+            prompt_id=prompt_id,
+            labeler=labeler,
+            criterion=criterion,
+            levels=ordered,
+            unusable=marked,
+            session=session,
         )
 
     @model_validator(mode="after")
@@ -137,7 +143,7 @@ class Rating(Record):
     id: str
     prompt_id: str
     completion_id: str
-    labeler: str
+    labeler: LabelerName
     criterion: str
     wanted: bool
 

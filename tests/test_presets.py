@@ -267,3 +267,32 @@ def test_the_command_says_what_is_wrong_without_a_traceback(preset):
     assert done.returncode == 1
     assert "tuning.clipp: no such key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_comment_in_an_override_is_no_silent_cut(preset):
+    file = preset(MINIMAL)
+    for cut in ("tracking.experiment=round #2", "seed=3 # for now", "consensus={method: borda} #2"):
+        with pytest.raises(ConfigError, match=f"override '{cut}': # begins a comment in YAML; put the value into"):
+            load_config(file, [cut])
+    assert load_config(file, ["tracking.experiment='round #2'"]).tracking.experiment == "round #2"
+    assert load_config(file, ["tracking.experiment=round#2"]).tracking.experiment == "round#2"
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("tracking.policy_name=team/policy", "tracking.policy_name: a name in MLflow's registry has no /"),
+        ("tracking.reward_name=v1.0", "tracking.reward_name: a name in MLflow's registry has no ."),
+        ("tracking.policy_name=' '", "tracking.policy_name: it is blank"),
+        ("tracking.policy_name=rein-reward", "tracking: reward_name and policy_name are both rein-reward"),
+        ("tracking.experiment=' '", "tracking.experiment: "),
+        ("reward.num_epochs=.inf", "reward.num_epochs: Input should be a finite number"),
+        ("tuning.kl={kind: fixed, coef: .nan}", "tuning.kl.coef: Input should be a finite number"),
+        ("seed=12345678901234567890", "seed: Input should be less than 9223372036854775808"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_refused_before(preset, override, complaint):
+    with pytest.raises(ConfigError) as caught:
+        load_config(preset(MINIMAL), [override])
+    assert f"  {complaint}" in str(caught.value)

@@ -4,12 +4,12 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labeling.feedback import Feedback
+from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
 from labeling.importers.annotated_table import read_annotated_table
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.importers.dialogue_rows import read_name, read_text
-from models.records import Completion, Prompt, Ranking
+from labeling.sources.bad_rows import BadRows, Row, shown
+from models.records import Ranking
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import SplitConfig
 
@@ -17,8 +17,8 @@ from models.settings.pipeline import SplitConfig
 def read(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """One ranking for each annotator of each row (in CSV: of each prompt); bad rows go to `bad`.
 
-    Rows with the same prompt share its record. In JSONL they share completions where their lists are equal, else the later list
-    gets new indices; in CSV wherever texts are equal. Raises DataError for a file that cannot be read, and where no row is left.
+    Rows with the same prompt share its record, and completions wherever texts are equal. An annotator may rank several different sets
+    of completions of a prompt, the same set once in a session. Raises DataError for a file that cannot be read, and where no row is left.
     """
     sides = SidesOfSplit(config, split, seed)
     if Path(config.path).suffix == ".csv":
@@ -39,34 +39,38 @@ class _ListReader:
     """Gathers prompts, completions and rankings of rows that hold lists."""
 
     def __init__(self, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows):
-        self.feedback = Feedback([], [], [])
         self._config = config
         self._sides = sides
         self._bad = bad
-        self._prompts: dict[str, Prompt] = {}
-        self._lists: dict[str, dict[tuple[str, ...], list[str]]] = {}
-        self._said: dict[tuple[str, str], str] = {}
+        self._texts = ShownTexts()
+        self._rankings: list[Ranking] = []
+        self._said: dict[tuple[str, str, str, frozenset[str]], str] = {}
+
+    @property
+    def feedback(self) -> Feedback:
+        """Of all good rows that were taken."""
+        return Feedback(self._texts.prompts, self._texts.completions, self._rankings)
 
     def take(self, row: Row) -> None:
         """Adds a row: its prompt, its completions and one ranking per annotation; nothing of a bad row."""
         read = self._read(row)
         side = self._sides.side(row, read.text, self._bad)
-        for labeler in read.numbers:
-            if earlier := self._said.get((read.text, labeler)):
-                by = self._config.criterion
-                self._bad.add(row, "annotations", f"{labeler} ranked this prompt by {by} already, at {earlier}")
+        session = session_of(row, self._config, self._bad)
+        keys = {labeler: (read.text, labeler, session, frozenset(read.completions)) for labeler in read.numbers}
+        for labeler, key in keys.items():
+            if earlier := self._said.get(key):
+                said = f"{labeler} ranked these completions of this prompt by {self._config.criterion} already, at {earlier}"
+                self._bad.add(row, "annotations", said)
         if row in self._bad:
             return
         self._sides.keep(row, read.text, side)
-        if read.text not in self._prompts:
-            self._prompts[read.text] = Prompt.of(read.text, side)
-            self.feedback.prompts.append(self._prompts[read.text])
-        prompt = self._prompts[read.text]
-        names = self._completions(prompt, read.completions)
+        prompt = self._texts.prompt(read.text, side)
+        names = [self._texts.completion(prompt, text).id for text in read.completions]
         for labeler, numbers in read.numbers.items():
             levels = levels_of(names, numbers, self._config)
-            self.feedback.rankings.append(Ranking.of(prompt.id, labeler, self._config.criterion, levels))
-            self._said[read.text, labeler] = row.place
+            ranking = Ranking.of(prompt.id, labeler, self._config.criterion, levels, session=session)
+            self._rankings.append(ranking)
+            self._said[keys[labeler]] = row.place
 
     def _read(self, row: Row) -> _Annotated:
         """What the row says, as far as it can be read; complaints about the rest."""
@@ -82,46 +86,43 @@ class _ListReader:
             found = f"expected a list with at least one annotation, found {shown(annotations)}"
             self._bad.add(row, "annotations", found)
             return _Annotated(text, tuple(texts), {})
-        return _Annotated(text, tuple(texts), self._annotations(row, annotations, len(texts)))
+        return _Annotated(text, tuple(texts), self._annotations(row, annotations, texts))
 
-    def _annotations(self, row: Row, annotations: list[Any], num_completions: int) -> dict[str, list[Any]]:
+    def _annotations(self, row: Row, annotations: list[Any], texts: list[str]) -> dict[str, list[Any]]:
         said: dict[str, list[Any]] = {}
-        session = session_of(row, self._config, self._bad)
         for number, annotation in enumerate(annotations):
             field = f"annotations.{number}"
             if not isinstance(annotation, dict) or "annotator" not in annotation:
                 expected = f"expected {{annotator, {self._config.by}}}"
                 self._bad.add(row, f"{field}.annotator", f"{expected}, found {shown(annotation)}")
                 continue
-            labeler = read_name(row, f"{field}.annotator", annotation["annotator"], self._bad) + session
+            labeler = read_name(row, f"{field}.annotator", annotation["annotator"], self._bad)
             if labeler in said:
                 self._bad.add(row, f"{field}.annotator", f"{labeler} stands twice in the row")
             said[labeler] = annotation.get(self._config.by)
-            self._check_numbers(row, f"{field}.{self._config.by}", said[labeler], num_completions)
+            self._check_numbers(row, f"{field}.{self._config.by}", said[labeler], texts)
         return said
 
-    def _check_numbers(self, row: Row, field: str, numbers: Any, num_completions: int) -> None:
-        if not isinstance(numbers, list) or len(numbers) != num_completions:
-            self._bad.add(row, field, f"expected {num_completions} {self._config.by}, found {shown(numbers)}")
+    def _check_numbers(self, row: Row, field: str, numbers: Any, texts: list[str]) -> None:
+        if not isinstance(numbers, list) or len(numbers) != len(texts):
+            self._bad.add(row, field, f"expected {len(texts)} {self._config.by}, found {shown(numbers)}")
             return
         by_ranks = self._config.by == "ranks"
         wrong = [one for one in numbers if not (_is_rank(one) if by_ranks else _is_score(one))]
         if wrong:
             expected = "whole numbers from 1 on" if by_ranks else "numbers"
             self._bad.add(row, field, f"expected {expected}, found {shown(wrong[0])}")
-
-    def _completions(self, prompt: Prompt, texts: tuple[str, ...]) -> list[str]:
-        lists = self._lists.setdefault(prompt.id, {})
-        if texts not in lists:
-            start = sum(len(one) for one in lists)
-            made = [Completion.of(prompt.id, start + index, text) for index, text in enumerate(texts)]
-            self.feedback.completions.extend(made)
-            lists[texts] = [one.id for one in made]
-        return lists[texts]
+            return
+        first: dict[str, int] = {}
+        for place, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+            earlier = first.setdefault(text, place)
+            if numbers[earlier] != number and self._config.identical_texts == "refuse":
+                both = f"completions.{earlier} and completions.{place} are one text, but have {numbers[earlier]} and {number}"
+                self._bad.add(row, field, f"{both}; identical_texts=mean takes the mean")
 
 
 def _is_rank(value: Any) -> bool:
-    return type(value) is int and value >= 1
+    return (type(value) is int or (type(value) is float and value.is_integer())) and value >= 1
 
 
 def _is_score(value: Any) -> bool:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.importers.dialogue_rows import read_name
-from labeling.importers.row_files import read_rows
+from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Split
@@ -69,19 +70,22 @@ class SidesOfSplit:
 
 
 def levels_of(names: Sequence[str], numbers: Sequence, config: AnnotatedFile) -> list[list[str]]:
-    """From best to worst: rank 1, or the highest score, first; equal numbers tie."""
-    found: dict = {}
+    """From best to worst: rank 1, or the highest score, first; equal numbers tie. A name that stands there twice has their mean."""
+    given: dict[str, list[Fraction]] = {}
     for name, number in zip(names, numbers, strict=True):
-        found.setdefault(number, []).append(name)
+        given.setdefault(name, []).append(Fraction(number))
+    found: dict[Fraction, list[str]] = {}
+    for name, of_name in given.items():
+        found.setdefault(sum(of_name) / len(of_name), []).append(name)
     return [found[number] for number in sorted(found, reverse=config.by == "scores")]
 
 
 def session_of(row: Row, config: AnnotatedFile, bad: BadRows) -> str:
-    """`/session`, to follow the annotator's name; empty where the settings name no such column."""
+    """The session that the row is of; empty where the settings name no such column."""
     column = config.session_column
     if column is None:
         return ""
     if column not in row.values:
         bad.add(row, column, "no such column, but `session_column` asks for it")
         return ""
-    return "/" + read_name(row, column, row.values[column], bad)
+    return read_name(row, column, row.values[column], bad)

@@ -6,13 +6,19 @@ from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.importers.dialogue_rows import read_name, read_text
+from labeling.sources.bad_rows import BadRows, Row, shown
 from models.records import Ranking, Split
 from models.settings.labels import AnnotatedFile
 
-_RANK = re.compile(r"[1-9][0-9]{0,17}")
+_RANK = re.compile(r"[1-9][0-9]{0,17}(\.0{1,17})?")
 _SCORE = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+
+
+class _Question(NamedTuple):
+    prompt: str
+    labeler: str
+    session: str
 
 
 class _Cell(NamedTuple):
@@ -27,29 +33,30 @@ def read_annotated_table(config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
 
     A bad row makes the others of its prompt and annotator bad too: the ranking would not be whole.
     """
-    questions: dict[tuple[str, str], list[_Cell]] = {}
-    broken: dict[tuple[str, str], Row] = {}
+    questions: dict[_Question, list[_Cell]] = {}
+    broken: dict[_Question, Row] = {}
     for row in chosen_rows(config, bad):
         question, cell = _read_cell(row, config, sides, bad)
         if row in bad:
             broken.setdefault(question, row)
         else:
-            sides.keep(row, question[0], cell.side)
+            sides.keep(row, question.prompt, cell.side)
             questions.setdefault(question, []).append(cell)
     texts, rankings = ShownTexts(), []
     for question, cells in questions.items():
         if _is_whole(question, cells, broken.get(question), bad):
-            prompt = texts.prompt(question[0], cells[0].side)
+            prompt = texts.prompt(question.prompt, cells[0].side)
             names = [texts.completion(prompt, one.completion).id for one in cells]
             levels = levels_of(names, [one.number for one in cells], config)
-            rankings.append(Ranking.of(prompt.id, question[1], config.criterion, levels))
+            labeler, session = question.labeler, question.session
+            rankings.append(Ranking.of(prompt.id, labeler, config.criterion, levels, session=session))
     return Feedback(texts.prompts, texts.completions, rankings)
 
 
-def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows) -> tuple[tuple[str, str], _Cell]:
-    """((prompt, annotator), what the row says), as far as it can be read; complaints about the rest."""
+def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows) -> tuple[_Question, _Cell]:
+    """(what was asked of whom, what the row says), as far as it can be read; complaints about the rest."""
     text = read_text(row, "prompt", bad)
-    labeler = read_name(row, "annotator", row.values.get("annotator"), bad) + session_of(row, config, bad)
+    labeler = read_name(row, "annotator", row.values.get("annotator"), bad)
     completion = row.values.get("completion")
     if completion is None:
         bad.add(row, "completion", "no such column")
@@ -62,20 +69,21 @@ def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
     if not is_number:
         bad.add(row, column, "no such column" if written is None else f"expected {expected}, found {shown(written)}")
     number = Decimal(written) if is_number else Decimal(0)
-    return (text, labeler), _Cell(row, completion, number, sides.side(row, text, bad))
+    question = _Question(text, labeler, session_of(row, config, bad))
+    return question, _Cell(row, completion, number, sides.side(row, text, bad))
 
 
-def _is_whole(question: tuple[str, str], cells: list[_Cell], broken: Row | None, bad: BadRows) -> bool:
+def _is_whole(question: _Question, cells: list[_Cell], broken: Row | None, bad: BadRows) -> bool:
     """Whether the rows make a ranking; complaints about all of them if not."""
     first: dict[str, Row] = {}
     for one in cells:
         earlier = first.setdefault(one.completion, one.row)
         if earlier is not one.row:
-            bad.add(one.row, "completion", f"{question[1]} has a row for it already, at {earlier.place}")
+            bad.add(one.row, "completion", f"{question.labeler} has a row for it already, at {earlier.place}")
             broken = broken or one.row
     if broken is None and len(cells) < 2:
         broken = cells[0].row
-        bad.add(broken, "annotator", f"{question[1]} has no second completion of this prompt to rank it against")
+        bad.add(broken, "annotator", f"{question.labeler} has no second completion of this prompt to rank it against")
     if broken is not None:
         for one in cells:
             if one.row not in bad:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.importers.dialogue import ASSISTANT, HUMAN, ROLES, Message, dialogue_messages, dialogue_text
+from labeling.sources.bad_rows import BadRows, Row, shown
+from models.labeler_names import why_no_name
 from models.settings.labels import PairFile, ThumbFile
 
 Asked = tuple[str, list[str]]
@@ -18,12 +19,14 @@ def read_labeler(row: Row, config: PairFile | ThumbFile, bad: BadRows) -> str:
 
 
 def read_name(row: Row, field: str, value: Any, bad: BadRows) -> str:
-    """A text, or the digits of a whole number; a complaint and an empty text for anything else."""
+    """A text, or the digits of a whole number; a complaint and an empty text for anything else, and for what looks like another name."""
     if type(value) is int:
         return str(value)
-    if isinstance(value, str) and value.strip():
+    reason = why_no_name(value) if isinstance(value, str) and value.strip() else "not a text"
+    if not reason:
         return value
-    bad.add(row, field, f"expected a name, found {shown(value)}")
+    found = f"found {shown(value)}" if reason == "not a text" else f"found {shown(value)}: {reason}"
+    bad.add(row, field, f"expected a name, {found}")
     return ""
 
 

@@ -1,16 +1,16 @@
 """Feedback from a folder: prompts.jsonl, completions.jsonl, and rankings.jsonl or ratings.jsonl or both."""
 
 from collections.abc import Iterable, Iterator
-from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.importers.bad_rows import BadRows, Row
-from labeling.importers.row_files import read_rows
+from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
+from labeling.sources.bad_rows import BadRows, Row
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
+from models.labeler_names import LabelerName
 from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
 from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import SplitConfig
@@ -19,17 +19,14 @@ Shown = TypeVar("Shown", Prompt, Completion)
 
 
 class RankingRow(Record):
-    """A line of rankings.jsonl: a ranking whose id may be left out.
-
-    With an id it is a record that Rein wrote, of all that the labeler was shown. Without, it must rank every completion of its
-    prompt, so that nothing is forgotten.
-    """
+    """A line of rankings.jsonl: a ranking, of all or some completions of its prompt, whose id may be left out."""
 
     prompt_id: str
-    labeler: str
+    labeler: LabelerName
     criterion: str
     levels: tuple[tuple[str, ...], ...]
     unusable: tuple[str, ...] = ()
+    session: str = ""
     id: str | None = None
 
 
@@ -38,7 +35,7 @@ class RatingRow(Record):
 
     prompt_id: str
     completion_id: str
-    labeler: str
+    labeler: LabelerName
     criterion: str
     wanted: bool
     id: str | None = None
@@ -48,7 +45,7 @@ class RatingRow(Record):
 def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """The feedback of a folder, rankings and ratings by one criterion only; its rows that do not fit go to `bad`.
 
-    Where there is no rankings.jsonl, the rankings that follow from the ratings are given.
+    The ids in the files say which row means which: the records have ids of their own, by their texts. Where there is no rankings.jsonl, the rankings that follow from the ratings are given.
     Raises DataError for a missing file, and where nothing is by the criterion.
     """
     folder = Path(config.path)
@@ -64,16 +61,12 @@ def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) ->
             raise DataError(f"{folder / what}.jsonl: it holds no {what}")
         said = f"{num_rows} rankings and {num_rated} ratings"
         raise DataError(f"{folder}: criterion: none of its {said} is by {config.criterion!r}")
-    return Feedback(
-        list(texts.prompts.values()),
-        list(texts.completions.values()),
-        rankings if has_rankings else rankings_of_ratings(ratings),
-        tuple(ratings),
-    )
+    shown, said = texts.shown, rankings if has_rankings else rankings_of_ratings(ratings)
+    return Feedback(shown.prompts, shown.completions, said, tuple(ratings))
 
 
 class _Texts:
-    """The prompts and completions of a folder by id, without the bad ones."""
+    """The prompts and completions of a folder by the ids in its files, without the bad ones. `shown`: their records."""
 
     def __init__(self, folder: Path, bad: BadRows):
         self.bad = bad
@@ -82,9 +75,20 @@ class _Texts:
         self.prompts = {one.id: one for _, one in self._on_one_side(prompts, self._unique(prompts, Prompt))}
         fitting = self._of_a_prompt(completions, self._unique(completions, Completion))
         self.completions = {one.id: one for one in fitting}
-        self.of_prompt: dict[str, list[str]] = {name: [] for name in self.prompts}
-        for one in fitting:
-            self.of_prompt[one.prompt_id].append(one.id)
+        self.shown = ShownTexts()
+        prompts_of = {one.id: self.shown.prompt(one.text, one.split) for one in self.prompts.values()}
+        self._records = {
+            one.id: self.shown.completion(prompts_of[one.prompt_id], one.text, one.ended) for one in fitting
+        }
+        self._records_of_prompts = prompts_of
+
+    def prompt_id(self, name: str) -> str:
+        """The id of the record of a prompt, for its id in the files."""
+        return self._records_of_prompts[name].id
+
+    def completion_id(self, name: str) -> str:
+        """The id of the record of a completion, for its id in the files."""
+        return self._records[name].id
 
     def why_unknown(self, what: str, name: str) -> str:
         """The reason to give for an id that is not there."""
@@ -146,26 +150,26 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
         num_rows += 1
         try:
             read = RankingRow.model_validate(row.values)
-            ranking = Ranking.of(read.prompt_id, read.labeler, read.criterion, read.levels, read.unusable)
+            said = (read.labeler, read.criterion)
+            ranking = Ranking.of(read.prompt_id, *said, read.levels, read.unusable, read.session)
         except ValidationError as error:
             _complain(row, error, bad, whole="levels")
             continue
         _check_id(row, read.id, ranking.id, bad)
         if ranking.criterion == criterion:
-            _check_completions(row, ranking, read.id is None, texts, bad)
+            _check_completions(row, ranking, texts, bad)
+            levels, unusable = _by_texts(row, ranking, texts, bad) if row not in bad else ([], [])
             if row not in bad:
+                ranking = Ranking.of(texts.prompt_id(ranking.prompt_id), *said, levels, unusable, ranking.session)
                 repeats.check(row, ranking, bad)
             if row not in bad:
                 rankings.append(ranking)
     return num_rows, rankings
 
 
-def _check_completions(row: Row, ranking: Ranking, must_be_all: bool, texts: _Texts, bad: BadRows) -> None:
-    known = texts.of_prompt.get(ranking.prompt_id)
-    if known is None:
+def _check_completions(row: Row, ranking: Ranking, texts: _Texts, bad: BadRows) -> None:
+    if ranking.prompt_id not in texts.prompts:
         return bad.add(row, "prompt_id", texts.why_unknown("prompt", ranking.prompt_id))
-    if len(known) < 2:
-        bad.add(row, "prompt_id", f"prompt {ranking.prompt_id} has fewer than 2 completions")
     named = [name for level in (*ranking.levels, ranking.unusable) for name in level]
     for name in named:
         one = texts.completions.get(name)
@@ -173,38 +177,39 @@ def _check_completions(row: Row, ranking: Ranking, must_be_all: bool, texts: _Te
             bad.add(row, "levels", texts.why_unknown("completion", name))
         elif one.prompt_id != ranking.prompt_id:
             bad.add(row, "levels", f"completion {name} belongs to prompt {one.prompt_id}")
-    if must_be_all and (missing := [name for name in known if name not in named]):
-        bad.add(row, "levels", f"not ranked and not marked unusable: {', '.join(missing)}")
     return None
 
 
+def _by_texts(row: Row, ranking: Ranking, texts: _Texts, bad: BadRows) -> tuple[list[list[str]], list[str]]:
+    """Levels and unusable ones with the ids of records. Complains of two that are one text and do not stand on one level."""
+    first: dict[str, tuple[int, str]] = {}
+    levels: list[list[str]] = []
+    for number, level in enumerate((*ranking.levels, ranking.unusable)):
+        levels.append([])
+        for name in level:
+            record = texts.completion_id(name)
+            where, earlier = first.setdefault(record, (number, name))
+            if earlier == name:
+                levels[-1].append(record)
+            elif where != number:
+                bad.add(row, "levels", f"{earlier} and {name} are one text, but do not stand on one level")
+    return levels[:-1], levels[-1]
+
+
 class _Repeats:
-    """Finds rankings in which a labeler orders two completions that the same labeler ordered before."""
+    """Finds rankings of completions that the same labeler ranked before, in the same session."""
 
     def __init__(self, file: Path):
         self._file = file
-        self._first: dict[tuple[str, str], tuple[int, Ranking]] = {}
-        self._pairs: dict[tuple[str, str], dict[frozenset[str], int]] = {}
+        self._first: dict[tuple[str, str, str, frozenset[str]], int] = {}
 
     def check(self, row: Row, ranking: Ranking, bad: BadRows) -> None:
-        """Complains of such a ranking; of any other it remembers what it orders."""
-        who = (ranking.prompt_id, ranking.labeler)
-        line, first = self._first.setdefault(who, (row.line, ranking))
-        if line == row.line:
-            return
-        pairs = self._pairs.setdefault(who, dict.fromkeys(_pairs_of(first), line))
-        new = list(_pairs_of(ranking))
-        earlier = next((pairs[pair] for pair in new if pair in pairs), None)
-        if earlier is None:
-            pairs.update(dict.fromkeys(new, row.line))
-        else:
-            said = f"{ranking.labeler} ranked prompt {ranking.prompt_id} by {ranking.criterion} already"
-            bad.add(row, "labeler", f"{said}, at {self._file.name}:{earlier}")
-
-
-def _pairs_of(ranking: Ranking) -> Iterator[frozenset[str]]:
-    named = [name for level in (*ranking.levels, ranking.unusable) for name in level]
-    return map(frozenset, combinations(named, 2))
+        """Complains of such a ranking."""
+        key = (ranking.prompt_id, ranking.labeler, ranking.session, frozenset(ranking.places))
+        line = self._first.setdefault(key, row.line)
+        if line != row.line:
+            said = f"{ranking.labeler} ranked these completions of the prompt by {ranking.criterion} already"
+            bad.add(row, "labeler", f"{said}, at {self._file.name}:{line}")
 
 
 def _read_ratings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> tuple[int, list[Rating]]:
@@ -223,10 +228,14 @@ def _read_ratings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> tu
         _check_id(row, read.id, rating.id, bad)
         if rating.criterion == criterion:
             _check_rated(row, rating, texts, bad)
+            if row in bad:
+                continue
+            shown = texts.prompt_id(rating.prompt_id), texts.completion_id(rating.completion_id)
+            rating = Rating.of(*shown, rating.labeler, rating.criterion, rating.wanted)
             earlier = seen.get((rating.completion_id, rating.labeler))
             if earlier is not None:
                 bad.add(
-                    row, "labeler", f"{rating.labeler} rated {rating.completion_id} already, at {file.name}:{earlier}"
+                    row, "labeler", f"{rating.labeler} rated {read.completion_id} already, at {file.name}:{earlier}"
                 )
             if row not in bad:
                 seen[rating.completion_id, rating.labeler] = row.line

@@ -1,12 +1,13 @@
 """Feedback from a file of preferences: two completions of a prompt, the chosen one and the rejected one, in each row."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.bad_rows import BadRows, Row
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler
-from labeling.importers.row_files import read_rows
+from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Ranking
@@ -17,8 +18,11 @@ from models.settings.pipeline import SplitConfig
 class _Preference(NamedTuple):
     labeler: str
     prompt: str
-    chosen: str
-    rejected: str
+    levels: tuple[tuple[str, ...], ...]
+
+    def same_as(self, other: "_Preference") -> bool:
+        """Whether both put the same first, or tie the same."""
+        return [set(level) for level in self.levels] == [set(level) for level in other.levels]
 
 
 def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
@@ -29,19 +33,19 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
     """
     file = Path(config.path)
     texts, rankings = ShownTexts(), []
-    said: dict[tuple[str, str, frozenset[str]], tuple[int, str]] = {}
+    said: dict[tuple[str, str, frozenset[str]], tuple[int, _Preference]] = {}
     for row in read_rows(file, bad):
         one = _preference(row, config, bad)
         if one is None:
             continue
-        key = (one.labeler, one.prompt, frozenset((one.chosen, one.rejected)))
-        line, chosen = said.setdefault(key, (row.line, one.chosen))
+        key = (one.labeler, one.prompt, frozenset(text for level in one.levels for text in level))
+        line, earlier = said.setdefault(key, (row.line, one))
         if line != row.line:
-            what = "the same" if chosen == one.chosen else "the opposite"
-            bad.add(row, "chosen", f"{one.labeler} said {what} of these two already, at {file.name}:{line}")
+            what = "the same" if earlier.same_as(one) else "something else"
+            bad.add(row, config.first_column, f"{one.labeler} said {what} of these two already, at {file.name}:{line}")
             continue
         prompt = texts.prompt(one.prompt, assign_split(one.prompt, split, seed))
-        levels = [[texts.completion(prompt, text).id] for text in (one.chosen, one.rejected)]
+        levels = [[texts.completion(prompt, text).id for text in level] for level in one.levels]
         rankings.append(Ranking.of(prompt.id, one.labeler, config.criterion, levels))
     if not (rankings or bad):
         raise DataError(f"{file}: it holds no rows")
@@ -50,11 +54,42 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
 
 def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     labeler = read_labeler(row, config, bad)
-    asked = read_dialogue(row, ("chosen", "rejected"), bad)
+    columns = (config.first_column, config.second_column)
+    asked = read_dialogue(row, columns, bad)
+    said = _levels(row, config, bad)
     if asked is None or row in bad:
         return None
-    prompt, (chosen, rejected) = asked
-    if chosen.strip() == rejected.strip():
-        bad.add(row, "rejected", "it is the same text as chosen (outer white space does not count)")
+    prompt, replies = asked
+    if replies[0].strip() == replies[1].strip():
+        same = f"it is the same text as {columns[0]} (outer white space does not count)"
+        bad.add(row, columns[1], same)
         return None
-    return _Preference(labeler, prompt, chosen, rejected)
+    return _Preference(labeler, prompt, tuple(tuple(replies[place] for place in level) for level in said))
+
+
+def _levels(row: Row, config: PairFile, bad: BadRows) -> list[list[int]]:
+    """The places of the two, best level first."""
+    column = config.winner_column or next((one for one in ("winner", "label") if one in row.values), None)
+    if column is None:
+        return [[0], [1]]
+    if column not in row.values:
+        bad.add(row, column, "no such column, but `winner_column` asks for it")
+        return []
+    written = str(row.values[column]).strip().lower()
+    probability = _number(written)
+    if 0 < probability < 1 and probability != 0.5:  # that the first is better, as in files of soft labels
+        return [[0], [1]] if probability > 0.5 else [[1], [0]]
+    meanings = {"first_wins": [[0], [1]], "second_wins": [[1], [0]], "tie": [[0, 1]]}
+    for name, levels in meanings.items():
+        if written in [word.lower() for word in getattr(config, name)]:
+            return levels
+    known = "; ".join(f"{name}: {', '.join(getattr(config, name))}" for name in meanings)
+    bad.add(row, column, f"expected one of {known}; found {shown(row.values[column])}")
+    return []
+
+
+def _number(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError:
+        return math.nan

@@ -5,14 +5,15 @@ The module of a kind offers `read(settings, split, seed, bad) -> Feedback`: what
 
 from pathlib import Path
 
-from labeling.feedback import Feedback
-from labeling.importers.bad_rows import BadRows
+from labeling.feedback import Feedback, in_order
+from labeling.sources.bad_rows import BadRows
 from models.settings.labels import FeedbackFiles
 from models.settings.pipeline import SplitConfig
 
 
 def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_aside: Path | None = None) -> Feedback:
-    """The feedback that the settings name. The same files always give the same records, with the same ids.
+    """The feedback that the settings name. The same texts and the same answers give the same records with the same ids, in the same
+    order, whatever the order of rows and lists.
 
     With bad rows it raises DataError that lists them (the first 50) as `file:line: field: reason`, and nothing is read; given a
     file to set them aside in, it writes them there, one JSON object a line, and gives what fits without them. Where then nothing
@@ -24,4 +25,4 @@ def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_asid
         bad.refuse(config.path)
     if bad:
         bad.write(set_aside)
-    return feedback
+    return in_order(feedback)

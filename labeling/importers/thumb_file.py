@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler
-from labeling.importers.row_files import read_rows
+from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Rating
 from models.settings.labels import ThumbFile
 from models.settings.pipeline import SplitConfig
 
-_WORDS = {"true": True, "false": False}
+_WORDS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
@@ -45,13 +45,12 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
 
 
 def _label(row: Row, bad: BadRows) -> bool:
-    """True or false; in CSV, where everything is text, the words."""
+    """True or 1, false or 0; in CSV, where everything is text, the words for it."""
     value = row.values.get("label")
-    if row.file.suffix == ".csv" and isinstance(value, str):
-        value = _WORDS.get(value.lower(), value)
-    if isinstance(value, bool):
-        return value
-    bad.add(
-        row, "label", f"expected true or false, found {shown(value)}" if "label" in row.values else "no such column"
-    )
+    if row.file.suffix == ".csv":
+        value = _WORDS.get(str(value).lower(), value)
+    if isinstance(value, bool | int | float) and value in (0, 1):
+        return bool(value)
+    expected = f"expected true or false, found {shown(value)}"
+    bad.add(row, "label", expected if "label" in row.values else "no such column")
     return False

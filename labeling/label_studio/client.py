@@ -196,13 +196,11 @@ def _tasks_of(criterion: str, prompts: Sequence[Prompt], completions: Sequence[C
         of_prompt[one.prompt_id].append(one)
     tasks = []
     for prompt in prompts:
-        shuffled = sorted(of_prompt[prompt.id], key=lambda completion: completion.index)
+        shuffled = sorted(of_prompt[prompt.id], key=lambda completion: completion.id)
         if len(shuffled) < 2:
             raise DataError(f"prompt {prompt.id}: has {len(shuffled)} completion(s); a task needs 2")
         random.Random(f"{seed}:{prompt.id}").shuffle(shuffled)
-        items = [
-            {"id": one.id, "title": "", "body": one.text, "index": one.index, "ended": one.ended} for one in shuffled
-        ]
+        items = [{"id": one.id, "title": "", "body": one.text, "ended": one.ended} for one in shuffled]
         texts = {"prompt_id": prompt.id, "prompt": prompt.text, "split": prompt.split, "criterion": criterion}
         tasks.append(texts | {"items": items})
     return tasks

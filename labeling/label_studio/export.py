@@ -8,14 +8,14 @@ with buckets these are the levels 1, 2, … (completions in one bucket are tied)
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from labeling.importers.bad_rows import BadRows, Row, shown
 from labeling.label_studio.tasks import ShownTask, TaskTexts, is_whole_number
+from labeling.sources.bad_rows import BadRows, Row, shown
 from models.errors import DataError
+from models.labeler_names import why_no_name
 from models.records import Ranking
 from models.settings.labels import LabelStudioExport
 from models.settings.pipeline import SplitConfig
@@ -72,7 +72,7 @@ class _Reader:
         self.as_shown: list[str] = []
         self._criterion = config.criterion
         self._bad = bad
-        self._ordered: dict[tuple[str, str, frozenset[str]], str] = {}
+        self._ranked: dict[tuple[str, str, frozenset[str]], str] = {}
 
     def take(self, row: Row) -> None:
         """Adds what a task shows and the rankings of it."""
@@ -102,8 +102,8 @@ class _Reader:
         try:
             _check_own(annotation)
             said = _said(annotation, task)
-            levels = [sorted(task.completion_ids[name] for name in level) for level in said.levels]
-            unusable = sorted(task.completion_ids[name] for name in said.unusable)
+            levels = [[task.completion_ids[name] for name in level] for level in said.levels]
+            unusable = [task.completion_ids[name] for name in said.unusable]
             ranking = Ranking.of(task.prompt_id, labeler, self._criterion, levels, unusable)
             self._check_repeat(row, ranking)
         except _Bad as error:
@@ -117,11 +117,10 @@ class _Reader:
         return None
 
     def _check_repeat(self, row: Row, ranking: Ranking) -> None:
-        pairs = [(ranking.prompt_id, ranking.labeler, frozenset(two)) for two in combinations(ranking.places, 2)]
-        for pair in pairs:
-            if pair in self._ordered:
-                raise _Bad("completed_by", f"{ranking.labeler} ranked these already, at {self._ordered[pair]}")
-        self._ordered.update(dict.fromkeys(pairs, row.place))
+        key = ranking.prompt_id, ranking.labeler, frozenset(ranking.places)
+        if key in self._ranked:
+            raise _Bad("completed_by", f"{ranking.labeler} ranked these already, at {self._ranked[key]}")
+        self._ranked[key] = row.place
 
     def _complain(self, row: Row, task: ShownTask, annotation: dict, error: _Bad) -> None:
         field, reason = error.args
@@ -169,6 +168,8 @@ def _labeler(annotation: dict) -> str:
     who = annotation.get("completed_by")
     email, number = (who.get("email"), who.get("id")) if isinstance(who, dict) else (None, who)
     if isinstance(email, str) and email.strip():
+        if reason := why_no_name(email):
+            raise _Bad("completed_by", f"{email!a} names no labeler: {reason}")
         return email
     if type(number) is not int:
         raise _Bad("completed_by", f"expected a user, found {shown(who)}; was the account deleted?")

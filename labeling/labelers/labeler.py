@@ -64,7 +64,7 @@ def _completions_by_prompt(prompts: Sequence[Prompt], completions: Sequence[Comp
     for prompt_id, own in found.items():
         if len(own) < 2:
             raise DataError(f"prompt {prompt_id} has {len(own)} completion(s); ranking needs at least two")
-        own.sort(key=lambda completion: (completion.index, completion.id))
+        own.sort(key=lambda completion: completion.id)
     return found
 
 

@@ -174,6 +174,7 @@ def _compared_by_both(votes: VoteTable) -> tuple[np.ndarray, np.ndarray, np.ndar
         both = np.flatnonzero(compared[lag:] == compared[:-lag])
         if not len(both):
             break
+        both = both[voter[both] != voter[both + lag]]  # nobody is compared with themselves
         pairs.append(voter[both] * len(votes.voter_labeler) + voter[both + lag])
         lefts.append(sign[both])
         rights.append(sign[both + lag])

@@ -154,7 +154,7 @@ def side_by_side(session: Session, batch_id: str, disagreements: Sequence[Disagr
     completions = session.execute(
         select(CompletionRow.prompt_id, CompletionRow.id, CompletionRow.text)
         .where(CompletionRow.prompt_id.in_(names))
-        .order_by(CompletionRow.index)
+        .order_by(CompletionRow.id)
     ).all()
     opinions = [one for one in read_counted(session, batch_id, names) if one.is_learned_from]
     found = []

@@ -1,4 +1,4 @@
-"""The named columns of rows, as texts."""
+"""The named columns of rows, as texts that stand as they were written."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,7 +21,7 @@ def read_columns(name: str, rows: Iterable[Row], columns: tuple[str, ...]) -> li
                 raise DataError(f"{name}:{number}: no column {column!r}; there are {', '.join(map(repr, row))}")
             if not isinstance(row[column], str) or not row[column].strip():
                 raise DataError(f"{name}:{number}: column {column!r} holds no text")
-        read.append(tuple(row[column].strip() for column in columns))
+        read.append(tuple(row[column] for column in columns))
     if not read:
         raise DataError(f"{name}: the dataset is empty")
     return read

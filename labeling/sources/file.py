@@ -1,11 +1,13 @@
 """Texts, demonstrations and prompts from a file."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
+from labeling.sources.bad_rows import BadRows
 from labeling.sources.columns import Row, read_columns
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
-from models.records import read_jsonl
 from models.settings.sources import DemonstrationFile, TextFile
 
 
@@ -26,21 +28,28 @@ def prompts(source: TextFile, seed: int) -> list[str]:
 
 
 def _file_rows(path: Path) -> Iterator[Row]:
-    """(line or row number, row) of a file. JSON Lines are read here, to name the line that is wrong."""
-    readers = {".csv": "csv", ".parquet": "parquet", ".txt": "text"}
-    if path.suffix == ".jsonl":
-        yield from read_jsonl(path)
+    """(line or row number, row) of a file. Raises DataError that names what is no row."""
+    if path.suffix == ".txt":
+        yield from _lines(path)
         return
-    if path.suffix not in readers:
-        raise DataError(f"{path}: unknown ending; use one of .jsonl, {', '.join(readers)}")
+    if path.suffix not in (".jsonl", ".csv", ".parquet", ".json"):
+        raise DataError(f"{path}: unknown ending; use one of .jsonl, .csv, .parquet, .txt")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError(f"{path}: the dataset is empty")
+    bad = BadRows()
+    yield from [(row.line, row.values) for row in read_rows(path, bad)]
+    if bad:
+        bad.refuse(str(path))
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    """The lines of a text file as they stand, blank ones left out."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the dataset is empty")
-    import datasets
-
-    try:
-        table = datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"{path}: cannot be read: {error.__cause__ or error}") from None
-    yield from enumerate(table, start=1)
+    for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
+        try:
+            text = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start + 1})") from None
+        if text.strip():
+            yield number, {"text": text}

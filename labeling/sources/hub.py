@@ -28,7 +28,8 @@ def _hub_rows(source: TextHub | DemonstrationHub) -> Iterator[Row]:
     import datasets
 
     try:
-        table = datasets.load_dataset(source.name, source.subset, split=source.split)
+        # streamed: the cache of `datasets` takes a file that has its old date for the old file, and would keep the texts elsewhere
+        table = datasets.load_dataset(source.name, source.subset, split=source.split, streaming=True)
+        yield from enumerate(table, start=1)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"dataset {source.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    yield from enumerate(table, start=1)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from labeling.store.schema import Assignment, Labeler, SignIn, Withdrawal
 from models.errors import DataError
+from models.labeler_names import why_no_name
 
 SIGN_IN_DAYS = 30
 MAX_NAME_LENGTH = 100
@@ -32,10 +33,10 @@ class Visitor:
 def add_labeler(session: Session, name: str, is_overseer: bool, now: datetime) -> str:
     """A new labeler's token, which is kept nowhere in plain text. One known from imports gets their first token.
 
-    Raises DataError for an empty or over-long name, one with control characters, and a name that is taken.
+    Raises DataError for a name that is none (models/labeler_names.py) or too long, and for one that is taken.
     """
-    if name != name.strip() or not 0 < len(name) <= MAX_NAME_LENGTH or not name.isprintable():
-        raise DataError(f"labeler {name!r}: a name has 1 to {MAX_NAME_LENGTH} printable characters, none outside white")
+    if reason := why_no_name(name) or (len(name) > MAX_NAME_LENGTH and f"more than {MAX_NAME_LENGTH} characters"):
+        raise DataError(f"{name!a} names no labeler: {reason}")
     known = session.scalar(select(Labeler).where(Labeler.name == name))
     if known is not None and (known.token_sha256 is not None or is_withdrawn(session, known.id)):
         raise DataError(f"labeler {name}: this name is taken; a lost token is renewed, not added")

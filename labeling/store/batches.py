@@ -16,6 +16,15 @@ from models.settings.batch import BatchConfig, BatchTask
 CHUNK = 500  # ids in one query: both databases limit the number of parameters
 
 
+class Shown(NamedTuple):
+    """What a task shows: completions of a prompt, in a session, and the known order of a gold one."""
+
+    prompt_id: str
+    completion_ids: Sequence[str]
+    session: str = ""
+    gold_levels: list[list[str]] | None = None
+
+
 class GoldPrompt(NamedTuple):
     """A prompt whose right order is known."""
 
@@ -48,7 +57,8 @@ def publish(
     if both:
         raise DataError(f"prompt {min(both)}: is a gold prompt and one to learn from; leave it out of one of them")
     gold_shown = [
-        (one.prompt.id, [c.id for c in one.completions], [list(level) for level in one.order.levels]) for one in gold
+        Shown(one.prompt.id, [c.id for c in one.completions], gold_levels=[list(level) for level in one.order.levels])
+        for one in gold
     ]
     batch_id = content_id("b", config.criterion, config.task.model_dump(), shown, gold_shown)
     batch = session.get(Batch, batch_id)
@@ -61,8 +71,7 @@ def publish(
         _set_numbers(batch, config)
         session.add(batch)
         session.flush()
-        every = [*((*one, None) for one in shown), *gold_shown]
-        add_tasks(session, batch_id, every)
+        add_tasks(session, batch_id, [*shown, *gold_shown])
     _set_numbers(batch, config)
     _keep_instructions(session, batch_id, instructions, now)
     return batch_id
@@ -93,7 +102,7 @@ def read_batch(session: Session, batch_id: str) -> PublishedBatch:
         select(CompletionRow)
         .join(Task, Task.prompt_id == CompletionRow.prompt_id)
         .where(*of_batch)
-        .order_by(Task.position, CompletionRow.index)
+        .order_by(Task.position, CompletionRow.id)
     )
     return PublishedBatch(
         batch.criterion,
@@ -101,7 +110,7 @@ def read_batch(session: Session, batch_id: str) -> PublishedBatch:
         batch.labelers_per_prompt,
         [Prompt(id=one.id, text=one.text, split=one.split) for one in prompts],
         [
-            Completion(id=one.id, prompt_id=one.prompt_id, index=one.index, text=one.text, ended=one.ended)
+            Completion(id=one.id, prompt_id=one.prompt_id, text=one.text, ended=one.ended)
             for one in completions
             if one.id in shown
         ],
@@ -117,8 +126,8 @@ def keep_records(session: Session, prompts: Iterable[Prompt], completions: Itera
     _keep(session, CompletionRow, {one.id: one.model_dump() for one in completions})
 
 
-def add_tasks(session: Session, batch_id: str, shown: Sequence[tuple[str, list[str], list[list[str]] | None]]) -> None:
-    """Appends tasks (prompt id, completion ids, known order of a gold one) to a batch."""
+def add_tasks(session: Session, batch_id: str, shown: Sequence[Shown]) -> None:
+    """Appends tasks to a batch."""
     if not shown:
         return
     start = session.scalar(select(func.count()).select_from(Task).where(Task.batch_id == batch_id)) or 0
@@ -126,11 +135,12 @@ def add_tasks(session: Session, batch_id: str, shown: Sequence[tuple[str, list[s
         {
             "batch_id": batch_id,
             "position": start + n,
-            "prompt_id": prompt,
-            "completion_ids": names,
-            "gold_levels": levels,
+            "prompt_id": one.prompt_id,
+            "completion_ids": list(one.completion_ids),
+            "session": one.session,
+            "gold_levels": one.gold_levels,
         }
-        for n, (prompt, names, levels) in enumerate(shown)
+        for n, one in enumerate(shown)
     ]
     session.execute(insert(Task), rows)
 
@@ -162,12 +172,10 @@ def mark_instructions_read(session: Session, labeler_id: int, batch_id: str, ver
         session.add(InstructionsRead(labeler_id=labeler_id, batch_id=batch_id, version=version, created_at=now))
 
 
-def _tasks_of(
-    task: BatchTask, prompts: Sequence[Prompt], completions: Sequence[Completion]
-) -> list[tuple[str, list[str]]]:
-    """(prompt id, completion ids) of each task; the first tasks of all prompts come before the second ones."""
+def _tasks_of(task: BatchTask, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Shown]:
+    """What each task shows; the first tasks of all prompts come before the second ones."""
     names: dict[str, list[str]] = {one.id: [] for one in prompts}
-    for one in sorted(completions, key=lambda one: (one.index, one.id)):
+    for one in sorted(completions, key=lambda one: one.id):
         if one.prompt_id not in names:
             raise DataError(f"completion {one.id}: its prompt {one.prompt_id} is not in the batch")
         names[one.prompt_id].append(one.id)
@@ -176,11 +184,11 @@ def _tasks_of(
         if len(of_prompt) < 1 + compares:
             raise DataError(f"prompt {prompt_id}: has {len(of_prompt)} completion(s); a task needs {1 + compares}")
     if task.kind == "ranking":
-        return list(names.items())
+        return [Shown(*one) for one in names.items()]
     size = 2 if task.kind == "choice" else 1
     each = [(prompt_id, list(combinations(of_prompt, size))) for prompt_id, of_prompt in names.items()]
     return [
-        (prompt_id, list(groups[turn]))
+        Shown(prompt_id, list(groups[turn]))
         for turn in range(max((len(groups) for _, groups in each), default=0))
         for prompt_id, groups in each
         if turn < len(groups)
@@ -207,7 +215,9 @@ def _keep(session: Session, table: type[PromptRow | CompletionRow], wanted: dict
         known = {row.id: row for row in session.scalars(select(table).where(table.id.in_(chunk)))}
         for name, row in known.items():
             for field, value in wanted[name].items():
-                if getattr(row, field) != value:
+                if (
+                    getattr(row, field) != value and field != "ended"
+                ):  # files of others do not tell, and the text is the same
                     raise DataError(
                         f"{table.__tablename__[:-1]} {name}: {field} is {value!r}, but the feedback store has {getattr(row, field)!r}"
                     )

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import combinations
 from typing import NamedTuple
 
 from sqlalchemy import Text, cast, select
@@ -23,6 +22,7 @@ class Counted(NamedTuple):
     prompt_id: str
     gold_levels: list[list[str]] | None
     completion_ids: list[str]
+    session: str
     judgement_id: int
     record_id: str
     labeler: str
@@ -49,7 +49,8 @@ class Counted(NamedTuple):
 
 def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | None = None) -> list[Counted]:
     """What counts of a batch, gold prompts and withdrawn labelers included, oldest first; of these prompts only, if named."""
-    tasks = select(Task.id, Task.prompt_id, Task.gold_levels, Task.completion_ids).where(Task.batch_id == batch_id)
+    columns = Task.id, Task.prompt_id, Task.gold_levels, Task.completion_ids, Task.session
+    tasks = select(*columns).where(Task.batch_id == batch_id)
     later, first = aliased(Judgement), aliased(Judgement)
     query = (
         select(
@@ -86,17 +87,17 @@ def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | No
     if not rows:
         return []
     task_ids, judgement_ids, records, labelers, withdrawn, shown, levels, unusable, *rest = zip(*rows, strict=True)
-    columns = (judgement_ids, records, labelers, withdrawn, _parsed(shown), _parsed(levels), _parsed(unusable), *rest)
-    return [Counted(*task[number], *said) for number, *said in zip(task_ids, *columns, strict=True)]
+    said = (judgement_ids, records, labelers, withdrawn, _parsed(shown), _parsed(levels), _parsed(unusable), *rest)
+    return [Counted(*task[number], *own) for number, *own in zip(task_ids, *said, strict=True)]
 
 
 def rankings_of(counted: Iterable[Counted], criterion: str) -> list[Ranking]:
-    """The rankings among what counts. Where a labeler compared two completions in several tasks, the newest one counts."""
+    """The rankings among what counts. Where a labeler ranked the same completions in several tasks, the newest one counts."""
     made = [(one.judgement_id, _ranking(one, criterion)) for one in counted if one.levels is not None]
     times = Counter((ranking.prompt_id, ranking.labeler) for _, ranking in made)
     repeated = [one for one in made if times[one[1].prompt_id, one[1].labeler] > 1]
     once = [ranking for _, ranking in made if times[ranking.prompt_id, ranking.labeler] == 1]
-    return once + newest_of_each_pair(repeated)
+    return once + newest_of_each_set(repeated)
 
 
 def ratings_of(counted: Iterable[Counted], criterion: str) -> list[Rating]:
@@ -107,16 +108,14 @@ def ratings_of(counted: Iterable[Counted], criterion: str) -> list[Rating]:
     ]
 
 
-def newest_of_each_pair(rankings: Iterable[tuple[int, Ranking]]) -> list[Ranking]:
-    """Of (judgement id, ranking): leaves out one of which a newer one by the same labeler compares two of the completions, too."""
-    compared: set[tuple[str, tuple[str, str]]] = set()
-    kept = []
-    for _, ranking in sorted(rankings, key=lambda one: one[0], reverse=True):
-        pairs = {(ranking.labeler, pair) for pair in combinations(sorted(ranking.places), 2)}
-        if not pairs & compared:
-            compared |= pairs
-            kept.append(ranking)
-    return kept
+def newest_of_each_set(rankings: Iterable[tuple[int, Ranking]]) -> list[Ranking]:
+    """Of (judgement id, ranking): where one labeler ranked the same completions several times in a session, the newest alone."""
+    return list(
+        {
+            (ranking.labeler, ranking.session, frozenset(ranking.places)): ranking
+            for _, ranking in sorted(rankings, key=lambda one: one[0])
+        }.values()
+    )
 
 
 def _parsed(texts: Iterable[str | None]) -> list:
@@ -133,4 +132,5 @@ def _ranking(one: Counted, criterion: str) -> Ranking:
         criterion=criterion,
         levels=tuple(map(tuple, one.levels)),
         unusable=tuple(sorted(one.unusable)),
+        session=one.session,
     )

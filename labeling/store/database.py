@@ -26,7 +26,8 @@ class FeedbackStore:
     """An open feedback store. Every call of `read` or `write` is one transaction.
 
     `url` is a SQLAlchemy URL: `sqlite:///.rein/feedback.db`, `postgresql+psycopg://user@host/name`. It must hold no password:
-    libpq takes it from PGPASSWORD or ~/.pgpass. Opening creates the database file and brings the tables up to date.
+    libpq takes it from PGPASSWORD or ~/.pgpass. Opening creates the database file and brings the tables up to date; where they are,
+    it only reads, and waits for nobody who writes.
     Raises ConfigError for a URL that cannot be used and for a store that a newer Rein has written.
     """
 
@@ -37,8 +38,11 @@ class FeedbackStore:
         # SQLite lets writers in by chance: of fifty, some waited for a minute. PostgreSQL needs no turns.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
         try:
-            with self._writer.begin() as connection:
-                _migrate(connection)
+            with self.engine.connect() as connection:
+                is_current = _is_current(connection)
+            if not is_current:
+                with self._writer.begin() as connection:
+                    _migrate(connection)
         except OperationalError as error:
             self.close()
             raise ConfigError(f"feedback store {url}: cannot be opened: {_first_line(error)}") from None
@@ -110,20 +114,25 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _migrate(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    script = ScriptDirectory.from_config(config)
+def _is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this version. Raises ConfigError where they are of a newer one."""
+    script = ScriptDirectory(str(MIGRATIONS))
     present = MigrationContext.configure(connection).get_current_revision()
     known = {revision.revision for revision in script.walk_revisions()}
     if present is not None and present not in known:
         raise ConfigError(
             f"feedback store {connection.engine.url.render_as_string()}: a newer version of Rein has written it (schema {present}); update Rein"
         )
-    if present != script.get_current_head():
+    return present == script.get_current_head()
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    if not _is_current(connection):  # another process may have been first
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 

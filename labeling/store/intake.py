@@ -8,13 +8,13 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.store.batches import add_tasks, keep_records
+from labeling.store.batches import Shown, add_tasks, keep_records
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
 from models.records import Ranking, Rating, content_id
 from models.settings.batch import RankingTask, ThumbsTask
 
-TaskKey = tuple[str, tuple[str, ...]]
-"""A prompt and the completions that were judged together."""
+TaskKey = tuple[str, tuple[str, ...], str]
+"""A prompt, the completions that were judged together, and the session."""
 
 
 class Intake(NamedTuple):
@@ -40,7 +40,7 @@ def take_in(session: Session, feedback: Feedback, source: str, is_complete: bool
     parts: dict[tuple[str, str], list[Ranking | Rating]] = _parts_before(session, source) if is_complete else {}
     for one in feedback.rankings:
         if one.id not in derived:
-            parts.setdefault(("ranking", one.criterion), []).append(_in_order(one))
+            parts.setdefault(("ranking", one.criterion), []).append(one)
     for one in feedback.ratings:
         parts.setdefault(("thumbs", one.criterion), []).append(one)
     counts = [
@@ -113,15 +113,10 @@ def _batch_of_source(session: Session, kind: str, criterion: str, source: str, n
     return batch_id
 
 
-def _in_order(ranking: Ranking) -> Ranking:
-    """The same ranking with tied and unusable completions in the order of their ids: within a tie there is no order."""
-    levels = [sorted(level) for level in ranking.levels]
-    return Ranking.of(ranking.prompt_id, ranking.labeler, ranking.criterion, levels, sorted(ranking.unusable))
-
-
 def _task_key(record: Ranking | Rating) -> TaskKey:
-    names = (record.completion_id,) if isinstance(record, Rating) else tuple(sorted(record.places))
-    return record.prompt_id, names
+    if isinstance(record, Rating):
+        return record.prompt_id, (record.completion_id,), ""
+    return record.prompt_id, tuple(sorted(record.places)), record.session
 
 
 def _labeler_ids(session: Session, feedback: Feedback, now: datetime) -> dict[str, int]:
@@ -136,12 +131,12 @@ def _labeler_ids(session: Session, feedback: Feedback, now: datetime) -> dict[st
 def _task_ids(session: Session, batch_id: str, keys: Sequence[TaskKey]) -> dict[TaskKey, int]:
     def known() -> dict[TaskKey, int]:
         rows = session.execute(
-            select(Task.prompt_id, Task.completion_ids, Task.id).where(Task.batch_id == batch_id)
+            select(Task.prompt_id, Task.completion_ids, Task.session, Task.id).where(Task.batch_id == batch_id)
         ).all()
-        return {(prompt_id, tuple(names)): number for prompt_id, names, number in rows}
+        return {(prompt_id, tuple(names), of_session): number for prompt_id, names, of_session, number in rows}
 
     before = known()
-    add_tasks(session, batch_id, [(*key, None) for key in dict.fromkeys(keys) if key not in before])
+    add_tasks(session, batch_id, [Shown(*key) for key in dict.fromkeys(keys) if key not in before])
     return known()
 
 

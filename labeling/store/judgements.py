@@ -148,5 +148,4 @@ def _record_of(session: Session, assignment: Assignment, task: Task, batch: Batc
     for completion, reason in answer.unusable.items():
         if reason not in UNUSABLE_REASONS:
             raise DataError(f"unusable: {completion}: the reason must be one of {', '.join(UNUSABLE_REASONS)}")
-    levels = [sorted(level) for level in answer.levels]  # within a tie there is no order
-    return Ranking.of(task.prompt_id, name, batch.criterion, levels, sorted(answer.unusable))
+    return Ranking.of(task.prompt_id, name, batch.criterion, answer.levels, answer.unusable)

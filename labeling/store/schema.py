@@ -58,7 +58,6 @@ class CompletionRow(Base):
     __tablename__ = "completions"
     id: Mapped[str] = mapped_column(primary_key=True)
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"), index=True)
-    index: Mapped[int]
     text: Mapped[str]
     ended: Mapped[bool]
 
@@ -91,7 +90,10 @@ class Instructions(Base):
 
 
 class Task(Base):
-    """One prompt of a batch with completions to judge. `gold_levels`: the known order of a gold prompt, best first."""
+    """One prompt of a batch with completions to judge. `gold_levels`: the known order of a gold prompt, best first.
+
+    `session`: that of an import in which people were asked the same several times; else empty.
+    """
 
     __tablename__ = "tasks"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -99,6 +101,7 @@ class Task(Base):
     position: Mapped[int]
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"), index=True)
     completion_ids: Mapped[list[Any]]
+    session: Mapped[str]
     gold_levels: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     __table_args__ = (UniqueConstraint("batch_id", "position"), Index(None, "batch_id", "prompt_id"))
 

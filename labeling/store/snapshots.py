@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.store.counted import newest_of_each_pair, rankings_of, ratings_of, read_counted
+from labeling.feedback import Feedback, in_order, rankings_of_ratings
+from labeling.store.counted import newest_of_each_set, rankings_of, ratings_of, read_counted
 from labeling.store.schema import (
     Batch,
     CompletionRow,
@@ -26,7 +26,7 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
     """All rankings and ratings by a criterion that count now, with their prompts and completions, in a fixed order.
 
     Of an assignment's revisions the last counts, if it does not take back; what withdrawn labelers said and gold prompts are
-    left out. Where a labeler compared two completions in several tasks, the newest one counts. Ratings also make rankings
+    left out. Where a labeler ranked the same completions in several tasks, the newest one counts. Ratings also make rankings
     (`rankings_of_ratings`). `batches`: only these; empty = all. Raises DataError for an unknown batch, and where no
     judgement is left.
     """
@@ -37,20 +37,16 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
     chosen = [one for one in session.scalars(wanted) if not batches or one in batches]
     said = [one for batch in chosen for one in read_counted(session, batch) if one.is_learned_from]
     said.sort(key=lambda one: one.judgement_id)
-    rated = sorted(ratings_of(said, criterion), key=lambda one: (one.prompt_id, one.completion_id, one.labeler))
+    rated = ratings_of(said, criterion)
     rankings = rankings_of(said, criterion)
     if rated:
         derived = [(0, one) for one in rankings_of_ratings(rated)]  # what somebody ranked outright goes before
-        rankings = newest_of_each_pair([*((1, one) for one in rankings), *derived])
+        rankings = newest_of_each_set([*((1, one) for one in rankings), *derived])
     if not rankings and not rated:
         raise DataError(f"the feedback store holds no judgement by {criterion!r}: has anybody labelled yet?")
     prompt_ids = {one.prompt_id for one in rankings} | {one.prompt_id for one in rated}
-    return Feedback(
-        _prompts(session, prompt_ids),
-        _completions(session, prompt_ids, _named(rankings, rated)),
-        sorted(rankings, key=lambda one: (one.prompt_id, one.labeler, one.id)),
-        rated,
-    )
+    completions = _completions(session, prompt_ids, _named(rankings, rated))
+    return in_order(Feedback(_prompts(session, prompt_ids), completions, rankings, rated))
 
 
 def last_judgement(session: Session) -> int:
@@ -105,13 +101,12 @@ def _named(rankings: Iterable[Ranking], ratings: Iterable[Rating]) -> set[str]:
 
 
 def _prompts(session: Session, wanted: set[str]) -> list[Prompt]:
-    rows = [row for row in session.scalars(select(PromptRow)) if row.id in wanted]
-    return sorted((_record(Prompt, row) for row in rows), key=lambda one: one.id)
+    return [_record(Prompt, row) for row in session.scalars(select(PromptRow)) if row.id in wanted]
 
 
 def _completions(session: Session, prompt_ids: set[str], named: set[str]) -> list[Completion]:
     rows = [row for row in session.scalars(select(CompletionRow)) if row.prompt_id in prompt_ids and row.id in named]
-    return sorted((_record(Completion, row) for row in rows), key=lambda one: (one.prompt_id, one.index, one.id))
+    return [_record(Completion, row) for row in rows]
 
 
 def _record(record: type[Record], row: PromptRow | CompletionRow) -> Record:

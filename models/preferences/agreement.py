@@ -120,7 +120,7 @@ def mean_tau_b(rankings: Sequence[Ranking]) -> float:
     """Mean tau-b over every two labelers of every prompt and criterion, on what both compared; nan if there is none.
 
     Unusable completions stand last together. Two labelers of whom one ties everything have no tau-b and do not count.
-    Raises DataError where one labeler compared two completions of one prompt by one criterion twice.
+    Raises DataError where one labeler ranked the same completions twice in one session.
     """
     return mean_tau_b_of(VoteTable(rankings))
 
@@ -132,17 +132,18 @@ def mean_tau_b_of(votes: VoteTable) -> float:
     voter, sign = votes.voter[votes.ranking], votes.sign.astype(np.int8)
     shared, left_untied, right_untied = np.zeros((3, int((votes.num_voters**2).sum())))
     left = np.arange(len(sign))
-    for lag in range(1, len(sign)):  # comparisons of the same two items stand together, each from another voter
+    for lag in range(1, len(sign)):  # comparisons of the same two items stand together
         left = left[left + lag < len(sign)]
         same = votes.first_item[left + lag] == votes.first_item[left]
         left = left[same & (votes.second_item[left + lag] == votes.second_item[left])]
         if not len(left):
             break
-        right, question = left + lag, votes.voter_question[voter[left]]
-        cell = table_start[question] + rank[voter[left]] * votes.num_voters[question] + rank[voter[right]]
-        np.add.at(shared, cell, sign[left] * sign[right])
-        np.add.at(left_untied, cell, sign[left] != 0)
-        np.add.at(right_untied, cell, sign[right] != 0)
+        one = left[voter[left] != voter[left + lag]]  # nobody is compared with themselves
+        other, question = one + lag, votes.voter_question[voter[one]]
+        cell = table_start[question] + rank[voter[one]] * votes.num_voters[question] + rank[voter[other]]
+        np.add.at(shared, cell, sign[one] * sign[other])
+        np.add.at(left_untied, cell, sign[one] != 0)
+        np.add.at(right_untied, cell, sign[other] != 0)
     taus = _tau_b(shared, left_untied, right_untied)
     return float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
 

@@ -45,7 +45,7 @@ def agree(rankings: Sequence[Ranking], config: ConsensusConfig) -> tuple[list[Co
     The order of the input changes nothing. Labelers may have seen different completions of a prompt. Completions that were never
     compared with each other, not even through others (those of two batches, say), have no order: each such group has a consensus
     of its own.
-    Raises DataError for no rankings, or for a labeler who compared two completions of one prompt by one criterion twice.
+    Raises DataError for no rankings, or for a labeler who ranked the same completions by one criterion twice in one session.
     """
     if not rankings:
         raise DataError("no rankings to agree on")

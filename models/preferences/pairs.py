@@ -34,8 +34,8 @@ def make_pairs(
 ) -> tuple[list[Pair], PairReport]:
     """The C(K, 2) pairs of each consensus in turn, and the report on those that were not made.
 
-    Pairs come in the order of `itertools.combinations` over the completions by index, each with the preferred one first:
-    first, second, third ranked 2, 1, 3 give (second, first), (first, third), (second, third). A tie keeps the index order.
+    Pairs come in the order of `itertools.combinations` over the completions by their ids, each with the preferred one first:
+    first, second, third ranked 2, 1, 3 give (second, first), (first, third), (second, third). A tie keeps the order of the ids.
     Weights: uniform 1; confidence 2p - 1 for a strict pair (at least 1e-3), 1 for a tie.
     Raises DataError naming the prompt for a completion that is unknown or belongs to another prompt.
     """
@@ -85,7 +85,7 @@ def _strict(agreed: Consensus, better: Completion, worse: Completion, config: Pa
 
 
 def _in_order(agreed: Consensus, known: dict[str, Completion]) -> list[Completion]:
-    """The completions that the consensus names, by index."""
+    """The completions that the consensus names, by their ids."""
     named = [name for level in agreed.levels for name in level] + list(agreed.unusable)
     for name in named:
         if name not in known:
@@ -94,4 +94,4 @@ def _in_order(agreed: Consensus, known: dict[str, Completion]) -> list[Completio
             raise DataError(
                 f"prompt {agreed.prompt_id}: its consensus names completion {name} of prompt {known[name].prompt_id}"
             )
-    return sorted((known[name] for name in named), key=lambda one: (one.index, one.id))
+    return [known[name] for name in sorted(named)]

@@ -1,7 +1,6 @@
 """Rankings as flat arrays, for everything that is computed from many of them. Loads no torch."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -27,11 +26,13 @@ class VoteTable:
     - a *comparison* (M) is two entries of one ranking, the one with the smaller item first; comparisons are sorted by the two items
       and then by ranking. `sign` is 1 if the first is above the second, -1 if below, 0 if tied.
 
-    A labeler may have several rankings of one question: people who are shown two completions at a time see several pairs.
-    Raises DataError naming prompt, labeler and criterion where a labeler compared the same two completions twice.
+    A labeler may have several rankings of one question: people who are shown two or five of twenty completions at a time see several
+    sets, which may overlap. Raises DataError naming prompt, labeler and criterion where a labeler ranked the same set twice in one
+    session.
     """
 
     def __init__(self, rankings: Sequence[Ranking]):
+        _refuse_repeated(rankings)
         lead = _lead_of_group(rankings)
         ordered = sorted(rankings, key=lambda one: (one.prompt_id, one.criterion, lead[_first_name(one)], *_said(one)))
         self.num_rankings = len(ordered)
@@ -48,7 +49,6 @@ class VoteTable:
         self.num_voters = np.bincount(self.voter_question, minlength=len(self.questions))
         self._collect_entries(ordered)
         self._collect_comparisons()
-        self._refuse_repeated_comparisons()
 
     def _question_numbers(self, ordered: list[Ranking], leads: Iterable[Name]) -> list[int]:
         numbers, before = [], None
@@ -108,24 +108,21 @@ class VoteTable:
         """What a labeler says of an item: the mean over its entries, of which there are several where several rankings name it."""
         return np.bincount(self.entry_voice, values) / np.bincount(self.entry_voice)
 
-    def _refuse_repeated_comparisons(self) -> None:
-        several = np.bincount(self.voter, minlength=len(self.voter_labeler)) > 1
-        doubtful = np.flatnonzero(several[self.voter[self.ranking]])
-        first, second = self.first_item[doubtful], self.second_item[doubtful]
-        voter = self.voter[self.ranking[doubtful]]
-        order = np.lexsort((second, first, voter))
-        for one, other in pairwise(
-            zip(voter[order].tolist(), first[order].tolist(), second[order].tolist(), strict=True)
-        ):
-            if one == other:
-                prompt_id, criterion = self.questions[self.voter_question[one[0]]]
-                labeler = self.labelers[self.voter_labeler[one[0]]]
-                both = f"{self.item_names[one[1]]} and {self.item_names[one[2]]}"
-                raise DataError(f"prompt {prompt_id}: labeler {labeler} ranked it twice by {criterion}: {both}")
+
+def _refuse_repeated(rankings: Sequence[Ranking]) -> None:
+    by_voter: dict[tuple[str, str, str, str], list[Ranking]] = {}
+    for one in rankings:
+        by_voter.setdefault((one.prompt_id, one.labeler, one.criterion, one.session), []).append(one)
+    for (prompt_id, labeler, criterion, _), own in by_voter.items():
+        if len(own) > 1 and len({frozenset(one.places) for one in own}) < len(own):
+            raise DataError(
+                f"prompt {prompt_id}: labeler {labeler} ranked the same completions twice by {criterion}; "
+                "name the sessions, or keep the ranking that counts"
+            )
 
 
 def _said(one: Ranking) -> tuple:
-    return one.labeler, one.levels, one.unusable
+    return one.labeler, one.session, one.levels, one.unusable
 
 
 def _first_name(one: Ranking) -> Name:

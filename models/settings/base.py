@@ -23,6 +23,7 @@ VARIABLE = "REIN_KINDS"
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what every generator takes
 
 
 class Settings(BaseModel):
@@ -33,6 +34,7 @@ class Settings(BaseModel):
         extra="forbid",
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
         field_title_generator=lambda name, _: name,  # a form shows the key that presets and the command line use
     )
 

@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.labeler_names import LabelerName
 from models.settings.base import Count, Kind, OneOf
 
 
 class LabelerKind(Kind):
     """One labeler that is no person. Its module promises `open_labeler` (labeling/labelers/labeler.py)."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: LabelerName
     """How it appears in rankings and reports."""
 
 
@@ -82,7 +83,9 @@ class AnnotatedFile(FeedbackFiles):
     criterion: str
     """What the annotators ranked by."""
     session_column: str | None = None
-    """A column that tells apart two sessions in which one person saw the same prompt; the labeler becomes `name/session`."""
+    """A column that tells apart the sessions in which one person was asked about the same completions. It stays one labeler."""
+    identical_texts: Literal["refuse", "mean"] = "refuse"
+    """Of identical completions that one annotator gives different ranks or scores. refuse: the row is bad; mean: they have the mean."""
     held_out_column: str | None = None
     """A column of whole numbers that decides the split; left out, the prompt's text decides, as `split` says. With the column …"""
     held_out_modulus: Count = 10
@@ -95,17 +98,38 @@ class PairFile(FeedbackFiles):
     """JSONL, CSV or Parquet with one preference a row: `prompt`, `chosen`, `rejected`.
 
     Texts, or lists of messages {role, content}. Without `prompt`, chosen and rejected are whole dialogues that differ in their last
-    turn alone.
+    turn alone. A column `winner` or `label` says where it is a tie, or the other one is better; in words, or as the probability that
+    the first is.
     """
 
     code = "labeling.importers.pair_file"
     kind: Literal["pairs"] = "pairs"
     criterion: str = "helpfulness"
     """What was chosen by, as written into each ranking."""
-    labeler: str = "unnamed"
+    labeler: LabelerName = "unnamed"
     """Who chose, where no column says so."""
     labeler_column: str | None = None
     """The column that says who chose."""
+    first_column: str = "chosen"
+    """The column with the one completion, the better one unless a column says otherwise."""
+    second_column: str = "rejected"
+    """The column with the other."""
+    winner_column: str | None = None
+    """The column that says which is better. Left out: `winner`, or else `label`, in rows that have it."""
+    first_wins: tuple[str, ...] = ("first", "chosen", "a", "model_a", "1", "1.0", "true")
+    """What stands there when the first is better, as text in any case."""
+    second_wins: tuple[str, ...] = ("second", "rejected", "b", "model_b", "0", "0.0", "false")
+    """What stands there when the second is."""
+    tie: tuple[str, ...] = ("tie", "equal", "0.5")
+    """What stands there when neither is."""
+
+    @model_validator(mode="after")
+    def _words_differ(self) -> "PairFile":
+        words = [word.lower() for word in (*self.first_wins, *self.second_wins, *self.tie)]
+        twice = sorted({word for word in words if words.count(word) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands in more than one of first_wins, second_wins and tie")
+        return self
 
 
 class ThumbFile(FeedbackFiles):
@@ -118,7 +142,7 @@ class ThumbFile(FeedbackFiles):
     kind: Literal["thumbs"] = "thumbs"
     criterion: str = "helpfulness"
     """What was judged, as written into each rating."""
-    labeler: str = "unnamed"
+    labeler: LabelerName = "unnamed"
     """Who judged, where no column says so."""
     labeler_column: str | None = None
     """The column that says who judged."""

@@ -5,10 +5,10 @@ Loads no torch. models/settings/presets.py reads it from YAML and overrides.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from models.settings.addresses import MirrorAddress, TrackingAddress
-from models.settings.base import Fraction, Settings
+from models.settings.base import Fraction, Seed, Settings
 from models.settings.batch import BatchConfig, FeedbackConfig
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, PromptsConfig, SamplingConfig
@@ -58,20 +58,36 @@ class PairsConfig(Settings):
     """uniform: every pair counts the same; confidence: a strict pair weighs 2p - 1, p the consensus probability of its order."""
 
 
+def _fit_for_registry(name: str) -> str:
+    wrong = sorted(set(name) & set("/:.%\"'"))
+    if wrong or not name.strip():
+        raise ValueError(f"a name in MLflow's registry has no {' '.join(wrong)}" if wrong else "it is blank")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_fit_for_registry)]
+
+
 class TrackingConfig(Settings):
     """Where runs are recorded."""
 
     place_fields = ("uri",)
     uri: TrackingAddress = "sqlite:///.rein/mlflow.db"
     """MLflow tracking URI: a local database or a server's URL. No passwords here: MLflow reads them from the environment."""
-    experiment: str = "rein"
+    experiment: Annotated[str, Field(pattern=r"\S")] = "rein"
     """MLflow experiment."""
-    reward_name: str = "rein-reward"
+    reward_name: ModelName = "rein-reward"
     """Name of the reward model in the model registry."""
-    policy_name: str = "rein-policy"
+    policy_name: ModelName = "rein-policy"
     """Name of the policy in the model registry."""
     patience_seconds: float = Field(300, gt=0)
     """How long a run waits for MLflow's server or database when it is away, in seconds. Training steps never wait for it."""
+
+    @model_validator(mode="after")
+    def _models_differ(self) -> "TrackingConfig":
+        if self.reward_name == self.policy_name:
+            raise ValueError(f"reward_name and policy_name are both {self.policy_name}: they are different models")
+        return self
 
 
 class StorageConfig(Settings):
@@ -88,7 +104,7 @@ class PipelineConfig(Settings):
     """Everything a run needs to know."""
 
     # in the order of the form in Prefect: what people change most stands first
-    seed: int = 0
+    seed: Seed = 0
     """Every random choice derives from this number."""
     tuning: Tuning = PPOConfig()
     """How the policy is tuned."""

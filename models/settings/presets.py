@@ -10,9 +10,11 @@ import yaml
 from pydantic import ValidationError
 
 from models.errors import ConfigError, DataError
-from models.settings.base import Settings
+from models.settings.base import Seed, Settings
 from models.settings.labels import LabelSource
 from models.settings.pipeline import PipelineConfig, SplitConfig
+
+_NO_COMMENT = "number-sign"
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
@@ -51,7 +53,7 @@ class ImportSettings(Settings):
 
     labels: LabelSource
     split: SplitConfig = SplitConfig()
-    seed: int = 0
+    seed: Seed = 0
 
 
 def parse_import(kind: str, path: str, settings: tuple[str, ...]) -> ImportSettings:
@@ -98,6 +100,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"override {override!r}: the value is not YAML") from None
+    if _is_cut_by_a_comment(text, value):
+        raise ConfigError(
+            f"override {override!r}: # begins a comment in YAML; put the value into quotes: {key}='\"…\"'"
+        )
     *parents, last = key.split(".")
     node: Any = tree
     for parent in parents:
@@ -107,6 +113,15 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f"override {override!r}: {parent} has no keys below it")
     node[last] = value
+
+
+def _is_cut_by_a_comment(text: str, value: Any) -> bool:
+    """Whether YAML took a # for the beginning of a comment: with another sign in its place there would be more in the value."""
+    try:
+        uncut = yaml.safe_load(re.sub(r"(^|\s)#", rf"\1{_NO_COMMENT}", text))
+    except yaml.YAMLError:
+        return True
+    return repr(uncut).replace(_NO_COMMENT, "#") != repr(value)
 
 
 def _expand(value: Any) -> Any:

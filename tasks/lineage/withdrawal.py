@@ -20,17 +20,19 @@ class Learned:
     versions: tuple[str, ...]
 
 
-def withdraw_labeler(
-    store_url: str, name: str, reason: str, root: Path, tracking: TrackingConfig
-) -> tuple[list[str], list[Learned]]:
-    """Withdraws a labeler; gives back the digests of the snapshots that hold their judgements, and what learned from these.
+def withdraw_labeler(store_url: str, name: str, reason: str) -> list[str]:
+    """Withdraws a labeler, which needs the store alone; gives back the digests of the snapshots that hold their judgements.
 
-    Raises DataError for a labeler who is not known or has withdrawn already, ArtifactError where an artifact is damaged.
+    Raises DataError for a labeler who is not known or has withdrawn already.
     """
-    found = trace(f"labeler:{name}", root, store_url, tracking)  # first: nobody withdraws where this cannot be told
     with FeedbackStore(store_url) as store, store.write() as session:
         labeler = withdraw(session, name, reason, datetime.now(UTC))
-        snapshots = [one.sha256 for one in snapshots_with(session, labeler.id)]
-    return snapshots, [
+        return [one.sha256 for one in snapshots_with(session, labeler.id)]
+
+
+def learned_from(store_url: str, name: str, root: Path, tracking: TrackingConfig) -> list[Learned]:
+    """What has learned from a labeler, withdrawn or not. Raises ArtifactError where an artifact is damaged."""
+    found = trace(f"labeler:{name}", root, store_url, tracking)
+    return [
         Learned(one.artifact, tuple(found.versions.get(content.sha256, ()))) for content, one in found.models.items()
     ]

@@ -40,7 +40,7 @@ def generate_completions(
         completed = _complete_here(base.folder / "model", shards, config, compute, seed)
     drawn = [samples for shard in completed for samples in shard]
     completions = [
-        Completion.of(prompt.id, index, sample.text, sample.ended)
+        Completion.of(prompt.id, sample.text, sample.ended)
         for prompt, samples in zip(asked, drawn, strict=True)
         if len(samples) >= 2
         for index, sample in enumerate(samples)

@@ -13,7 +13,7 @@ from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.prompts import require_room
+from tasks.stages.prompts import require_fit, require_room
 
 MAX_LISTED = 50
 
@@ -36,11 +36,12 @@ def ingest_feedback(
 ) -> int:
     """A feedback snapshot of what people said already; bad rows are refused, or set aside in rejected.jsonl, as the config says.
 
-    Raises DataError that names every bad row, and for prompts that leave no room in the base model's context.
+    Raises DataError that names every bad row, and for prompts and completions that do not fit the base model's context.
     """
     rejected = work.folder / "rejected.jsonl"
     feedback = read_feedback(config, split, seed, set_aside=rejected if config.bad_rows == "set_aside" else None)
     require_room(base, [prompt.text for prompt in feedback.prompts], max_new_tokens)
+    require_fit(base, feedback.prompts, feedback.completions)
     if rejected.exists():
         work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
         work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")

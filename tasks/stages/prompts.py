@@ -2,11 +2,12 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 from labeling.sources.read_source import read_prompts
 from models.errors import DataError
 from models.preferences.splits import assign_split
-from models.records import Artifact, Prompt, write_records
+from models.records import Artifact, Completion, Prompt, write_records
 from models.settings.generation import PromptsConfig
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
@@ -59,3 +60,25 @@ def require_room(base: Artifact, texts: list[str], max_new_tokens: int) -> None:
     context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
     encoded = [encode_prompt(tokenizer, text) for text in texts]
     check_lengths(encoded, texts, context_length - max_new_tokens, f"max_new_tokens={max_new_tokens}")
+
+
+def require_fit(base: Artifact, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> None:
+    """Raises DataError for completions that are longer, with their prompts, than what the base model reads."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from models.network.tokens import encode_completion, encode_prompt
+
+    tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
+    context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
+    num_tokens = {one.id: len(encode_prompt(tokenizer, one.text)) for one in prompts}
+    too_long = []
+    for one in completions:
+        length = num_tokens[one.prompt_id] + len(encode_completion(tokenizer, one.text, one.ended))
+        if length > context_length:
+            too_long.append((length, one.text))
+    if too_long:
+        length, text = max(too_long)
+        raise DataError(
+            f"{len(too_long)} completions are longer, with their prompts, than the {context_length} tokens that the model reads; "
+            f"the longest has {length}: {text[:80]!r}"
+        )

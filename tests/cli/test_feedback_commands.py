@@ -53,10 +53,19 @@ def test_labelers_are_added_renewed_and_listed(rein):
     assert rein("labelers", "list") == (0, "ann\tlabeler\tcan sign in\nolga\toverseer\tcan sign in")
 
 
+THREE = "prompts: 3, completions: 6, labelers: 1, rankings: 3 (0 with ties), ratings: 0"
+
+
 def test_an_import_changes_nothing_twice_and_is_exported(rein, tmp_path):
     name = write_pairs(tmp_path / "pairs.jsonl", *(pair(number) for number in range(3)))
-    assert rein("import", "pairs", name, "labeler=ann") == (0, "new: 3, edited: 0, taken back: 0, unchanged: 0")
-    assert rein("import", "pairs", name, "labeler=ann") == (0, "new: 0, edited: 0, taken back: 0, unchanged: 3")
+    assert rein("import", "pairs", name, "labeler=ann") == (
+        0,
+        f"{THREE}\nnew: 3, edited: 0, taken back: 0, unchanged: 0",
+    )
+    assert rein("import", "pairs", name, "labeler=ann") == (
+        0,
+        f"{THREE}\nnew: 0, edited: 0, taken back: 0, unchanged: 3",
+    )
     status, said = rein("export", "out")
     assert (status, said) == (0, "rankings: 3, ratings: 0\npairs: 3 (and 0 ties, which the pair form cannot say)")
     rows = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -73,8 +82,38 @@ def test_an_edited_source_is_followed(rein, tmp_path):
     name = write_pairs(tmp_path / "thumbs.jsonl", *thumbs)
     rein("import", "thumbs", name)
     write_pairs(tmp_path / "thumbs.jsonl", thumbs[0] | {"label": False}, thumbs[1])
-    assert rein("import", "thumbs", name, "--complete")[1] == "new: 0, edited: 1, taken back: 1, unchanged: 1"
+    assert rein("import", "thumbs", name, "--complete")[1].endswith("\nnew: 0, edited: 1, taken back: 1, unchanged: 1")
     assert rein("export", "out") == (0, "rankings: 0, ratings: 2")
+
+
+def test_an_edited_preference_is_an_edit_and_not_a_second_one(rein, tmp_path):
+    name = write_pairs(tmp_path / "pairs.jsonl", pair(0), pair(1), pair(2, "Lock it."))
+    rein("import", "pairs", name)
+    write_pairs(tmp_path / "pairs.jsonl", pair(2, "Lock it."), pair(1), pair(0, "Shut it.", "Open it."))
+    assert rein("import", "pairs", name)[1].endswith("\nnew: 0, edited: 1, taken back: 0, unchanged: 2")
+    write_pairs(tmp_path / "pairs.jsonl", pair(0) | {"winner": "tie"})
+    assert rein("import", "pairs", name)[1].endswith("\nnew: 0, edited: 1, taken back: 0, unchanged: 0")
+    rein("export", "out")
+    rankings = [json.loads(line) for line in (tmp_path / "out/rankings.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted(len(one["levels"]) for one in rankings) == [1, 2, 2], "the tie, and two that were not edited"
+
+
+def test_files_of_several_labelers_meet(rein, tmp_path):
+    """One file a labeler, in whatever order: they contradict each other, and so agree on a tie."""
+    for labeler, rows in [("ann", [pair(0), pair(1)]), ("bob", [pair(1), pair(0, "Shut it.", "Open it.")])]:
+        name = write_pairs(tmp_path / f"{labeler}.jsonl", *rows)
+        assert rein("import", "pairs", name, f"labeler={labeler}")[0] == 0
+    rein("export", "out")
+    consensus = [
+        json.loads(line) for line in (tmp_path / "out/consensus.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert sorted((one["num_labelers"], len(one["levels"])) for one in consensus) == [(2, 1), (2, 2)]
+
+
+def test_names_that_differ_by_case_alone_are_told(rein, tmp_path):
+    rows = [pair(0) | {"who": "ann"}, pair(1) | {"who": "Ann"}, pair(2) | {"who": "bob"}]
+    said = rein("import", "pairs", write_pairs(tmp_path / "pairs.jsonl", *rows), "labeler_column=who")[1]
+    assert "labelers Ann, ann: one person, or several? Only the case differs" in said
 
 
 def test_bad_rows_stop_an_import_or_are_set_aside(rein, tmp_path):
@@ -85,6 +124,7 @@ def test_bad_rows_stop_an_import_or_are_set_aside(rein, tmp_path):
     status, said = rein("import", "pairs", name, "--set-aside", "rejected.jsonl")
     assert (status, said) == (
         0,
+        "prompts: 1, completions: 2, labelers: 1, rankings: 1 (0 with ties), ratings: 0\n"
         "new: 1, edited: 0, taken back: 0, unchanged: 0\nbad rows: 1, set aside in rejected.jsonl",
     )
     rejected = json.loads((tmp_path / "rejected.jsonl").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_handing_out_again_keeps_what_people_wrote(workplace, batch):
 
 def test_bad_rankings_are_named_before_training(workplace, batch):
     rows = rank_by_length(batch)
-    rows[0]["levels"] = rows[0]["levels"][1:]
+    rows[0]["levels"] = []
     rows[3]["levels"][0] = ["c_0000000000000000"]
     rows.append(rows[5])
     write_rankings(batch, rows)
@@ -97,6 +98,37 @@ def test_bad_rankings_are_named_before_training(workplace, batch):
     message = refusal(done)
     assert "rankings.jsonl:1: " in message and "rankings.jsonl:4: " in message and "rankings.jsonl:81: " in message
     assert "c_0000000000000000" in message and "Traceback" not in message
+
+
+def test_what_cannot_be_learned_from_is_said_before_anything_is_trained(workplace, batch, tmp_path):
+    rows = rank_by_length(batch)
+    held_out = {
+        prompt["id"]
+        for prompt in map(json.loads, (batch / "prompts.jsonl").read_text(encoding="utf-8").splitlines())
+        if prompt["split"] == "test"
+    }
+    tied = [
+        row | {"levels": [[name for (name,) in row["levels"]]]} if row["prompt_id"] in held_out else row for row in rows
+    ]
+    long = [json.loads(line) for line in (batch / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
+    long[7]["text"] = "and then " * 300
+    trained = sorted((workplace.root / "artifacts").glob("pretraining-*"))
+    for name, said, completions, override, expected in [
+        ("tied", tied, None, "seed=0", f"no strict pair is of a held-out prompt ({len(held_out)} of 40 prompts"),
+        ("long", rows, long, "seed=0", "1 completions are longer, with their prompts, than the"),
+        ("unknown", rows, None, "consensus.held_out_labelers=[cy]", "held_out_labelers: cy ranked nothing of this"),
+    ]:
+        folder = tmp_path / name
+        shutil.copytree(batch, folder)
+        write_rankings(folder, said)
+        if completions:
+            text = "".join(json.dumps(one) + "\n" for one in completions)
+            (folder / "completions.jsonl").write_text(text, encoding="utf-8")
+        labels = f"labels={{kind: folder, path: {folder}}}"
+        new_base = "pretraining.learning_rate=1.5e-3"  # which would have to be trained
+        done = workplace.rein("learn", SMOKE, labels, override, new_base)
+        assert done.returncode == 1 and expected in refusal(done), name
+    assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 import pytest
 
 from labeling.feedback import Feedback
-from labeling.importers.bad_rows import BadRows
 from labeling.label_studio import export
 from labeling.label_studio.client import TOKEN, LabelStudio, pull_annotations, push_tasks
 from labeling.label_studio.export import rankings_as_shown
+from labeling.sources.bad_rows import BadRows
 from models.errors import ConfigError, DataError
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport
@@ -34,7 +34,7 @@ PROMPTS = [
     ]
 ]
 COMPLETIONS = [
-    Completion.of(prompt.id, index, f" answer {index}\n\n<i>to</i> {prompt.text}\t", ended=index != 1)
+    Completion.of(prompt.id, f" answer {index}\n\n<i>to</i> {prompt.text}\t", ended=index != 1)
     for prompt in PROMPTS
     for index in range(3)
 ]
@@ -136,7 +136,7 @@ def test_a_project_is_not_changed_under_its_labelers(client):
     project = push(client, 2, title="Garden")
     with pytest.raises(DataError, match=f"projects/{project}: .* another expert_instruction;"):
         push(client, 2, title="Garden", instructions="Rank the other way round.")
-    more = Completion.of(PROMPTS[0].id, 3, "a fourth")  # takes a fourth level on the page
+    more = Completion.of(PROMPTS[0].id, "a fourth")  # takes a fourth level on the page
     with pytest.raises(DataError, match="another label_config;"):
         push_tasks(client, "Garden", "helpfulness", INSTRUCTIONS, PROMPTS[:2], [*COMPLETIONS[:6], more], 2)
 

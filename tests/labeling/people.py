@@ -15,7 +15,7 @@ from models.settings.batch import BatchConfig
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PROMPTS = [Prompt.of(f"Problem {n}?", "train") for n in range(4)]
-COMPLETIONS = [Completion.of(one.id, index, f"Advice {index}.") for one in PROMPTS for index in range(3)]
+COMPLETIONS = [Completion.of(one.id, f"Advice {index}.") for one in PROMPTS for index in range(3)]
 CONFIG = BatchConfig(labelers_per_prompt=2, lease_minutes=10)
 
 

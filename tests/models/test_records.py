@@ -15,8 +15,17 @@ def test_ids_follow_from_content():
     prompt = Prompt.of("My house is too hot.", "train")
     assert prompt.id == Prompt.of("My house is too hot.", "test").id  # the text alone: no text on both sides of a split
     assert prompt.id != Prompt.of("My house is too cold.", "train").id
-    twins = {Completion.of(prompt.id, index, "Open a window.").id for index in (0, 1)}
-    assert len(twins) == 2
+    assert Completion.of(prompt.id, "Wait.").id == Completion.of(prompt.id, "Wait.", ended=False).id
+    assert len({Completion.of(of, text).id for of in (prompt.id, "p_2") for text in ("Wait.", "Wait")}) == 4
+
+
+def test_a_tie_has_no_order():
+    one, other = (
+        Ranking.of("p", "ann", "helpfulness", [["b"], tie], unusable)
+        for tie, unusable in ((["a", "d"], ["c", "e"]), (["d", "a"], ["e", "c"]))
+    )
+    assert one == other and one.id != Ranking.of("p", "ann", "helpfulness", [["b"], ["a"], ["d"]], ["c", "e"]).id
+    assert one.id != Ranking.of("p", "ann", "helpfulness", one.levels, one.unusable, session="second").id
 
 
 def test_places_share_ties_and_put_unusable_last():

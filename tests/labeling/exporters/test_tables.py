@@ -8,7 +8,7 @@ import pytest
 from pyarrow.parquet import read_table
 
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
-from labeling.feedback import Feedback, rankings_of_ratings
+from labeling.feedback import Feedback, in_order, rankings_of_ratings
 from models.errors import DataError
 from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
 from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
@@ -16,8 +16,8 @@ from tests.labeling.importers.feedback_files import read, read_rest
 
 HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")
 PLAIN = Prompt.of('My "sink"\n drips,\u2028 ☂ what now?', "test")
-PLUM, SAND, FIG = (Completion.of(HH.id, index, text) for index, text in enumerate([" Plum", " Sand", " Fig"]))
-WAIT, SING = (Completion.of(PLAIN.id, index, text, ended=False) for index, text in enumerate(["Wait.", "Sing\0\t."]))
+PLUM, SAND, FIG = (Completion.of(HH.id, text) for text in [" Plum", " Sand", " Fig"])
+WAIT, SING = (Completion.of(PLAIN.id, text, ended=False) for text in ["Wait.", "Sing\0\t."])
 RATINGS = tuple(Rating.of(PLAIN.id, one.id, "bob", "helpfulness", one is WAIT) for one in (WAIT, SING))
 FEEDBACK = Feedback(
     [HH, PLAIN],
@@ -43,16 +43,16 @@ def json_lines(file: Path) -> list[dict]:
 
 def test_raw_feedback_is_read_back_exactly(tmp_path):
     export_raw(FEEDBACK, tmp_path)
-    assert read(FeedbackFolder(path=str(tmp_path))) == FEEDBACK
+    assert read(FeedbackFolder(path=str(tmp_path))) == in_order(FEEDBACK)
     plain = Feedback(FEEDBACK.prompts, FEEDBACK.completions, FEEDBACK.rankings)
     export_raw(plain, tmp_path)  # over the first one: its ratings are gone
-    assert read(FeedbackFolder(path=str(tmp_path))) == plain
+    assert read(FeedbackFolder(path=str(tmp_path))) == in_order(plain)
 
 
 def test_ratings_without_rankings_are_read_back_exactly(tmp_path):
     only_ratings = Feedback([PLAIN], [WAIT, SING], [], RATINGS)
     export_raw(only_ratings, tmp_path)
-    assert read(FeedbackFolder(path=str(tmp_path))) == only_ratings
+    assert read(FeedbackFolder(path=str(tmp_path))) == in_order(only_ratings)
 
 
 @pytest.mark.parametrize("kind", ["annotated", "pairs"])
@@ -66,6 +66,7 @@ def test_real_feedback_is_read_back_exactly(tmp_path, kind):
             where={"criterion": "quality"},
             criterion="quality",
             session_column="setup",
+            identical_texts="mean",
         ),
         "pairs": PairFile(path=f"{data}/pairs/hh_helpful_base.test.jsonl", criterion="quality"),
     }[kind]
@@ -138,10 +139,10 @@ def test_exported_pairs_are_imported_as_the_same_preferences(tmp_path, name):
     back = read(PairFile(path=str(tmp_path / name)))
     texts = {one.id: one.text for one in back.completions}
     assert {one.text for one in back.prompts} == {HH.text, PLAIN.text}
-    assert [tuple(texts[name] for (name,) in one.levels) for one in back.rankings] == [
+    assert {tuple(texts[name] for (name,) in one.levels) for one in back.rankings} == {
         (FIG.text, PLUM.text),
         (WAIT.text, SING.text),
-    ]
+    }
 
 
 def test_no_pairs_make_empty_files(tmp_path):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from labeling.feedback import Feedback
 from models.records import Completion, Prompt
@@ -12,7 +13,7 @@ Meaning = list[tuple] | None
 """What a row adds, as plain values; None where it must be refused."""
 
 PROMPTS = [Prompt.of(f"Prompt {number}", "train") for number in range(20)]
-COMPLETIONS = [[Completion.of(one.id, index, f"Reply {index}") for index in range(3)] for one in PROMPTS]
+COMPLETIONS = [[Completion.of(one.id, f"Reply {index}") for index in range(3)] for one in PROMPTS]
 IDS = {prompt.id: [one.id for one in shown] for prompt, shown in zip(PROMPTS, COMPLETIONS, strict=True)}
 MARKERS = ("\n\nHuman:", "\n\nAssistant:")
 
@@ -33,7 +34,11 @@ def is_text(value: Any) -> bool:
 def name_of(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if is_text(value) else None
+    return value if is_name(value) else None
+
+
+def is_name(value: Any) -> bool:
+    return is_text(value) and value == value.strip() and value.isprintable() and value == normalize("NFC", value)
 
 
 # --- lines of a folder
@@ -54,14 +59,16 @@ def ranking_meaning(row: dict[str, Any]) -> Meaning:
         return None
     if not all(isinstance(level, list) and level for level in levels):
         return None
+    if not is_name(texts[1]):
+        return None
     named = [name for level in (*levels, unusable) for name in level]
     if not named or not all(isinstance(name, str) for name in named) or len(set(named)) < len(named):
         return None
     if texts[2] != "helpfulness":
         return []
-    if sorted(named) != sorted(IDS.get(texts[0], [])):
+    if not set(named) <= set(IDS.get(texts[0], [])):
         return None
-    return [(*texts[:2], [list(level) for level in levels], unusable)]
+    return [(*texts[:2], [sorted(level) for level in levels], sorted(unusable))]
 
 
 def rating_row(number: int) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def rating_meaning(row: dict[str, Any]) -> Meaning:
     texts = [row.get(name) for name in names]
     if row.keys() - {*names, "wanted", "id"} or row.get("id") is not None or not isinstance(row.get("wanted"), bool):
         return None
-    if not all(isinstance(one, str) for one in texts):
+    if not all(isinstance(one, str) for one in texts) or not is_name(texts[2]):
         return None
     if texts[3] != "helpfulness":
         return []
@@ -97,7 +104,7 @@ def ratings_said(feedback: Feedback) -> list[tuple]:
 
 def annotated_row(number: int) -> dict[str, Any]:
     annotations = [{"annotator": "w1", "scores": [1, 2.5, 1]}, {"annotator": 2, "scores": [number, 0, -1]}]
-    return {"prompt": f"Prompt {number}", "completions": ["a", "b", "a"], "annotations": annotations}
+    return {"prompt": f"Prompt {number}", "completions": ["a", "b", "c"], "annotations": annotations}
 
 
 def annotated_meaning(row: dict[str, Any]) -> Meaning:
@@ -116,10 +123,11 @@ def annotated_meaning(row: dict[str, Any]) -> Meaning:
             return None
         if labeler in [other for _, other, _ in meaning]:
             return None
-        better = [
-            [text for text, score in zip(texts, scores, strict=True) if score == best] for best in descending(scores)
-        ]
-        meaning.append((prompt, labeler, better))
+        given = list(zip(texts, scores, strict=True))
+        if any(text == other and score != another for text, score in given for other, another in given):
+            return None
+        levels = [sorted({text for text, score in given if score == best}) for best in descending(scores)]
+        meaning.append((prompt, labeler, levels))
     return meaning
 
 
@@ -131,7 +139,7 @@ def levels_said(feedback: Feedback) -> list[tuple]:
     prompts = {one.id: one.text for one in feedback.prompts}
     texts = {one.id: one.text for one in feedback.completions}
     return [
-        (prompts[one.prompt_id], one.labeler, [[texts[name] for name in level] for level in one.levels])
+        (prompts[one.prompt_id], one.labeler, [sorted(texts[name] for name in level) for level in one.levels])
         for one in feedback.rankings
     ]
 
@@ -163,11 +171,12 @@ def thumb_row(number: int) -> dict[str, Any]:
 
 def thumb_meaning(row: dict[str, Any]) -> Meaning:
     read, who, label = turn_of(row, "completion"), name_of(row.get("who")), row.get("label")
-    return None if read is None or who is None or not isinstance(label, bool) else [(*read, who, label)]
+    is_answer = isinstance(label, bool | int | float) and label in (0, 1)
+    return None if read is None or who is None or not is_answer else [(*read, who, bool(label))]
 
 
 def csv_thumb_meaning(row: dict[str, Any]) -> Meaning:
-    words = {"true": True, "false": False}
+    words = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
     return thumb_meaning(row | {"label": words.get(str(row.get("label")).lower())})
 
 

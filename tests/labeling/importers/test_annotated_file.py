@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from labeling.feedback import Feedback, in_order
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
 from tests.labeling.importers.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
+from tests.labeling.importers.test_annotated_table import table
 
 
 def annotated(number=5, prompt="Name a fruit.", completions=("Plum", "Pear", "Sand"), ranks=(1, 1, 3), **more) -> dict:
@@ -31,42 +33,88 @@ def test_an_annotated_row_becomes_records(tmp_path):
     feedback = read(config_for(tmp_path, annotated(ranks=(3, 1, 1)), annotated(12, "Name a bird.")))
     fruit = Prompt.of("Name a fruit.", "train")  # 5 % 10 = 5, not below 3
     bird = Prompt.of("Name a bird.", "test")  # 12 % 10 = 2, below 3
-    assert feedback.prompts == [fruit, bird]
-    texts = ["Plum", "Pear", "Sand"]
-    made = [Completion.of(prompt.id, index, text) for prompt in (fruit, bird) for index, text in enumerate(texts)]
-    assert feedback.completions == made
-    plum, pear, sand = (one.id for one in made[:3])
-    assert feedback.rankings[0] == Ranking.of(fruit.id, "w1", "taste", [[pear, sand], [plum]])
-    assert len(feedback.rankings) == 2
+    plum, pear, sand = fruits = [Completion.of(fruit.id, text) for text in ("Plum", "Pear", "Sand")]
+    birds = [Completion.of(bird.id, text) for text in ("Plum", "Pear", "Sand")]
+    rankings = [
+        Ranking.of(fruit.id, "w1", "taste", [[pear.id, sand.id], [plum.id]]),
+        Ranking.of(bird.id, "w1", "taste", [[birds[0].id, birds[1].id], [birds[2].id]]),
+    ]
+    assert feedback == in_order(Feedback([fruit, bird], fruits + birds, rankings))
 
 
-def test_sessions_tell_one_person_apart_and_equal_lists_are_shared(tmp_path):
+def test_the_order_of_lists_and_rows_changes_nothing(tmp_path):
+    """WMT16 shows each judge the systems in another order."""
+    rows = [
+        annotated(annotations=[{"annotator": name, "ranks": ranks} for name, ranks in said.items()], completions=texts)
+        for texts, said in [
+            (("Plum", "Pear", "Sand"), {"w1": [1, 2, 2], "w2": [3, 1, 2]}),
+            (("Fig", "Plum"), {"w1": [2, 1]}),
+        ]
+    ]
+    shuffled = [
+        annotated(annotations=[{"annotator": "w1", "ranks": [1, 2]}], completions=("Plum", "Fig")),
+        annotated(annotations=[{"annotator": "w2", "ranks": [2, 3, 1]}], completions=("Sand", "Plum", "Pear")),
+        annotated(annotations=[{"annotator": "w1", "ranks": [2, 2, 1]}], completions=("Pear", "Sand", "Plum")),
+    ]
+    feedback = read(config_for(tmp_path, *rows))
+    assert len(feedback.completions) == 4 and len(feedback.rankings) == 3
+    assert read(config_for(tmp_path, *shuffled)) == feedback
+    texts = "prompt,completion,annotator,rank\n" + "".join(
+        f"Name a fruit.,{text},{name},{rank}\n"
+        for text, name, rank in [
+            ("Sand", "w2", 2),
+            ("Pear", "w2", 1),
+            ("Plum", "w2", 3),
+            ("Pear", "w1", 2),
+            ("Plum", "w1", 1),
+        ]
+    )
+    of_table = read(table(tmp_path, texts))
+    assert {one.text: one.id for one in of_table.completions}.items() <= {
+        one.text: one.id for one in feedback.completions
+    }.items()
+    assert [one for one in of_table.rankings if one.labeler == "w2"] == [
+        one for one in feedback.rankings if one.labeler == "w2"
+    ]
+
+
+def test_one_person_in_two_sessions_stays_one_labeler(tmp_path):
     rows = [annotated(setup="one"), annotated(setup="two", ranks=(1, 2, 3))]
     feedback = read(config_for(tmp_path, *rows, session_column="setup"))
     assert len(feedback.prompts) == 1
     assert len(feedback.completions) == 3
-    assert [one.labeler for one in feedback.rankings] == ["w1/one", "w1/two"]
+    assert {(one.labeler, one.session) for one in feedback.rankings} == {("w1", "one"), ("w1", "two")}
     file = tmp_path / "ranked.jsonl"
     message = refusal(config_for(tmp_path, *rows))
-    assert f"{file}:2: annotations: w1 ranked this prompt by taste already, at ranked.jsonl:1" in message
+    said = "w1 ranked these completions of this prompt by taste already, at ranked.jsonl:1"
+    assert f"{file}:2: annotations: {said}" in message
 
 
-def test_another_list_of_the_same_prompt_gets_new_indices(tmp_path):
+def test_one_person_may_rank_several_sets_of_one_prompt(tmp_path):
     rows = [
-        annotated(setup="one"),
-        annotated(setup="two", completions=["Plum", "Fig"], ranks=(2, 1)),
-        annotated(setup="three", completions=["Plum", "Fig"], ranks=(1, 1)),
+        annotated(),
+        annotated(completions=["Plum", "Pear"], ranks=(2, 1)),
+        annotated(completions=["Plum", "Fig"], ranks=(1, 1)),
     ]
-    feedback = read(config_for(tmp_path, *rows, session_column="setup"))
-    assert [(one.index, one.text) for one in feedback.completions] == [
-        (0, "Plum"),
-        (1, "Pear"),
-        (2, "Sand"),
-        (3, "Plum"),
-        (4, "Fig"),
-    ]
-    plum, fig = (one.id for one in feedback.completions[3:])
-    assert [one.levels for one in feedback.rankings[1:]] == [((fig,), (plum,)), ((plum, fig),)]
+    feedback = read(config_for(tmp_path, *rows))
+    plum, pear, fig = (Completion.of(feedback.prompts[0].id, text).id for text in ("Plum", "Pear", "Fig"))
+    assert len(feedback.completions) == 4
+    assert {one.levels for one in feedback.rankings} >= {((pear,), (plum,)), (tuple(sorted((plum, fig))),)}
+    again = annotated(completions=["Fig", "Plum"], ranks=(1, 2))
+    assert "ranked.jsonl:4: annotations: w1 ranked these" in refusal(config_for(tmp_path, *rows, again))
+
+
+def test_identical_texts_are_one_completion_and_must_not_be_ranked_differently(tmp_path):
+    same = annotated(completions=["Plum", "Sand", "Plum"], ranks=(1, 2, 1))
+    feedback = read(config_for(tmp_path, same))
+    plum, sand = (Completion.of(feedback.prompts[0].id, text) for text in ("Plum", "Sand"))
+    assert {one.text for one in feedback.completions} == {"Plum", "Sand"}
+    assert feedback.rankings[0].levels == ((plum.id,), (sand.id,))
+    differing = annotated(completions=["Plum", "Sand", "Plum"], ranks=(1, 2, 4))
+    reason = "annotations.0.ranks: completions.0 and completions.2 are one text, but have 1 and 4; identical_texts=mean"
+    assert reason in refusal(config_for(tmp_path, differing))
+    feedback = read(config_for(tmp_path, differing, identical_texts="mean"))
+    assert feedback.rankings[0].levels == ((sand.id,), (plum.id,)), "2 before 2.5"
 
 
 def test_where_chooses_rows(tmp_path):
@@ -147,8 +195,17 @@ def test_every_bad_annotated_row_is_listed_at_once(tmp_path):
 def test_scores_rank_the_higher_one_first(tmp_path, scores, order):
     row = annotated(annotations=[{"annotator": "w1", "scores": scores}])
     feedback = read(config_for(tmp_path, row, by="scores"))
-    names = [one.id for one in feedback.completions]
-    assert feedback.rankings[0].levels == tuple(tuple(names[place] for place in level) for level in order)
+    names = [Completion.of(feedback.prompts[0].id, text).id for text in row["completions"]]
+    assert feedback.rankings[0].levels == tuple(tuple(sorted(names[place] for place in level)) for level in order)
+
+
+def test_a_rank_with_a_point_is_a_rank(tmp_path):
+    feedback = read(config_for(tmp_path, annotated(ranks=(2.0, 1.0, 3))))
+    texts = {one.id: one.text for one in feedback.completions}
+    assert [[texts[name] for name in level] for level in feedback.rankings[0].levels] == [["Pear"], ["Plum"], ["Sand"]]
+    feedback = read(table(tmp_path, "prompt,completion,annotator,rank\nP,a,w,2.0\nP,b,w,1\nP,c,w,2\n"))
+    texts = {one.id: one.text for one in feedback.completions}
+    assert [{texts[name] for name in level} for level in feedback.rankings[0].levels] == [{"b"}, {"a", "c"}]
 
 
 @pytest.mark.parametrize("wrong", ["3", True, None, float("nan"), float("inf"), [1]])
@@ -161,9 +218,9 @@ def test_a_score_that_is_no_number_is_named(tmp_path, wrong):
 def test_without_a_column_the_text_decides_the_split(tmp_path):
     rows = [annotated(prompt=f"Name fruit {number}.") for number in range(40)]
     file = write_lines(tmp_path / "ranked.jsonl", rows)
-    sides = [one.split for one in read(AnnotatedFile(path=str(file), criterion="taste")).prompts]
-    assert sides == [assign_split(one["prompt"], SPLIT, SEED) for one in rows]
-    assert set(sides) == {"train", "validation", "test"}
+    sides = {one.text: one.split for one in read(AnnotatedFile(path=str(file), criterion="taste")).prompts}
+    assert sides == {one["prompt"]: assign_split(one["prompt"], SPLIT, SEED) for one in rows}
+    assert set(sides.values()) == {"train", "validation", "test"}
 
 
 def test_a_bad_annotation_sets_its_whole_row_aside(tmp_path):
@@ -171,103 +228,11 @@ def test_a_bad_annotation_sets_its_whole_row_aside(tmp_path):
     two = [{"annotator": "w1", "ranks": [1, 2, 3]}, {"annotator": "w1", "ranks": [3, 2, 1]}]
     rows = [annotated(12, annotations=two), annotated(5), annotated(5, "Name a bird.")]
     feedback, rejected = read_rest(config_for(tmp_path, *rows), tmp_path)
-    assert feedback.prompts == [Prompt.of("Name a fruit.", "train"), Prompt.of("Name a bird.", "train")]
+    assert set(feedback.prompts) == {Prompt.of("Name a fruit.", "train"), Prompt.of("Name a bird.", "train")}
     assert len(feedback.completions) == 6
     assert len(feedback.rankings) == 2
     assert [(one["line"], one["row"]) for one in rejected] == [(1, rows[0])]
     assert rejected[0]["reasons"] == [{"field": "annotations.1.annotator", "reason": "w1 stands twice in the row"}]
-
-
-# --- tables
-
-
-def table(tmp_path: Path, text: str, **more) -> AnnotatedFile:
-    (tmp_path / "ranked.csv").write_text(text, encoding="utf-8")
-    return AnnotatedFile(path=str(tmp_path / "ranked.csv"), criterion="taste", **more)
-
-
-RANKED = """prompt,completion,annotator,rank
-Name a fruit.,Plum,w1,2
-Name a fruit.,Pear,w1,1
-Name a fruit.,Sand,w1,2
-Name a fruit.,Sand,w2,2
-Name a fruit.,Fig,w2,1
-"Name a
-bird.",Owl,w2,1
-"Name a
-bird.",Dog,w2,2
-"""
-
-
-def test_a_table_is_read(tmp_path):
-    feedback = read(table(tmp_path, RANKED))
-    fruit, bird = (Prompt.of(text, assign_split(text, SPLIT, SEED)) for text in ("Name a fruit.", "Name a\nbird."))
-    plum, pear, sand, fig = (
-        Completion.of(fruit.id, index, text) for index, text in enumerate(["Plum", "Pear", "Sand", "Fig"])
-    )
-    owl, dog = (Completion.of(bird.id, index, text) for index, text in enumerate(["Owl", "Dog"]))
-    assert feedback.prompts == [fruit, bird]
-    assert feedback.completions == [plum, pear, sand, fig, owl, dog]
-    assert feedback.rankings == [
-        Ranking.of(fruit.id, "w1", "taste", [[pear.id], [plum.id, sand.id]]),
-        Ranking.of(fruit.id, "w2", "taste", [[fig.id], [sand.id]]),
-        Ranking.of(bird.id, "w2", "taste", [[owl.id], [dog.id]]),
-    ]
-
-
-def test_scores_of_a_table_are_compared_exactly(tmp_path):
-    """9007199254740993 and …992 are one number as floats; 10 and 1e1 are one number as written."""
-    text = (
-        "prompt,completion,annotator,score,criterion,wave,number\n"
-        "P,a,w,9007199254740992,taste,1,12\nP,b,w,9007199254740993,taste,1,12\nP,c,w,-.5,taste,1,12\n"
-        "P,a,w,10,taste,2,12\nP,b,w,1e1,taste,2,12\nP,a,w,10,colour,2,12\n"
-    )
-    more = {"where": {"criterion": "taste"}, "session_column": "wave", "held_out_column": "number"}
-    feedback = read(table(tmp_path, text, by="scores", **more))
-    a, b, c = (one.id for one in feedback.completions)
-    assert [one.split for one in feedback.prompts] == ["test"]
-    assert [(one.labeler, one.levels) for one in feedback.rankings] == [("w/1", ((b,), (a,), (c,))), ("w/2", ((a, b),))]
-
-
-@pytest.mark.parametrize(
-    ("bad", "complaint"),
-    [
-        ("P,a,w,1.5", "rank: expected a whole number from 1 on, found '1.5'"),
-        ("P,a,w,0", "rank: expected a whole number from 1 on, found '0'"),
-        ("P,a,w, 1", "rank: expected a whole number from 1 on, found ' 1'"),
-        ("P,a,w,\u0661", "rank: expected a whole number from 1 on"),
-        ("P,a,w,", "rank: expected a whole number from 1 on, found ''"),
-        ("P,a,,1", "annotator: expected a name, found ''"),
-        (",a,w,1", "prompt: expected text, found ''"),
-        ("P,b,w,1", "completion: w has a row for it already, at ranked.csv:2"),
-        ("P,a,w", "expected 4 fields, found 3"),
-        ("P,a,w,1,1", "expected 4 fields, found 5"),
-        ("Q,a,w,1", "annotator: w has no second completion of this prompt to rank it against"),
-    ],
-)
-def test_a_bad_row_of_a_table_is_named_by_line(tmp_path, bad, complaint):
-    text = f"prompt,completion,annotator,rank\nP,b,w,1\nP,c,w,2\n{bad}\n"
-    assert f"ranked.csv:4: {complaint}" in refusal(table(tmp_path, text))
-
-
-def test_a_ranking_with_a_bad_row_is_set_aside_whole(tmp_path):
-    text = "prompt,completion,annotator,rank\nP,a,w1,1\nP,b,w1,2\nP,c,w1,first\nP,a,w2,2\nP,b,w2,1\n"
-    feedback, rejected = read_rest(table(tmp_path, text), tmp_path)
-    assert [one.labeler for one in feedback.rankings] == ["w2"]
-    assert [one.text for one in feedback.completions] == ["a", "b"]
-    assert [one["line"] for one in rejected] == [2, 3, 4]
-    reason = "a row of the same prompt and annotator is bad, at ranked.csv:4"
-    assert rejected[0]["reasons"] == [{"field": "annotator", "reason": reason}]
-
-
-@pytest.mark.parametrize("column", ["completion", "annotator", "rank"])
-def test_a_table_without_a_column_says_so(tmp_path, column):
-    names = "prompt,completion,annotator,rank".replace(column, "other")
-    message = refusal(table(tmp_path, f"{names}\nP,a,w,1\n"))
-    assert f"ranked.csv:2: {column}: " in message
-
-
-# --- real rankings
 
 
 def test_real_rankings():
@@ -285,19 +250,25 @@ def test_real_rankings():
         criterion="quality",
         session_column="setup",
         held_out_column="mr_id",
+        identical_texts="mean",
     )
     feedback = read(config)
     assert len(feedback.prompts) == len({one["prompt"] for one in rows}) == 100
-    assert len(feedback.completions) == len({(one["prompt"], i) for one in rows for i in range(3)}) == 300
+    assert len(feedback.completions) == len({(one["prompt"], text) for one in rows for text in one["completions"]})
     assert len(feedback.rankings) == sum(len(one["annotations"]) for one in rows) == 600
-    assert {one.labeler for one in feedback.rankings} == {
-        f"{said['annotator']}/{one['setup']}" for one in rows for said in one["annotations"]
+    assert {(one.labeler, one.session) for one in feedback.rankings} == {
+        (said["annotator"], one["setup"]) for one in rows for said in one["annotations"]
     }
     assert Counter(one.split for one in feedback.prompts) == Counter(
         "test" if number % 10 < 3 else "train" for number in {one["mr_id"] for one in rows}
     )
     assert read(config) == feedback, "importing twice changes nothing"
     text = {one.id: one.text for one in feedback.completions}
-    said = rows[0]["annotations"][0]
+    said, prompt = rows[0]["annotations"][0], Prompt.of(rows[0]["prompt"], "train").id
+    (first,) = [
+        one
+        for one in feedback.rankings
+        if (one.prompt_id, one.labeler, one.session) == (prompt, said["annotator"], rows[0]["setup"])
+    ]
     best = [rows[0]["completions"][place] for place, rank in enumerate(said["ranks"]) if rank == min(said["ranks"])]
-    assert [text[name] for name in feedback.rankings[0].levels[0]] == best
+    assert {text[name] for name in first.levels[0]} == set(best)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from labeling.feedback import Feedback, in_order
 from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, Rating, write_records
 from models.settings.labels import FeedbackFolder
@@ -11,8 +12,8 @@ from tests.labeling.importers.feedback_files import read, read_rest, refusal, wr
 
 PROMPT = Prompt.of("My sink drips. What now?", "train")
 OTHER = Prompt.of("How do I defrost a freezer?", "test")
-A, B, C = (Completion.of(PROMPT.id, index, text) for index, text in enumerate(["Close the valve.", "Wait.", "Sing."]))
-X, Y = (Completion.of(OTHER.id, index, text) for index, text in enumerate(["Unplug it.", "Use a hammer."]))
+A, B, C = (Completion.of(PROMPT.id, text) for text in ["Close the valve.", "Wait.", "Sing."])
+X, Y = (Completion.of(OTHER.id, text) for text in ["Unplug it.", "Use a hammer."])
 RANKING = Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id, C.id]])
 
 
@@ -36,13 +37,29 @@ def test_a_folder_is_read(tmp_path):
         row(criterion="safety"),  # by another criterion: not asked for
     )
     feedback = read(config)
-    assert feedback.prompts == [PROMPT, OTHER]
-    assert feedback.completions == [A, B, C, X, Y]
-    assert feedback.rankings == [
+    rankings = [
         RANKING,
         Ranking.of(PROMPT.id, "bob", "helpfulness", [[B.id]], [A.id, C.id]),
         Ranking.of(OTHER.id, "bob", "helpfulness", [[X.id, Y.id]]),
     ]
+    assert feedback == in_order(Feedback([PROMPT, OTHER], [A, B, C, X, Y], rankings))
+
+
+def test_the_ids_of_a_folder_are_its_own(tmp_path):
+    """The records are the same as under any other ids: those of their texts. What is one text is one completion."""
+    prompt = Prompt(id="p1", text=PROMPT.text, split="train")
+    texts = {"a": A.text, "b": B.text, "a2": A.text}
+    completions = [Completion(id=name, prompt_id="p1", text=text, ended=True) for name, text in texts.items()]
+    rows = [row("ann", "p1", [["a", "a2"], ["b"]]), row("bob", "p1", [["b"]], unusable=["a2"])]
+    feedback = read(folder(tmp_path, *rows, prompts=[prompt], completions=completions))
+    rankings = [
+        Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id]]),
+        Ranking.of(PROMPT.id, "bob", "helpfulness", [[B.id]], [A.id]),
+    ]
+    assert feedback == in_order(Feedback([PROMPT], [A, B], rankings))
+    rows = [row("ann", "p1", [["a"], ["b"], ["a2"]])]
+    message = refusal(folder(tmp_path, *rows, prompts=[prompt], completions=completions))
+    assert "rankings.jsonl:1: levels: a and a2 are one text, but do not stand on one level" in message
 
 
 @pytest.mark.parametrize(
@@ -50,7 +67,6 @@ def test_a_folder_is_read(tmp_path):
     [
         (row(levels=[[A.id], [B.id], [C.id], ["c_nobody"]]), "levels: no completion has the id c_nobody"),
         (row(levels=[[A.id], [B.id], [C.id], [X.id]]), f"levels: completion {X.id} belongs to prompt {OTHER.id}"),
-        (row(levels=[[B.id]]), f"levels: not ranked and not marked unusable: {A.id}, {C.id}"),
         (row(prompt="p_nobody"), "prompt_id: no prompt has the id p_nobody"),
         (row(id="r_0"), f"id: r_0 does not fit what the row says ({RANKING.id})"),
         (row(levels=[[A.id], [A.id, B.id]]), f"levels: completion {A.id} stands more than once in the ranking"),
@@ -74,12 +90,13 @@ def test_a_bad_ranking_is_named_by_line(tmp_path, bad, complaint):
 def test_a_duplicate_ranking_names_both_lines(tmp_path):
     message = refusal(folder(tmp_path, row(), row(labeler="bob"), row(levels=[[C.id, B.id, A.id]])))
     file = tmp_path / "rankings.jsonl"
-    assert f"{file}:3: labeler: ann ranked prompt {PROMPT.id} by helpfulness already, at {file.name}:1" in message
+    said = "ann ranked these completions of the prompt by helpfulness already"
+    assert f"{file}:3: labeler: {said}, at {file.name}:1" in message
 
 
 def test_every_bad_row_of_rankings_is_listed_at_once(tmp_path):
     message = refusal(
-        folder(tmp_path, row(), "no", row(labeler="b", id="r"), row(prompt="p"), row(levels=[[A.id]])),
+        folder(tmp_path, row(), "no", row(labeler="b", id="r"), row(prompt="p"), row(levels=[["c"]])),
     )
     for line in (2, 3, 4, 5):
         assert f"rankings.jsonl:{line}: " in message
@@ -98,7 +115,7 @@ def test_the_listing_is_capped(tmp_path):
     [
         (
             {"completions": [X, Y, C]},
-            f"rankings.jsonl:1: prompt_id: prompt {PROMPT.id} has fewer than 2 completions",
+            f"rankings.jsonl:1: levels: no completion has the id {A.id}",
         ),
         ({"prompts": [OTHER]}, f"completions.jsonl:1: prompt_id: no prompt has the id {PROMPT.id}"),
         ({"prompts": [PROMPT, OTHER, PROMPT]}, "prompts.jsonl:3: id: it stands 2 times"),
@@ -121,11 +138,6 @@ def test_a_bad_record_names_its_fields(tmp_path):
     assert "prompts.jsonl:3: not JSON" in message
 
 
-def test_a_prompt_with_rankings_but_one_completion_is_refused(tmp_path):
-    config = folder(tmp_path, row(levels=[["c_x"]]), completions=[X, Y])
-    assert "fewer than 2 completions" in refusal(config)
-
-
 def test_empty_rankings_and_missing_files_are_refused(tmp_path):
     assert "rankings.jsonl: it holds no rankings" in refusal(folder(tmp_path))
     message = refusal(folder(tmp_path, row(criterion="safety"), row(criterion="style")))
@@ -134,29 +146,24 @@ def test_empty_rankings_and_missing_files_are_refused(tmp_path):
     assert "rankings.jsonl: no such file" in refusal(FeedbackFolder(path=str(tmp_path)))
 
 
-def test_a_record_of_this_project_may_rank_what_its_labeler_was_shown(tmp_path):
-    """Its id vouches for it; a line that a person wrote must rank all."""
-    shown = [Ranking.of(PROMPT.id, "ann", "helpfulness", levels) for levels in ([[A.id], [B.id]], [[A.id, C.id]])]
-    config = folder(tmp_path, *(one.model_dump() for one in shown))
-    assert read(config).rankings == shown
-    config = folder(tmp_path, *(one.model_dump(exclude={"id"}) for one in shown))
-    assert refusal(config).count("levels: not ranked and not marked unusable") == 2
-
-
-def test_a_labeler_orders_two_completions_once(tmp_path):
-    said = ([[A.id], [B.id]], [[A.id], [C.id]], [[C.id], [A.id]])
+def test_a_labeler_may_rank_some_of_the_completions_and_several_sets_of_them(tmp_path):
+    said = [[[A.id], [B.id]], [[A.id, C.id]], [[C.id], [B.id], [A.id]]]
     rankings = [Ranking.of(PROMPT.id, "ann", "helpfulness", levels) for levels in said]
-    message = refusal(folder(tmp_path, *(one.model_dump() for one in rankings)))
+    feedback = read(folder(tmp_path, *(row(levels=levels) for levels in said)))
+    assert feedback == in_order(Feedback([PROMPT, OTHER], [A, B, C, X, Y], rankings))
+    assert read(folder(tmp_path, *(one.model_dump() for one in rankings))) == feedback
+    message = refusal(folder(tmp_path, *(row(levels=levels) for levels in said), row(levels=[[C.id], [A.id]])))
     file = tmp_path / "rankings.jsonl"
-    assert f"{file}:3: labeler: ann ranked prompt {PROMPT.id} by helpfulness already, at {file.name}:2" in message
-    assert "(bad rows: 1)" in message
+    same = "ann ranked these completions of the prompt by helpfulness already"
+    assert f"{file}:4: labeler: {same}, at {file.name}:2" in message and "(bad rows: 1)" in message
+    again = [row(session=day, levels=[[A.id], [B.id]]) for day in ("monday", "tuesday")]
+    assert {one.session for one in read(folder(tmp_path, *again)).rankings} == {"monday", "tuesday"}
 
 
-@pytest.mark.parametrize("field", ["index", "ended"])
-def test_a_number_or_truth_in_quotes_is_no_number_or_truth(tmp_path, field):
+def test_a_truth_in_quotes_is_no_truth(tmp_path):
     config = folder(tmp_path, row())
-    write_lines(tmp_path / "completions.jsonl", [A.model_dump() | {field: str(getattr(A, field)).lower()}])
-    assert f"completions.jsonl:1: {field}: Input should be a valid" in refusal(config)
+    write_lines(tmp_path / "completions.jsonl", [A.model_dump() | {"ended": "true"}])
+    assert "completions.jsonl:1: ended: Input should be a valid" in refusal(config)
 
 
 # --- ratings
@@ -172,7 +179,8 @@ def test_ratings_are_read_beside_rankings(tmp_path):
     up = Rating.of(PROMPT.id, A.id, "ann", "helpfulness", True)
     write_lines(tmp_path / "ratings.jsonl", [rating(id=up.id), rating(B, wanted=False), rating(criterion="safety")])
     feedback = read(config)
-    assert feedback.ratings == (up, Rating.of(PROMPT.id, B.id, "ann", "helpfulness", False))
+    down = Rating.of(PROMPT.id, B.id, "ann", "helpfulness", False)
+    assert sorted(feedback.ratings, key=lambda one: one.wanted) == [down, up]
     assert feedback.rankings == [RANKING]
 
 
@@ -182,7 +190,7 @@ def test_without_rankings_they_follow_from_the_ratings(tmp_path):
     write_lines(tmp_path / "ratings.jsonl", [rating(A, wanted=False), rating(B), rating(X)])
     feedback = read(config)
     assert feedback.rankings == [Ranking.of(PROMPT.id, "ann", "helpfulness", [[B.id], [A.id]])]
-    assert [one.completion_id for one in feedback.ratings] == [A.id, B.id, X.id]
+    assert {one.completion_id for one in feedback.ratings} == {A.id, B.id, X.id}
 
 
 @pytest.mark.parametrize(
@@ -227,10 +235,9 @@ def test_what_depends_on_a_bad_row_is_set_aside_with_it(tmp_path):
     write_lines(tmp_path / "completions.jsonl", [A.model_dump(), bad_b, C.model_dump(), Y.model_dump(), *twice])
     write_lines(tmp_path / "ratings.jsonl", [rating(B), rating(C)])
     feedback, rejected = read_rest(config, tmp_path)
-    assert feedback.prompts == [PROMPT, OTHER]
-    assert feedback.completions == [A, C, Y]
-    assert feedback.rankings == [Ranking.of(PROMPT.id, "bob", "helpfulness", [[A.id], [C.id]])]
-    assert feedback.ratings == (Rating.of(PROMPT.id, C.id, "ann", "helpfulness", True),)
+    rankings = [Ranking.of(PROMPT.id, "bob", "helpfulness", [[A.id], [C.id]])]
+    ratings = [Rating.of(PROMPT.id, C.id, "ann", "helpfulness", True)]
+    assert feedback == in_order(Feedback([PROMPT, OTHER], [A, C, Y], rankings, ratings))
     places = [(one["file"], one["line"]) for one in rejected]
     assert places == [
         ("completions.jsonl", 2),
@@ -252,7 +259,7 @@ def test_a_bad_prompt_takes_everything_with_it(tmp_path):
     config = folder(tmp_path, row(), row(prompt=OTHER.id, levels=[[X.id], [Y.id]]))
     write_lines(tmp_path / "prompts.jsonl", [PROMPT.model_dump() | {"split": "dev"}, OTHER.model_dump()])
     feedback, rejected = read_rest(config, tmp_path)
-    assert (feedback.prompts, feedback.completions) == ([OTHER], [X, Y])
+    assert feedback.prompts == [OTHER] and {one.id for one in feedback.completions} == {X.id, Y.id}
     assert [one.prompt_id for one in feedback.rankings] == [OTHER.id]
     assert [one["file"] for one in rejected] == ["prompts.jsonl", *["completions.jsonl"] * 3, "rankings.jsonl"]
 

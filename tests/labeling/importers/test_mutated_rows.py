@@ -179,15 +179,14 @@ def repeat_key(one: tuple) -> str:
     """What a labeler can say only once: the prompt and what is compared in it, and by whom."""
     if isinstance(one[-1], bool):
         return repr(one[:-1])
-    levels = one[2] if len(one) == 3 else []
-    return repr((*one[:2], sorted(text for level in levels for text in level)))
+    return repr((*one[:2], sorted(text for level in (*one[2], *one[3:]) for text in level)))
 
 
 def check(kind: Kind, file: Path, content: bytes, meanings: list) -> None:
-    """Nothing is raised but DataError; bad rows are named; what is taken is what the good rows say, in their order."""
+    """Nothing is raised but DataError; bad rows are named; what is taken is what the good rows say."""
     file.write_bytes(content)
     meanings = later_repeats_refused(meanings)
-    expected = [one for meaning in meanings for one in meaning or []]
+    expected = sorted((one for meaning in meanings for one in meaning or []), key=repr)
     num_bad = sum(meaning is None for meaning in meanings)
     rejected = file.parent / "rejected.jsonl"
     if num_bad or not expected:
@@ -198,9 +197,9 @@ def check(kind: Kind, file: Path, content: bytes, meanings: list) -> None:
         assert (f"(bad rows: {num_bad})" in message) == (num_bad > 0), message
         assert message.count(f"  {file}:") == num_bad
     else:
-        assert kind.said(read_feedback(kind.config, SPLIT, SEED)) == expected
+        assert sorted(kind.said(read_feedback(kind.config, SPLIT, SEED)), key=repr) == expected
     if num_bad and expected:
-        assert kind.said(read_feedback(kind.config, SPLIT, SEED, set_aside=rejected)) == expected
+        assert sorted(kind.said(read_feedback(kind.config, SPLIT, SEED, set_aside=rejected)), key=repr) == expected
         lines = [json.loads(line) for line in rejected.read_text(encoding="ascii").splitlines()]
         assert all(reason["reason"] for one in lines for reason in one["reasons"])
         if file.suffix == ".jsonl":  # a CSV row may have several lines

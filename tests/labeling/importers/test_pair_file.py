@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow
 import pytest
 from pyarrow.parquet import write_table
+from pydantic import ValidationError
 
+from labeling.feedback import Feedback, in_order
 from labeling.importers.dialogue import dialogue_messages, dialogue_text
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
@@ -49,17 +51,56 @@ def test_rows_become_rankings_of_two(tmp_path):
     ]
     feedback = read(pairs(tmp_path, *rows, labeler_column="who"))
     fruit, bird = (Prompt.of(text, assign_split(text, SPLIT, SEED)) for text in ("Name a fruit.", " Name a bird.\n"))
-    plum, sand, fig = (Completion.of(fruit.id, index, text) for index, text in enumerate(["Plum", "Sand", "Fig"]))
-    owl, dog = (Completion.of(bird.id, index, text) for index, text in enumerate([" Owl", "Dog "]))
-    assert feedback.prompts == [fruit, bird]
-    assert feedback.completions == [plum, sand, fig, owl, dog]
-    assert feedback.rankings == [
+    plum, sand, fig = (Completion.of(fruit.id, text) for text in ["Plum", "Sand", "Fig"])
+    owl, dog = (Completion.of(bird.id, text) for text in [" Owl", "Dog "])
+    rankings = [
         Ranking.of(fruit.id, "ann", "taste", [[plum.id], [sand.id]]),
         Ranking.of(fruit.id, "bob", "taste", [[sand.id], [plum.id]]),
         Ranking.of(fruit.id, "ann", "taste", [[plum.id], [fig.id]]),
         Ranking.of(bird.id, "3", "taste", [[owl.id], [dog.id]]),
     ]
+    assert feedback == in_order(Feedback([fruit, bird], [plum, sand, fig, owl, dog], rankings))
+    assert read(pairs(tmp_path, *reversed(rows), labeler_column="who")) == feedback
     assert {one.labeler for one in read(pairs(tmp_path, *rows[:1], labeler="crowd")).rankings} == {"crowd"}
+
+
+def levels_said(feedback) -> set[tuple]:
+    texts = {one.id: one.text for one in feedback.completions}
+    return {tuple(tuple(sorted(texts[name] for name in level)) for level in one.levels) for one in feedback.rankings}
+
+
+def test_ties_and_winners_are_read(tmp_path):
+    tie, plum, sand = ((("Plum", "Sand"),), (("Plum",), ("Sand",)), (("Sand",), ("Plum",)))
+    for more, expected in [
+        ({"winner": "tie"}, tie),
+        ({"winner": "Tie"}, tie),
+        ({"winner": "model_b"}, sand),
+        ({"label": 0.5}, tie),
+        ({"label": 1}, plum),
+        ({"label": 0.0}, sand),
+        ({"label": False}, sand),
+        ({"label": "0.5"}, tie),
+        ({"label": 0.75}, plum),  # a probability
+        ({"label": 0.2}, sand),
+        ({"winner": "a", "label": 0}, plum),  # the first of the two that is there
+    ]:
+        assert levels_said(read(pairs(tmp_path, pair(**more)))) == {expected}, more
+    row = {"prompt": "Name a fruit.", "response1": "Plum", "response2": "Sand", "annotator1": 0}
+    columns = {"first_column": "response1", "second_column": "response2", "winner_column": "annotator1"}
+    words = {"first_wins": ["1"], "second_wins": ["2"], "tie": ["0"]}
+    for number, expected in enumerate([tie, plum, sand]):
+        assert levels_said(read(pairs(tmp_path, row | {"annotator1": number}, **columns, **words))) == {expected}
+    complaint = "annotator1: expected one of first_wins: 1; second_wins: 2; tie: 0; found 3"
+    assert complaint in refusal(pairs(tmp_path, row | {"annotator1": 3}, **columns, **words))
+    assert "label: expected one of first_wins: first, chosen" in refusal(pairs(tmp_path, pair(label=1.5)))
+    assert "better: no such column" in refusal(pairs(tmp_path, pair(), winner_column="better"))
+    with pytest.raises(ValidationError, match="1 stands in more than one of first_wins, second_wins and tie"):
+        pairs(tmp_path, tie=["1"])
+
+
+def test_a_tie_after_a_choice_is_named(tmp_path):
+    message = refusal(pairs(tmp_path, pair(), pair(winner="tie"), pair(winner="tie", prompt="Q")))
+    assert ":2: chosen: unnamed said something else of these two already, at " in message and "bad rows: 1" in message
 
 
 HH = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:"
@@ -162,7 +203,7 @@ def test_messages_of_a_dialogue():
         (pair(), "chosen: unnamed said the same of these two already, at pairs.jsonl:1"),
         (
             pair(chosen="Sand", rejected="Plum"),
-            "chosen: unnamed said the opposite of these two already, at pairs.jsonl:1",
+            "chosen: unnamed said something else of these two already, at pairs.jsonl:1",
         ),
     ],
 )
@@ -227,7 +268,7 @@ def test_real_preferences(tmp_path, name, rows, empty, marked):
     left_out = {one["line"] for one in rejected}
     kept = [one for line, one in enumerate(originals, start=1) if line not in left_out]
     assert len(kept) == rows - empty - marked
-    assert said(feedback) == [(one["prompt"], one["chosen"], one["rejected"]) for one in kept]
+    assert sorted(said(feedback)) == sorted((one["prompt"], one["chosen"], one["rejected"]) for one in kept)
     whole = [{side: one["prompt"] + one[side] for side in ("chosen", "rejected")} for one in kept]
     assert read(PairFile(path=str(write_lines(tmp_path / "whole.jsonl", whole)))) == feedback
     assert all(dialogue_text(dialogue_messages(one["prompt"])) == one["prompt"] for one in kept)

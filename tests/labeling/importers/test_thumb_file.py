@@ -6,6 +6,7 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
+from labeling.feedback import Feedback, in_order
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking, Rating
 from models.settings.labels import ThumbFile
@@ -31,17 +32,17 @@ ROWS = [
 def test_rows_become_ratings_and_rankings(tmp_path):
     feedback = read(thumbs(tmp_path, *ROWS, labeler_column="who"))
     fruit, bird = (Prompt.of(text, assign_split(text, SPLIT, SEED)) for text in ("Name a fruit.", "Name a bird."))
-    plum, sand = (Completion.of(fruit.id, index, text) for index, text in enumerate(["Plum", "Sand"]))
-    owl = Completion.of(bird.id, 0, "Owl")
-    assert feedback.prompts == [fruit, bird]
-    assert feedback.completions == [plum, sand, owl]
-    assert feedback.ratings == (
+    plum, sand = (Completion.of(fruit.id, text) for text in ["Plum", "Sand"])
+    owl = Completion.of(bird.id, "Owl")
+    ratings = (
         Rating.of(fruit.id, plum.id, "ann", "taste", True),
         Rating.of(fruit.id, sand.id, "ann", "taste", False),
         Rating.of(fruit.id, sand.id, "bob", "taste", True),
         Rating.of(bird.id, owl.id, "bob", "taste", True),
     )
-    assert feedback.rankings == [Ranking.of(fruit.id, "ann", "taste", [[plum.id], [sand.id]])]
+    rankings = [Ranking.of(fruit.id, "ann", "taste", [[plum.id], [sand.id]])]
+    assert feedback == in_order(Feedback([fruit, bird], [plum, sand, owl], rankings, ratings))
+    assert read(thumbs(tmp_path, *reversed(ROWS), labeler_column="who")) == feedback
 
 
 def test_csv_and_parquet_say_the_same(tmp_path):
@@ -51,6 +52,18 @@ def test_csv_and_parquet_say_the_same(tmp_path):
     write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "thumbs.parquet")
     for name in ("thumbs.csv", "thumbs.parquet"):
         assert read(ThumbFile(path=str(tmp_path / name), criterion="taste", labeler_column="who")) == expected
+
+
+def test_one_and_nought_are_answers(tmp_path):
+    rows = [thumb(completion=str(number), label=label) for number, label in enumerate([1, 0, 1.0, 0.0])]
+    feedback = read(thumbs(tmp_path, *rows))
+    texts = {one.id: one.text for one in feedback.completions}
+    answers = {"0": True, "1": False, "2": True, "3": False}
+    assert {texts[one.completion_id]: one.wanted for one in feedback.ratings} == answers
+    (tmp_path / "thumbs.csv").write_text("prompt,completion,label\nQ,0,1\nQ,1,0\nQ,2,1.0\nQ,3,0.0\n")
+    feedback = read(ThumbFile(path=str(tmp_path / "thumbs.csv"), criterion="taste"))
+    texts = {one.id: one.text for one in feedback.completions}
+    assert {texts[one.completion_id]: one.wanted for one in feedback.ratings} == answers
 
 
 def test_messages_are_read(tmp_path):
@@ -63,7 +76,8 @@ def test_messages_are_read(tmp_path):
     ("bad", "complaint"),
     [
         (thumb(label="true"), "label: expected true or false, found 'true'"),
-        (thumb(label=1), "label: expected true or false, found 1"),
+        (thumb(label=2), "label: expected true or false, found 2"),
+        (thumb(label=0.5), "label: expected true or false, found 0.5"),
         ({"prompt": "a", "completion": "b"}, "label: no such column"),
         (thumb(completion=""), "completion: the completion is empty"),
         (thumb(completion="a\n\nHuman: b"), "completion: a dialogue marker"),

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from labeling.feedback import Feedback
-from labeling.importers.bad_rows import BadRows
 from labeling.label_studio import export
+from labeling.sources.bad_rows import BadRows
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelStudioExport
 from models.settings.pipeline import SplitConfig
@@ -32,7 +32,7 @@ TEXTS = [
     ["Gently.", "Never.", "With butter."],
 ]
 COMPLETIONS = [
-    Completion.of(prompt.id, index, text, ended=index != 2)
+    Completion.of(prompt.id, text, ended=index != 2)
     for prompt, texts in zip(PROMPTS, TEXTS, strict=True)
     for index, text in enumerate(texts)
 ]

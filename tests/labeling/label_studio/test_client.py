@@ -16,7 +16,7 @@ from models.records import Completion, Prompt
 
 SECRET = "5ec2e7" * 6
 PROMPT = Prompt.of("My sink drips.", "train")
-TWO = [Completion.of(PROMPT.id, index, text) for index, text in enumerate(["Close the valve.", "Wait."])]
+TWO = [Completion.of(PROMPT.id, text) for text in ["Close the valve.", "Wait."]]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def recorded(tmp_path):
 
 def test_traps_are_named_and_cost_nobody_else(recorded):
     feedback, bad = recorded("traps.json")
-    index_of = {one.id: one.index for one in feedback.completions}
+    index_of = {one.id: int(one.text.split()[1]) for one in feedback.completions}  # of "Answer 1 to 0."
     said = [
         (one.prompt_id, one.labeler, [[index_of[name] for name in level] for level in one.levels], len(one.unusable))
         for one in feedback.rankings
@@ -97,7 +97,7 @@ def set_field(*path_and_value):
         (set_field(0, "data", None), "data: expected an object, found None; export as JSON, not as JSON-MIN"),
         (set_field(0, "data", "prompt", " "), "data.prompt: String should match pattern"),
         (set_field(0, "data", "split", "held out"), "data.split: Input should be 'train', 'validation' or 'test'"),
-        (set_field(0, "data", "items", 0, "index", 7.5), "data.items.0.index: Input should be a valid integer"),
+        (set_field(0, "data", "items", 0, "ended", "no"), "data.items.0.ended: Input should be a valid boolean"),
         (set_field(0, "data", "items", []), "data.items: List should have at least 2 items"),
         (set_field(0, "data", "prompt", "half \ud800"), "holds half of a surrogate pair, which is no character"),
         (set_field(0, 5), "expected a task, found 5"),
@@ -117,16 +117,15 @@ def test_one_bad_annotation_costs_only_itself(recorded):
 
 def test_tasks_must_not_contradict_each_other(recorded):
     def add(tasks):
-        split, text, completion, index, same_id, same_index = (copy.deepcopy(tasks[0]) for _ in range(6))
-        for number, one in enumerate([split, text, completion, index, same_id, same_index], start=90):
+        split, text, completion, same_id, same_text = (copy.deepcopy(tasks[0]) for _ in range(5))
+        for number, one in enumerate([split, text, completion, same_id, same_text], start=90):
             one["id"], one["annotations"] = number, []
         split["data"] |= {"split": "test"}
         text["data"] |= {"prompt": "Another text"}
         completion["data"]["items"][0]["body"] = "Another body"
-        index["data"]["items"][0]["id"] = "c_new"
         same_id["data"]["items"][0]["id"] = same_id["data"]["items"][1]["id"]
-        same_index["data"]["items"][0]["index"] = same_index["data"]["items"][1]["index"]
-        return [*tasks, split, text, completion, index, same_id, same_index]
+        same_text["data"]["items"][0]["body"] = same_text["data"]["items"][1]["body"]
+        return [*tasks, split, text, completion, same_id, same_text]
 
     before, _ = recorded("levels.json")
     after, bad = recorded("levels.json", add)
@@ -138,9 +137,8 @@ def test_tasks_must_not_contradict_each_other(recorded):
             "task 90: data.split: test, but the same text is train in an earlier task",
             "task 91: data.prompt: p_",
             "task 92: data.items: c_",
-            "task 93: data.items: index ",
-            "task 94: data: two items have the same id: 'c_",
-            "task 95: data: two items have the same index: ",
+            "task 93: data: two items have the same id: 'c_",
+            "task 94: data: two items have the same body: ",
         ],
         strict=True,
     ):

@@ -7,7 +7,7 @@ from models.records import Completion, Prompt, Ranking
 from models.settings.labels import LabelerKind, SimulatedLabeler, SimulatedLabels
 
 PROMPTS = [Prompt.of(text, "train") for text in ("one", "two", "three")]
-COMPLETIONS = [Completion.of(prompt.id, index, text) for prompt in PROMPTS for index, text in enumerate("ba")]
+COMPLETIONS = [Completion.of(prompt.id, text) for prompt in PROMPTS for text in "ba"]
 
 
 class Slow(LabelerKind):
@@ -71,7 +71,7 @@ def test_answers_that_come_at_once_are_not_kept(tmp_path):
 
 def test_labelers_of_several_kinds_rank_together():
     prompts = [Prompt.of("My house is too hot. What can I do?", "train")]
-    completions = [Completion.of(prompts[0].id, index, text) for index, text in enumerate("ba")]
+    completions = [Completion.of(prompts[0].id, text) for text in "ba"]
     config = SimulatedLabels(labelers=(SimulatedLabeler(name="bob"), Slow(name="ann")), criterion="order")
     rankings = rank_completions(config, prompts, completions, seed=0)
     assert [one.labeler for one in rankings] == ["bob", "ann"] and rankings[0].unusable

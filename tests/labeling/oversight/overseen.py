@@ -25,7 +25,8 @@ def says(people: People, name: str, order: list[list[int]] | str, minutes: float
         levels, marked = [[one] for one in names], {}
     else:
         with people.store.read() as session:
-            number = {session.get_one(CompletionRow, one).index: one for one in names}
+            texts = {one: session.get_one(CompletionRow, one).text for one in names}
+        number = {int(text.split()[1].rstrip(".")): one for one, text in texts.items()}  # "Advice 2."
         levels, marked = [[number[n] for n in level] for level in order], {number[n]: "wrong" for n in unusable}
     people.says(name, given, levels, marked, **more)
     return given
@@ -48,7 +49,7 @@ def progress(people: People, days: float = 0) -> overview.BatchProgress:
 
 def gold(levels: list[list[int]]) -> GoldPrompt:
     prompt = Prompt.of("Known?", "train")
-    completions = [Completion.of(prompt.id, index, f"Known {index}.") for index in range(3)]
+    completions = [Completion.of(prompt.id, f"Known {index}.") for index in range(3)]
     order = Ranking.of(prompt.id, "known", "helpfulness", [[completions[n].id for n in level] for level in levels])
     return GoldPrompt(prompt, completions, order)
 

@@ -132,7 +132,7 @@ def test_a_disagreement_stands_side_by_side_with_notes(store):
         found = figures(people).disagreements
         [shown] = overview.side_by_side(session, people.batch_id, found)
     assert shown.prompt == "Problem 0?"
-    assert shown.completions == [(one.id, one.text) for one in COMPLETIONS[:3]]
+    assert shown.completions == sorted((one.id, one.text) for one in COMPLETIONS[:3])
     assert [one.labeler for one in shown.opinions] == ["ann", "cleo", "bob"]  # the two who contradict each other first
     assert shown.opinions[0].note == "the first is polite"
     assert shown.opinions[1].unusable == {COMPLETIONS[0].id: "wrong"}

@@ -79,7 +79,7 @@ class Site:
         config = BatchConfig(task=task or RankingTask(), labelers_per_prompt=labelers_per_prompt)
         prompts = [Prompt.of(text, "train") for text in texts]
         completions = [
-            Completion.of(prompt.id, index, text) for prompt in prompts for index, text in enumerate(texts[prompt.text])
+            Completion.of(prompt.id, text) for prompt in prompts for index, text in enumerate(texts[prompt.text])
         ]
         with self.store.write() as session:
             return publish(session, config, title, instructions, prompts, completions, [], NOW)

@@ -192,7 +192,7 @@ def test_an_imported_batch_is_not_shown(site: Site):
             **{**BatchConfig().model_dump(), "task": BatchConfig().task, "labelers_per_prompt": 0}
         )
         prompts = [Prompt.of(text, "train") for text in TEXTS]
-        completions = [Completion.of(p.id, n, text) for p in prompts for n, text in enumerate(TEXTS[p.text])]
+        completions = [Completion.of(p.id, text) for p in prompts for text in TEXTS[p.text]]
         assert publish(session, config, "Imported", "Judge.", prompts, completions, [], NOW) == batch
     client = site.sign_in("Ada")
     assert "Imported" not in client.get("/batches").text

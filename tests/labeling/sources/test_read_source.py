@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -9,18 +10,20 @@ import pytest
 from labeling.sources.read_source import read_demonstrations, read_prompts, read_texts
 from labeling.worlds import household
 from models.errors import ConfigError, DataError
-from models.records import Completion, Prompt, write_records
+from models.records import Completion, Prompt, Ranking, write_records
 from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """`datasets` keeps what it reads; here it keeps it in the test's own folder."""
+def no_copy_elsewhere(tmp_path, monkeypatch):
+    """`datasets` has a cache: nothing must be in it, which would be a copy of people's texts outside `storage.root`."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    yield
+    assert {file.suffix for file in (tmp_path / "cache").rglob("*") if file.is_file()} <= {".lock"}
 
 
 def write(path, rows=ROWS, columns=("prompt", "completion")):
@@ -65,15 +68,44 @@ def test_prompts_are_read_with_their_repetitions(tmp_path):
 
 def test_plain_text_is_one_text_a_line(tmp_path):
     path = tmp_path / "lines.txt"
-    path.write_text("one\n  two \nthree\n", encoding="utf-8")
-    assert read_texts(TextFile(path=str(path)), 0, None) == ["one", "two", "three"]
+    path.write_bytes(b"\xef\xbb\xbfone\n  two \r\n\n \nthr\xc3\xa9e\xe2\x80\xa8more")
+    assert read_texts(TextFile(path=str(path)), 0, None) == ["one", "  two ", "thr\u00e9e\u2028more"]
+    path.write_bytes(b"one\ntw\xff\n")
+    assert refusal(path) == f"{path}:2: not UTF-8 (invalid start byte at byte 3)"
 
 
-def test_a_changed_file_is_read_anew(tmp_path):
-    path = write(tmp_path / "rows.csv", [("first",)], columns=("text",))
-    assert read_texts(TextFile(path=str(path)), 0, None) == ["first"]
-    write(path, [("other",)], columns=("text",))
-    assert read_texts(TextFile(path=str(path)), 0, None) == ["other"]
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_texts_come_as_they_stand(tmp_path, ending):
+    """None of these is a gap, a number or a truth, and what code is indented by is part of it."""
+    rows = [("NA", "    return 1\n"), ("null", "007"), ("True", " 1.50 "), ("nan", "\ufeffx"), ("#N/A", "'")]
+    source = DemonstrationFile(path=str(write(tmp_path / f"rows{ending}", rows)))
+    assert read_demonstrations(source, seed=0, feedback=None) == rows
+
+
+@pytest.mark.parametrize("name", ["a[1].csv", "a*.jsonl", "a?.parquet", "{a,b}.txt", "a b#.csv"])
+def test_exactly_the_named_file_is_read(tmp_path, name):
+    for other in ("a1", "a", "ab", "b"):
+        (tmp_path / f"{other}{name[name.rindex('.') :]}").write_text("text\nanother file\n", encoding="utf-8")
+    path = tmp_path / name
+    if path.suffix == ".txt":
+        path.write_text("mine\n", encoding="utf-8")
+    else:
+        write(path, [("mine",)], columns=("text",))
+    assert read_texts(TextFile(path=str(path)), 0, None) == ["mine"]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".txt"])
+def test_a_changed_file_is_read_anew_whatever_its_date_says(tmp_path, ending):
+    path = tmp_path / "data" / f"train{ending}"
+    path.parent.mkdir()
+    sources = [TextFile(path=str(path)), TextHub(name=str(path.parent))]
+    for text in ("first", "other"):
+        if ending == ".txt":
+            path.write_text(f"{text}\n", encoding="utf-8")
+        else:
+            write(path, [(text,)], columns=("text",))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert [read_prompts(source, 0) for source in sources] == [[text], [text]]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".txt"])
@@ -91,14 +123,16 @@ def test_an_empty_file(tmp_path, ending):
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending):
     path = write(tmp_path / f"rows{ending}")
-    assert refusal(path) == f"{path}:1: no column 'text'; there are 'prompt', 'completion'"
+    first = 2 if ending == ".csv" else 1  # a table's first line names the columns
+    assert refusal(path) == f"{path}:{first}: no column 'text'; there are 'prompt', 'completion'"
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 @pytest.mark.parametrize("text", ["", "  "])
 def test_a_row_without_text_is_named(tmp_path, ending, text):
     path = write(tmp_path / f"rows{ending}", [("one", "1"), ("two", "2"), (text, "3")], columns=("text", "note"))
-    assert refusal(path) == f"{path}:3: column 'text' holds no text"
+    line = 4 if ending == ".csv" else 3
+    assert refusal(path) == f"{path}:{line}: column 'text' holds no text"
 
 
 @pytest.mark.parametrize("value", [5, None, ["a"], {"a": 1}])
@@ -118,7 +152,7 @@ def test_a_value_that_is_no_text_is_named(tmp_path, value):
 def test_a_line_that_is_no_object_is_named(tmp_path, line, reason):
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"text": "one"}}\n\n{line}\n', encoding="utf-8")
-    assert refusal(path) == f"{path}:3: {reason}"
+    assert f"  {path}:3: {reason}" in refusal(path)
 
 
 def test_blank_lines_alone_are_an_empty_dataset(tmp_path):
@@ -129,7 +163,7 @@ def test_blank_lines_alone_are_an_empty_dataset(tmp_path):
 
 def test_a_csv_of_its_header_alone(tmp_path):
     path = write(tmp_path / "rows.csv", [], columns=("text",))
-    assert refusal(path).startswith(f"{path}: cannot be read: ")
+    assert refusal(path) == f"{path}: the dataset is empty"
 
 
 def test_a_parquet_file_without_rows_is_named(tmp_path):
@@ -141,13 +175,13 @@ def test_a_parquet_file_without_rows_is_named(tmp_path):
 def test_a_ragged_csv_is_named(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,note\none,1\ntwo,2,3,4\n", encoding="utf-8")
-    assert refusal(path).startswith(f"{path}: cannot be read: ")
+    assert f"  {path}:3: expected 2 fields, found 4" in refusal(path)
 
 
 def test_a_broken_parquet_file_is_named(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1 and nothing more")
-    assert refusal(path).startswith(f"{path}: cannot be read: ")
+    assert refusal(path).startswith(f"{path}: cannot be read as Parquet")
 
 
 def test_an_unknown_ending(tmp_path):
@@ -167,12 +201,28 @@ def test_the_tiny_world_gives_as_many_as_asked_for():
 def test_of_feedback_only_training_prompts_are_read(tmp_path):
     train, held_out = Prompt.of("Ask", "train"), Prompt.of("Hidden", "test")
     write_records(tmp_path / "prompts.jsonl", [train, held_out])
-    said = [(train, "yes"), (train, "no"), (train, "yes"), (held_out, "secret")]
-    completions = [Completion.of(prompt.id, index, text) for index, (prompt, text) in enumerate(said)]
-    write_records(tmp_path / "completions.jsonl", completions)
-
+    said = [(train, "yes"), (train, "no"), (held_out, "secret")]
+    write_records(tmp_path / "completions.jsonl", [Completion.of(prompt.id, text) for prompt, text in said])
+    write_records(tmp_path / "rankings.jsonl", [])
     assert read_demonstrations(FromFeedback(), 0, tmp_path) == [("Ask", "yes"), ("Ask", "no")]
     assert read_texts(FromFeedback(), 0, tmp_path) == ["Ask\nyes", "Ask\nno"]
+
+
+def test_what_was_cut_off_or_is_unusable_is_not_imitated(tmp_path):
+    prompt = Prompt.of("Ask", "train")
+    write_records(tmp_path / "prompts.jsonl", [prompt])
+    good, cut, bad, doubtful = (
+        Completion.of(prompt.id, text, ended) for text, ended in [("a", True), ("b", False), ("c", True), ("d", True)]
+    )
+    write_records(tmp_path / "completions.jsonl", [good, cut, bad, doubtful])
+    marked = {"ann": [bad.id, doubtful.id], "bob": [bad.id], "cy": []}
+    rankings = [
+        Ranking.of(prompt.id, name, "help", [[one.id] for one in (good, cut, bad, doubtful) if one.id not in ids], ids)
+        for name, ids in marked.items()
+    ]
+    write_records(tmp_path / "rankings.jsonl", rankings)
+    assert read_demonstrations(FromFeedback(), 0, tmp_path) == [("Ask", "a"), ("Ask", "d")]
+    assert read_texts(FromFeedback(), 0, tmp_path) == ["Ask\na", "Ask\nb", "Ask\nc", "Ask\nd"], "text to pretrain on"
 
 
 def test_a_hub_dataset_is_read_from_a_local_folder_too(tmp_path):

@@ -82,7 +82,7 @@ def test_a_skipped_task_is_not_given_again_and_leaves_its_place(store):
 
 def test_gold_prompts_come_between_and_to_everybody(store):
     prompt = Prompt.of("Gold?", "train")
-    completions = [Completion.of(prompt.id, index, f"Gold {index}.") for index in range(2)]
+    completions = [Completion.of(prompt.id, f"Gold {index}.") for index in range(2)]
     gold = GoldPrompt(
         prompt, completions, Ranking.of(prompt.id, "expert", "helpfulness", [[one.id] for one in completions])
     )

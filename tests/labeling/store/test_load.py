@@ -91,7 +91,7 @@ class Labelers:
 def prepared(store: FeedbackStore, num_labelers: int) -> tuple[str, list[tuple[str, str]]]:
     """A published batch, and (cookie, form token) of each labeler."""
     prompts = [Prompt.of(f"Problem {n}?", "train") for n in range(NUM_PROMPTS)]
-    completions = [Completion.of(one.id, index, f"Advice {index}.") for one in prompts for index in range(4)]
+    completions = [Completion.of(one.id, f"Advice {index}.") for one in prompts for index in range(4)]
     with store.write() as session:
         config = BatchConfig(labelers_per_prompt=num_labelers)
         batch_id = publish(session, config, "load", "Judge.", prompts, completions, (), NOW)

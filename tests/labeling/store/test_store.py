@@ -1,5 +1,7 @@
 """The feedback store on SQLite and PostgreSQL: opening it, and who may sign in."""
 
+import sqlite3
+import time
 from datetime import timedelta
 
 import pytest
@@ -8,8 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, text
 
 from labeling.store import accounts
-from labeling.store.database import FeedbackStore
-from labeling.store.schema import Base, Judgement
+from labeling.store.database import BUSY_SECONDS, FeedbackStore
+from labeling.store.schema import Base, Judgement, Labeler
 from models.errors import ConfigError, DataError
 from tests.labeling.people import NOW
 
@@ -25,6 +27,18 @@ def test_opening_again_keeps_everything(people):
     with again.read() as session:
         assert session.scalar(select(func.count()).select_from(Judgement)) == 1
     again.close()
+
+
+def test_who_opens_to_read_waits_for_nobody_who_writes(tmp_path):
+    url = f"sqlite:///{tmp_path}/feedback.db"
+    FeedbackStore(url).close()
+    with sqlite3.connect(tmp_path / "feedback.db", isolation_level=None) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        with FeedbackStore(url) as store, store.read() as session:
+            assert session.query(Labeler).count() == 0
+        assert time.monotonic() - started < BUSY_SECONDS / 4, "a writer would have been waited for"
+        busy.execute("ROLLBACK")
 
 
 def test_a_store_of_a_newer_version_is_refused(store):
@@ -92,7 +106,7 @@ def test_a_renewed_token_ends_the_old_one(store):
 
 @pytest.mark.parametrize("name", ["", " ann", "a\nb", "x" * 101])
 def test_names_that_cannot_be_told_apart_are_refused(store, name):
-    with pytest.raises(DataError, match="1 to 100 printable"), store.write() as session:
+    with pytest.raises(DataError, match="names no labeler: "), store.write() as session:
         accounts.add_labeler(session, name, False, NOW)
 
 

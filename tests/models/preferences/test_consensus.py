@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
+from models.preferences.agreement import mean_tau_b
 from models.preferences.consensus import agree, pair_probability
 from models.records import Ranking
 from models.settings.pipeline import ConsensusConfig
@@ -203,8 +204,29 @@ def test_criteria_stay_apart():
 def test_refusals(config):
     with pytest.raises(DataError, match="no rankings"):
         agree([], config)
-    with pytest.raises(DataError, match="prompt p: labeler ann ranked it twice by helpful: a and b"):
+    with pytest.raises(DataError, match="prompt p: labeler ann ranked the same completions twice by helpful"):
         agree([ranking("ann", "a", "b"), ranking("bob", "a", "b"), ranking("ann", "b", "a")], config)
+
+
+@METHODS
+def test_overlapping_sets_of_one_labeler_all_count(config):
+    """Two of ann's three comparisons of a and b say a; bob, who saw them once, says b. She is one labeler of the two."""
+    said = [
+        ranking("ann", "a", "b", "c"),
+        ranking("ann", "a", "b", "d"),
+        ranking("ann", "b", "a"),
+        ranking("bob", "b", "a"),
+    ]
+    (agreed,), report = agree(said, config)
+    assert set(agreed.strengths) == {"a", "b", "c", "d"} and agreed.num_labelers == 2
+    assert [one.num_rankings for one in report.labelers] == [3, 1]
+    assert agree(said[::-1], config) == ([agreed], report)
+
+
+def test_nobody_agrees_with_themselves():
+    """Ann says the same of a and b twice, bob the opposite: tau-b of the two is -1, whatever she repeats."""
+    said = [ranking("ann", "a", "b", "c"), ranking("ann", "a", "b"), ranking("bob", "b", "a")]
+    assert mean_tau_b(said) == -1
 
 
 # --- a simulated crowd -----------------------------------------------------------------------------------------------

@@ -56,16 +56,31 @@ def test_one_labeler_may_rank_a_prompt_in_several_parts():
 @pytest.mark.parametrize(
     "second",
     [
-        ranking("ann", "b", "a"),
-        ranking("ann", "d", "c", unusable="a"),
-        ranking("ann", "ac"),
-        ranking("ann", unusable="ac"),
+        ranking("ann", "b", "a", "c"),
+        ranking("ann", "b", "c", unusable="a"),
+        ranking("ann", "abc"),
+        ranking("ann", unusable="abc"),
     ],
 )
-def test_no_labeler_compares_two_completions_twice(second):
+def test_no_labeler_ranks_the_same_completions_twice_in_one_session(second):
     rest = [ranking("bob", "a", "b", "c"), ranking("ann", "a", "b", "c", prompt="q")]
-    with pytest.raises(DataError, match=r"prompt p: labeler ann ranked it twice by helpful: a and [bc]"):
+    with pytest.raises(DataError, match=r"prompt p: labeler ann ranked the same completions twice by helpful; name"):
         VoteTable([ranking("ann", "a", "b", "c"), *rest, second])
+    later = Ranking.of("p", "ann", "helpful", second.levels, second.unusable, session="later")
+    votes = VoteTable([ranking("ann", "a", "b", "c"), *rest, later])
+    assert (votes.num_rankings, votes.labelers, len(votes.voter_labeler)) == (4, ["ann", "bob"], 3)
+
+
+def test_sets_of_one_labeler_may_overlap():
+    """Five of twenty systems at a time: a and b meet twice."""
+    votes = VoteTable([ranking("ann", "a", "b", "c"), ranking("ann", "b", "a"), ranking("bob", "a", "b")])
+    assert len(votes.questions) == 1 and len(votes.voter_labeler) == 2
+    meetings = [
+        votes.sign[i]
+        for i in range(len(votes.sign))
+        if {votes.item_names[votes.first_item[i]], votes.item_names[votes.second_item[i]]} == {"a", "b"}
+    ]
+    assert sorted(meetings) == [-1, 1, 1]
 
 
 def test_pairs_within_groups_are_those_of_combinations():

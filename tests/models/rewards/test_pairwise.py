@@ -112,7 +112,7 @@ def test_a_step_of_training_encodes_every_completion_once(reward_model, compute)
 def records() -> tuple[list[Prompt], list[Completion]]:
     prompts = [Prompt.of(text, "train") for text in ("my sink", "the lamp", "nobody ranked this")]
     completions = [
-        Completion.of(prompt.id, index, f"the {word}")
+        Completion.of(prompt.id, f"the {word}")
         for prompt in prompts
         for index, word in enumerate(["nut", "fuse", "sink"])
     ]

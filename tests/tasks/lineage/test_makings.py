@@ -7,7 +7,7 @@ import pytest
 
 from labeling.feedback import Feedback
 from labeling.importers import feedback_folder
-from labeling.importers.bad_rows import BadRows
+from labeling.sources.bad_rows import BadRows
 from labeling.store import batches
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Labeler
@@ -21,7 +21,7 @@ from models.settings.pipeline import ConsensusConfig, PairsConfig, SplitConfig, 
 from tasks.champion.snapshot import write_snapshot
 from tasks.lineage.makings import Lineage
 from tasks.lineage.provenance import trace
-from tasks.lineage.withdrawal import withdraw_labeler
+from tasks.lineage.withdrawal import learned_from, withdraw_labeler
 from tasks.running.storage import MANIFEST, Content
 from tasks.tracking.tracked_run import TrackedRun, register_challenger
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
@@ -206,23 +206,25 @@ def test_a_withdrawal_names_the_models_that_learned_from_the_labeler(tmp_path, t
         register_challenger(run, "rein-policy", made["first"][1])
         register_challenger(run, "rein-policy", made["second"][1])
 
-    snapshots, learned = withdraw_labeler(store.url, "bob", "asked to", tmp_path, tracking)
+    snapshots = withdraw_labeler(store.url, "bob", "asked to")
+    learned = learned_from(store.url, "bob", tmp_path, tracking)
     assert snapshots == [second_sha256]
     assert {one.artifact: one.versions for one in learned} == {
         made["second"][0]: (),
         made["second"][1]: ("rein-policy v2 (challenger)",),
     }
-    snapshots, learned = withdraw_labeler(store.url, "ann", "", tmp_path, tracking)
+    snapshots = withdraw_labeler(store.url, "ann", "")
+    learned = learned_from(store.url, "ann", tmp_path, tracking)
     assert sorted(snapshots) == sorted([first_sha256, second_sha256])
     assert {one.versions for one in learned if one.artifact.kind == "policy"} == {
         ("rein-policy v1",),
         ("rein-policy v2 (challenger)",),
     }
-    assert withdraw_labeler(store.url, "cleo", "", tmp_path, tracking) == ([], [])
+    assert withdraw_labeler(store.url, "cleo", "") == [] == learned_from(store.url, "cleo", tmp_path, tracking)
     with store.read() as session, pytest.raises(DataError, match="no judgement by 'helpfulness'"):
         take_snapshot(session, "helpfulness")
     with pytest.raises(DataError, match="no one of this name"):
-        withdraw_labeler(store.url, "dora", "", tmp_path, tracking)
+        withdraw_labeler(store.url, "dora", "")
     assert len(people.rows(Labeler)) == 3
 
     run.client.set_registered_model_alias("rein-policy", "champion", "1")
@@ -250,7 +252,7 @@ def test_a_snapshot_folder_is_read_back_as_it_was(tmp_path, store):
 def test_a_prompt_of_two_batches_keeps_the_completions_of_both(tmp_path, store):
     people = People(store)
     first = people.judges("ann")
-    fresh = [Completion.of(PROMPTS[0].id, index, f"Newer advice {index}.") for index in range(2)]
+    fresh = [Completion.of(PROMPTS[0].id, f"Newer advice {index}.") for index in range(2)]
     with store.write() as session:
         people.batch_id = batches.publish(session, CONFIG, "second", "Judge.", PROMPTS[:1], fresh, (), NOW)
     second = people.judges("ann")

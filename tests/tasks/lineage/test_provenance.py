@@ -17,7 +17,7 @@ from tasks.lineage.tree import answer, as_markdown, as_tree, branches_after, bra
 from tests.labeling.people import NOW, People
 from tests.tasks.hand_made import copy_as, make
 
-EVIL = "<b>eve</b>|`x`[y](http://evil.example)\x1b[31m\nline"
+EVIL = "<b>eve</b>|`x`[y](http://evil.example)"
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_the_same_for_programs(tmp_path, made):
 
 def test_labelers_known_from_files_alone_and_their_names_are_shown_as_they_are(tmp_path):
     prompt = Prompt.of("Why?", "test")
-    completions = [Completion.of(prompt.id, index, "So.") for index in range(2)]
+    completions = [Completion.of(prompt.id, text) for text in ("So.", "So!")]
     order = [[one.id] for one in completions]
     (tmp_path / "said").mkdir()
     write_records(tmp_path / "said" / "prompts.jsonl", [prompt])
@@ -129,10 +129,10 @@ def test_labelers_known_from_files_alone_and_their_names_are_shown_as_they_are(t
     assert found.labelers == {EVIL: 3}
     assert ask(tmp_path, f"labeler:{EVIL}").models == {one: found.behind[one] for one in found.subjects}
     page = as_markdown(found)
-    assert r"&lt;b&gt;eve&lt;/b&gt;\|\`x\`\[y\](http:\//evil.example)�\[31m line (3)" in page
+    assert r"&lt;b&gt;eve&lt;/b&gt;\|\`x\`\[y\](http:\//evil.example) (3)" in page
     assert "<b>" not in page
     shown = "\n".join(lines(branches_behind(found)))
-    assert "<b>eve</b>|`x`[y](http://evil.example)�[31m line (3)" in shown, "no markup of rich's, no escape codes"
+    assert "<b>eve</b>|`x`[y](http://evil.example) (3)" in shown, "no markup of rich's"
     with pytest.raises(DataError, match="labeler dora: no one of this name"):
         ask(tmp_path, "labeler:dora")
 

@@ -189,7 +189,7 @@ def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, toke
 def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monkeypatch):
     """What the reward model sees of a completion in training is, token by token, what PPO shows it."""
     prompt = Prompt.of("the lamp does not light, what is wrong?", "train")
-    completions = [Completion.of(prompt.id, number, text) for number, text in enumerate(CORPUS[1:4])]
+    completions = [Completion.of(prompt.id, text) for text in CORPUS[1:4]]
     pairs = [Pair(prompt_id=prompt.id, chosen=completions[0].id, rejected=one.id) for one in completions[1:]]
     seen: list[list[int]] = []
 
@@ -212,7 +212,7 @@ def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monk
 def test_demonstrations_and_the_reward_model_read_the_same_tokens(tokenizer):
     (demonstration,) = encode_demonstrations(tokenizer, [("my sink", "the nut")], context_length=96)
     prompt = Prompt.of("my sink", "train")
-    better, worse = Completion.of(prompt.id, 0, "the nut"), Completion.of(prompt.id, 1, "the fuse")
+    better, worse = Completion.of(prompt.id, "the nut"), Completion.of(prompt.id, "the fuse")
     pair = Pair(prompt_id=prompt.id, chosen=better.id, rejected=worse.id)
     (comparison,) = group_pairs(tokenizer, [prompt], [better, worse], [pair], context_length=96)
     assert comparison.sequences[comparison.chosen[0]] == demonstration.tokens

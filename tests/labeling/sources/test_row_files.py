@@ -6,8 +6,8 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
-from labeling.importers.bad_rows import BadRows, Row, shown
-from labeling.importers.row_files import read_rows
+from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import read_rows
 from models.errors import DataError
 
 
@@ -75,7 +75,6 @@ def test_csv_rows_of_another_width_or_encoding_are_named(tmp_path):
         (b"a,\xff\n", ":1: not UTF-8"),
         (b'a\n1\n"2\n3\n', ":3: not CSV (unexpected end of data), so it is not known where the next row begins"),
         (b'a\n"1" 2\n', ":2: not CSV (',' expected after '\"')"),
-        (b"a\n" + b"1" * 200_000, ":2: not CSV (field larger than field limit (131072))"),
     ],
 )
 def test_a_csv_file_whose_form_is_broken_is_refused(tmp_path, content, complaint):
@@ -168,3 +167,30 @@ def test_a_quoted_value_is_short_and_printable():
         assert len(shown(value)) < 200
         shown(value).encode()
     assert shown([1, 2, 3, 4]) == "[1, 2, 3, 4]"
+
+
+def test_a_json_array_is_told_as_such(tmp_path):
+    for name, content in [("a.jsonl", b'[{"a": 1},\n {"a": 2}]'), ("b.jsonl", b'\xef\xbb\xbf\n[{"a": 1}]')]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"jsonl: it is one JSON array; write JSON Lines instead, one object a line"
+        ):
+            list(read_rows(tmp_path / name, BadRows()))
+    with pytest.raises(DataError, match=r"a\.json: a file of rows is JSON Lines here: .* ends in \.jsonl"):
+        list(read_rows(tmp_path / "a.json", BadRows()))
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_is_told_with_the_columns_seen(tmp_path, sign, name):
+    file = tmp_path / "a.csv"
+    file.write_text(f"prompt{sign}chosen\n1{sign}2\n", encoding="utf-8")
+    with pytest.raises(
+        DataError, match=rf"a\.csv:1: the only column is .*prompt.*chosen.*by commas here, not by {name}"
+    ):
+        list(read_rows(file, BadRows()))
+
+
+def test_a_text_may_be_long(tmp_path):
+    long = "x" * 300_000
+    good, bad = rows_of(tmp_path / "a.csv", f"a,b\n{long},2\n".encode())
+    assert good == [(2, {"a": long, "b": "2"})] and not bad

@@ -7,11 +7,12 @@ CSV row of the wrong width make a row bad.
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from labeling.importers.bad_rows import BadRows, Row
+from labeling.sources.bad_rows import BadRows, Row
 from models.errors import DataError
 
 
@@ -21,6 +22,8 @@ def read_rows(file: Path, bad: BadRows) -> Iterator[Row]:
     Raises DataError for a missing file, another ending, a file that is no CSV or Parquet, or a column that is there twice.
     """
     readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    if file.suffix == ".json":
+        raise DataError(f"{file}: a file of rows is JSON Lines here: one object a line, in a file that ends in .jsonl")
     if file.suffix not in readers:
         raise DataError(f"{file}: unknown ending; use one of {', '.join(readers)}")
     if not file.is_file():
@@ -33,6 +36,7 @@ class _NoRow(ValueError):
 
 
 def _jsonl_rows(file: Path, bad: BadRows) -> Iterator[Row]:
+    _refuse_array(file)
     decoder = json.JSONDecoder(object_pairs_hook=_mapping)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -52,6 +56,20 @@ def _jsonl_rows(file: Path, bad: BadRows) -> Iterator[Row]:
                 bad.add(row, field, "holds half of a surrogate pair, which is no character")
             if not broken:
                 yield row
+
+
+def _refuse_array(file: Path) -> None:
+    """One array of all rows would be an error a line."""
+    with file.open("rb") as lines:
+        if lines.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
+            return
+        lines.seek(0)
+        try:
+            rows = json.loads(lines.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return
+    if isinstance(rows, list) and any(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: it is one JSON array; write JSON Lines instead, one object a line")
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -90,6 +108,7 @@ def _printable(text: str) -> str:
 
 
 def _csv_rows(file: Path, bad: BadRows) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # texts have no such limit
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         raw: list[str] = []
         reader = csv.reader(_remembered(text, raw), strict=True)
@@ -138,8 +157,15 @@ def _check_columns(file: Path, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{file}: two columns have the same name: {', '.join(map(_printable, twice))}")
+    if file.suffix == ".csv" and len(names) == 1 and any(sign in names[0] for sign in ";\t|"):
+        found = f"the only column is {_printable(names[0])!r}"
+        raise DataError(f"{file}:1: {found}; fields are separated by commas here, not by {_separator(names[0])}")
     if any(_printable(name) != name for name in names):
         raise DataError(f"{file}:1: not UTF-8")
+
+
+def _separator(header: str) -> str:
+    return next(name for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")) if sign in header)
 
 
 def _parquet_rows(file: Path, bad: BadRows) -> Iterator[Row]:
