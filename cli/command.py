@@ -1,6 +1,5 @@
 """The command `rein`: the same flows and the same settings as in Prefect, from a terminal."""
 
-import gc
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
-from models.records import describe_validation
+from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.presets import load_config
@@ -254,11 +253,9 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         return
     _set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()
-    gc.disable()  # what is imported stays: without looking for what could go, that takes a quarter less
-    flow = _imported(flow_name)
-    wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
-    gc.freeze()
-    gc.enable()
+    with collector_paused():  # what is imported stays
+        flow = _imported(flow_name)
+        wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
     done = flow(config, return_state=True)
     if done.name == "Skipped":
         print(f"skipped: {done.message}")

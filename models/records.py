@@ -236,15 +236,6 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return count
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
-    """Yields (line number, object) of a JSON Lines file; blank lines are skipped.
-
-    Raises DataError naming file and line for a missing file or a line that is no JSON object.
-    """
-    for number, line in _lines(path):
-        yield number, _object(path, number, line)
-
-
 def read_records(path: Path, record_type: type[RecordType]) -> list[RecordType]:
     """The records of a JSON Lines file. Raises DataError naming file, line and field."""
     records = []

@@ -76,19 +76,18 @@ class _Texts:
         fitting = self._of_a_prompt(completions, self._unique(completions, Completion))
         self.completions = {one.id: one for one in fitting}
         self.shown = ShownTexts()
-        prompts_of = {one.id: self.shown.prompt(one.text, one.split) for one in self.prompts.values()}
-        self._records = {
-            one.id: self.shown.completion(prompts_of[one.prompt_id], one.text, one.ended) for one in fitting
+        self._shown_prompts = {one.id: self.shown.prompt(one.text, one.split) for one in self.prompts.values()}
+        self._shown_completions = {
+            one.id: self.shown.completion(self._shown_prompts[one.prompt_id], one.text, one.ended) for one in fitting
         }
-        self._records_of_prompts = prompts_of
 
     def prompt_id(self, name: str) -> str:
         """The id of the record of a prompt, for its id in the files."""
-        return self._records_of_prompts[name].id
+        return self._shown_prompts[name].id
 
     def completion_id(self, name: str) -> str:
         """The id of the record of a completion, for its id in the files."""
-        return self._records[name].id
+        return self._shown_completions[name].id
 
     def why_unknown(self, what: str, name: str) -> str:
         """The reason to give for an id that is not there."""

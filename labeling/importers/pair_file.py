@@ -69,8 +69,10 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
 
 def _levels(row: Row, config: PairFile, bad: BadRows) -> list[list[int]]:
     """The places of the two, best level first."""
-    column = config.winner_column or next((one for one in ("winner", "label") if one in row.values), None)
+    column = config.winner_column
     if column is None:
+        column = next((one for one in ("winner", "label") if one in row.values), "")
+    if not column:
         return [[0], [1]]
     if column not in row.values:
         bad.add(row, column, "no such column, but `winner_column` asks for it")

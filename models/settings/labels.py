@@ -115,7 +115,7 @@ class PairFile(FeedbackFiles):
     second_column: str = "rejected"
     """The column with the other."""
     winner_column: str | None = None
-    """The column that says which is better. Left out: `winner`, or else `label`, in rows that have it."""
+    """The column that says which is better. Left out: `winner`, or else `label`, in rows that have it; empty: none does."""
     first_wins: tuple[str, ...] = ("first", "chosen", "a", "model_a", "1", "1.0", "true")
     """What stands there when the first is better, as text in any case."""
     second_wins: tuple[str, ...] = ("second", "rejected", "b", "model_b", "0", "0.0", "false")

@@ -13,7 +13,7 @@ from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.prompts import require_fit, require_room
+from tasks.stages.prompts import require_room
 
 MAX_LISTED = 50
 
@@ -40,8 +40,9 @@ def ingest_feedback(
     """
     rejected = work.folder / "rejected.jsonl"
     feedback = read_feedback(config, split, seed, set_aside=rejected if config.bad_rows == "set_aside" else None)
-    require_room(base, [prompt.text for prompt in feedback.prompts], max_new_tokens)
-    require_fit(base, feedback.prompts, feedback.completions)
+    text_of = {prompt.id: prompt.text for prompt in feedback.prompts}
+    completed = [(text_of[one.prompt_id], one) for one in feedback.completions]
+    require_room(base, list(text_of.values()), max_new_tokens, completed)
     if rejected.exists():
         work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
         work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")

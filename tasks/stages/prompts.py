@@ -50,32 +50,26 @@ def _sampled(
     return [Prompt.of(text, assign_split(text, split, seed)) for text in texts]
 
 
-def require_room(base: Artifact, texts: list[str], max_new_tokens: int) -> None:
-    """Raises DataError naming the prompts that leave no room for `max_new_tokens` in the base model's context."""
+def require_room(
+    base: Artifact, texts: Sequence[str], max_new_tokens: int, completed: Sequence[tuple[str, Completion]] = ()
+) -> None:
+    """Raises DataError naming the prompts that leave no room for `max_new_tokens` in the base model's context, and the completions
+    (each with its prompt's text) that are longer, with their prompts, than the context."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from models.network.tokens import check_lengths, encode_prompt
+    from models.network.tokens import check_lengths, encode_completion, encode_prompt
 
     tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
     context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
-    encoded = [encode_prompt(tokenizer, text) for text in texts]
-    check_lengths(encoded, texts, context_length - max_new_tokens, f"max_new_tokens={max_new_tokens}")
-
-
-def require_fit(base: Artifact, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> None:
-    """Raises DataError for completions that are longer, with their prompts, than what the base model reads."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    from models.network.tokens import encode_completion, encode_prompt
-
-    tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
-    context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
-    num_tokens = {one.id: len(encode_prompt(tokenizer, one.text)) for one in prompts}
-    too_long = []
-    for one in completions:
-        length = num_tokens[one.prompt_id] + len(encode_completion(tokenizer, one.text, one.ended))
-        if length > context_length:
-            too_long.append((length, one.text))
+    encoded = {text: encode_prompt(tokenizer, text) for text in texts}
+    check_lengths(
+        list(encoded.values()), list(encoded), context_length - max_new_tokens, f"max_new_tokens={max_new_tokens}"
+    )
+    lengths = [
+        (len(encoded[text]) + len(encode_completion(tokenizer, one.text, one.ended)), one.text)
+        for text, one in completed
+    ]
+    too_long = [one for one in lengths if one[0] > context_length]
     if too_long:
         length, text = max(too_long)
         raise DataError(

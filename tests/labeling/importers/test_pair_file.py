@@ -93,6 +93,8 @@ def test_ties_and_winners_are_read(tmp_path):
     complaint = "annotator1: expected one of first_wins: 1; second_wins: 2; tie: 0; found 3"
     assert complaint in refusal(pairs(tmp_path, row | {"annotator1": 3}, **columns, **words))
     assert "label: expected one of first_wins: first, chosen" in refusal(pairs(tmp_path, pair(label=1.5)))
+    about = pair(label="gardening")  # a column of another meaning
+    assert levels_said(read(pairs(tmp_path, about, winner_column=""))) == {plum}
     assert "better: no such column" in refusal(pairs(tmp_path, pair(), winner_column="better"))
     with pytest.raises(ValidationError, match="1 stands in more than one of first_wins, second_wins and tie"):
         pairs(tmp_path, tie=["1"])
