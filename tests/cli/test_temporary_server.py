@@ -36,7 +36,8 @@ with prefect.get_client(sync_client=True) as client:
 """
 
 WAIT = """
-import os, threading
+import os, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background inherits that it is ignored
 from cli.temporary_server import start_prefect_server
 wait = start_prefect_server()
 from prefect import flow

@@ -255,8 +255,8 @@ def test_prefect_leads_to_the_run_in_mlflow_and_its_kl(up, browser, first):
     with page.expect_popup() as opened:
         page.get_by_role("link", name="MLflow run").click()
     opened.value.get_by_placeholder("Search metrics").fill("kl_nats")
-    shown = opened.value.get_by_role("row", name=re.compile(r"^kl_nats -?\d")).last.inner_text()
-    assert shown.split() == ["kl_nats", str(tracked(up, "rlhf first").data.metrics["kl_nats"])]
+    name, shown = opened.value.get_by_role("row", name=re.compile(r"^kl_nats -?\d")).last.inner_text().split()
+    assert (name, float(shown)) == ("kl_nats", tracked(up, "rlhf first").data.metrics["kl_nats"])
     page.context.close()
 
 
