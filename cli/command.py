@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from cli.defaults import set_defaults
 from cli.fields import describe_fields
 from cli.printed import print_batch, print_report
 from cli.store_option import DEFAULT_STORE, Store
@@ -65,7 +66,7 @@ def evaluate(preset: Path, *overrides: str, policy: str = "challenger", opponent
         The version that it meets.
     """
     config = load_config(preset, overrides)
-    _set_defaults(Path(config.storage.root).resolve())
+    set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()
     from flows.evaluate import evaluate as compare
 
@@ -98,7 +99,7 @@ def promote(
     tracking_uri
         Where models are registered (`tracking.uri`).
     """
-    _set_defaults(Path(StorageConfig().root).resolve())
+    set_defaults(Path(StorageConfig().root).resolve())
     wait_for_server = start_prefect_server()
     from flows.promote import promote as move
 
@@ -112,7 +113,7 @@ def promote(
 @app.command
 def watch() -> None:
     """Starts the deployment `retrain` whenever enough new judgements have come in. Runs until it is stopped."""
-    _set_defaults(Path(StorageConfig().root).resolve())
+    set_defaults(Path(StorageConfig().root).resolve())
     from cli.watch import watch as look
 
     look()
@@ -126,6 +127,12 @@ for command, name, text in (
     ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
+app.command("cli.storage_commands:forget", name="forget", help="The next run makes anew what a stage has made.")
+app.command(
+    "cli.storage_commands:prune",
+    name="prune",
+    help="What no registered model was made from, and what killed stages left.",
+)
 
 
 @app.command
@@ -150,7 +157,7 @@ def withdraw(
     tracking_uri
         Where models are registered (`tracking.uri`).
     """
-    _set_defaults(Path(root).resolve())
+    set_defaults(Path(root).resolve())
     from tasks.lineage.withdrawal import learned_from, withdraw_labeler
 
     tracking = TrackingConfig(uri=tracking_uri)
@@ -192,7 +199,7 @@ def lineage(
     tracking_uri
         Where models are registered (`tracking.uri`).
     """
-    _set_defaults(Path(root).resolve())
+    set_defaults(Path(root).resolve())
     from tasks.lineage.provenance import trace
     from tasks.lineage.tree import answer, as_tree, branches_after, branches_behind
 
@@ -223,9 +230,9 @@ def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingC
     tracking_uri
         Where models are registered (`tracking.uri`).
     """
-    _set_defaults(Path(root).resolve())
+    set_defaults(Path(root).resolve())
     from tasks.champion.standings import standings as rate
-    from tasks.tracking.tracked_run import registered_versions
+    from tasks.tracking.registry import registered_versions
 
     by_judge = rate(Path(root).resolve())
     names = {rating.name for ratings in by_judge.values() for rating in ratings}
@@ -251,7 +258,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     if check:
         print(f"{preset}: fits")
         return
-    _set_defaults(Path(config.storage.root).resolve())
+    set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()
     with collector_paused():  # what is imported stays
         flow = _imported(flow_name)
@@ -275,19 +282,6 @@ def _imported(flow_name: str) -> "Flow":
     else:
         from flows.rlhf import rlhf as flow
     return flow
-
-
-def _set_defaults(root: Path) -> None:
-    """Settings that must stand before Prefect, MLflow and torch are imported; what the environment says goes first."""
-    os.environ.setdefault("PREFECT_HOME", str(root / "prefect"))
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # its database is not made without it
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")  # a server that is away for four minutes ends no run
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "900")  # of one that `watch` may start
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ from prefect import flow
 from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
+from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing
+from tasks.judging.evaluation import evaluate_policy
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
-from tasks.stages.evaluation import evaluate_policy
-from tasks.tracking.registry import RegisteredPolicy, find_policy
+from tasks.tracking.registry import HANDLES, RegisteredPolicy, find_policy
 
 
 @flow(name="evaluate")
@@ -19,6 +20,7 @@ def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str =
     """Compares two versions of the policy, each a number or an alias of the model registry, on the first one's held-out prompts."""
     with open_run(config, "evaluate") as run:
         first, second = (_found(run, which) for which in (policy, opponent))
+        first = with_files(run, first, *HANDLES)
         evaluation = evaluate_policy(
             run,
             config=config.evaluation,

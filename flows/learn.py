@@ -10,10 +10,12 @@ from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
+from tasks.judging.evaluation import evaluate_policy, require_judge
+from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.consensus import agree_on_rankings
-from tasks.stages.evaluation import evaluate_policy, require_judge
+from tasks.stages.hold_out import hold_out_labelers
 from tasks.stages.labels import ingest_feedback
 from tasks.stages.pairs import convert_to_pairs
 from tasks.stages.reward import train_reward_model
@@ -46,34 +48,42 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
         seed=config.seed,
     )
     require_judge(config.evaluation, feedback)
-    pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
-    data = read_tuning_data(run, start, feedback)
-    base = adapt_base(run, start, texts, feedback)
-    return learn_from_pairs(run, base, feedback, pairs, data)
+    told, pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
+    data = read_tuning_data(run, start, told)
+    base = adapt_base(run, start, texts, told)
+    return learn_from_pairs(run, base, feedback, told, pairs, data)
 
 
-def agree_on_pairs(run: PipelineRun, feedback: Artifact) -> Artifact:
-    """From a feedback snapshot to pairs, shared with other flows."""
-    consensus = agree_on_rankings(run, config=run.config.consensus, feedback=feedback)
-    return convert_to_pairs(run, config=run.config.pairs, consensus=consensus, feedback=feedback)
+def agree_on_pairs(run: PipelineRun, feedback: Artifact) -> tuple[Artifact, Artifact]:
+    """What is learned from of a feedback snapshot, and its pairs, shared with other flows."""
+    config, told = run.config, feedback
+    if labelers := config.consensus.held_out_labelers:
+        told = hold_out_labelers(run, labelers=labelers, feedback=feedback)
+    consensus = agree_on_rankings(run, config=config.consensus, feedback=told)
+    return told, convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
 
 
 def learn_from_pairs(
-    run: PipelineRun, base: Artifact, feedback: Artifact, pairs: Artifact, data: TuningData
+    run: PipelineRun, base: Artifact, feedback: Artifact, told: Artifact, pairs: Artifact, data: TuningData
 ) -> tuple[RegisteredPolicy, Artifact]:
-    """Everything from pairs to the registered policy and its evaluation, shared with other flows."""
+    """Everything from pairs to the registered policy and its evaluation, shared with other flows.
+
+    `told`: the part of the feedback that is learned from; all of it tells how good what was learned is.
+    """
     config = run.config
     compute, seed = config.compute, config.seed
     reward = train_reward_model(
-        run, config=config.reward, base=base, feedback=feedback, pairs=pairs, compute=compute, seed=seed
+        run, config=config.reward, base=base, feedback=told, pairs=pairs, compute=compute, seed=seed
     )
+    report = report_on_reward(run, reward=reward, feedback=feedback, pairs=pairs, compute=compute)
+    require_accuracy(config.tuning, report)
     policy = tune_policy(
         run,
         config=config.tuning,
         sampling=config.sampling,
         base=base,
         reward=reward,
-        feedback=feedback,
+        feedback=told,
         prompts=data.prompts,
         texts=data.texts,
         compute=compute,

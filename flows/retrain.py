@@ -10,12 +10,15 @@ from models.errors import ConfigError
 from models.settings.allowed_roots import require_allowed
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
+from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing, Verdict, conclude, read_standing
 from tasks.champion.retraining import count_news, open_retraining
+from tasks.judging.challenge import challenge_champion
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
-from tasks.stages.challenge import challenge_champion
 from tasks.tracking.registry import RegisteredPolicy
+
+OF_CHAMPION = ("policy", "reward")
 
 
 @flow(name="retrain")
@@ -34,6 +37,8 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
     if news.since_finished < wanted and news.unfinished is None:
         return Completed(name="Skipped", message=f"{news.since_finished} new judgements, {wanted} are wanted")
     with open_run(config, "retrain") as run:
+        if champion := read_standing(config.tracking, config.feedback).champion:
+            with_files(run, champion, *OF_CHAMPION)  # what the challenger will meet is here before it is trained
         with open_retraining(run, config.labels, news) as retraining:
             challenger, evaluation = learn_from_source(run, retraining.feedback)
             retraining.verdict = settle(run, challenger)
@@ -54,14 +59,15 @@ def settle(run: PipelineRun, challenger: RegisteredPolicy) -> Verdict:
 def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing) -> None:
     """Challenger against champion on held-out prompts; against the base before there is a champion."""
     config = run.config
+    champion = seen.champion and with_files(run, seen.champion, *OF_CHAMPION)
     challenge_champion(
         run,
         config=config.evaluation,
         promotion=config.promotion,
         held_out_labelers=config.consensus.held_out_labelers,
         sampling=config.sampling,
-        champion=seen.champion.policy if seen.champion else challenger.base,
-        champion_reward=seen.champion.reward if seen.champion else None,
+        champion=champion.policy if champion else challenger.base,
+        champion_reward=champion.reward if champion else None,
         challenger=challenger.policy,
         challenger_reward=challenger.reward,
         feedback=challenger.feedback,

@@ -10,9 +10,9 @@ from flows.learn import agree_on_pairs, learn_from_pairs
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
+from tasks.judging.evaluation import require_judge
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
-from tasks.stages.evaluation import require_judge
 from tasks.stages.labels import simulate_labels
 
 
@@ -29,6 +29,6 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        pairs = agree_on_pairs(run, feedback)
-        policy, evaluation = learn_from_pairs(run, base, feedback, pairs, data)
+        told, pairs = agree_on_pairs(run, feedback)
+        policy, evaluation = learn_from_pairs(run, base, feedback, told, pairs, data)
         return write_report(run, evaluation, policy)

@@ -18,8 +18,9 @@ from tasks.running.cache_key import modules_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = sorted(
-    f"tasks.stages.{file.stem}"
-    for file in (PROJECT / "tasks" / "stages").glob("*.py")
+    f"tasks.{folder}.{file.stem}"
+    for folder in ("stages", "judging")
+    for file in (PROJECT / "tasks" / folder).glob("*.py")
     if "@stage(" in file.read_text(encoding="utf-8")
 )
 
@@ -45,8 +46,9 @@ def inputs(tmp_path_factory) -> dict[str, dict[str, Any]]:
     return {
         "tasks.stages.reward": {"config": PairwiseReward()},
         "tasks.stages.tuning": {"config": PPOConfig(), "reward": reward},
-        "tasks.stages.evaluation": judged,
-        "tasks.stages.challenge": judged,
+        "tasks.judging.reward_report": {"reward": reward},
+        "tasks.judging.evaluation": judged,
+        "tasks.judging.challenge": judged,
         "tasks.stages.prompts": {"config": PromptsConfig(source=Household())},
     }
 
@@ -79,14 +81,21 @@ def test_the_ppo_loop_belongs_to_tuning_by_ppo_alone(changed_by):
 
 def test_a_reward_belongs_to_those_that_train_it_or_score_with_it(changed_by):
     assert changed_by("models/rewards/pairwise.py") == {
-        *("tasks.stages.reward", "tasks.stages.tuning", "tasks.stages.evaluation", "tasks.stages.challenge")
+        *("tasks.stages.reward", "tasks.stages.tuning", "tasks.judging.reward_report", "tasks.judging.evaluation"),
+        "tasks.judging.challenge",
     }
+
+
+@pytest.mark.parametrize("file", ["reward_report", "metrics", "comparison", "matches"])
+def test_how_it_is_judged_belongs_to_nothing_that_learns(changed_by, file):
+    changed = changed_by(f"models/evaluation/{file}.py")
+    assert changed and all(stage.startswith("tasks.judging.") for stage in changed)
 
 
 def test_a_kind_that_is_not_chosen_belongs_to_none(changed_by):
     assert changed_by("labeling/sources/hub.py") == set()
     assert changed_by("models/evaluation/own_reward.py") == set()
-    assert changed_by("labeling/worlds/household_judge.py") == {"tasks.stages.evaluation", "tasks.stages.challenge"}
+    assert changed_by("labeling/worlds/household_judge.py") == {"tasks.judging.evaluation", "tasks.judging.challenge"}
 
 
 def test_what_is_reached_through_other_modules_counts(changed_by):

@@ -89,6 +89,9 @@ def up(
     ) in ENDING:  # SIGINT too: a shell hands it to a background job as ignored, and programs would inherit that
         signal.signal(number, signal.default_int_handler)
     try:
+        programs.run_once(
+            "moved", (sys.executable, "-m", "tasks.tracking.moved_folder", str(places.root / "mlflow.db"))
+        )
         _say("starting Prefect, MLflow and the labelers' page")
         for program in servers(places):
             programs.start(program)

@@ -114,14 +114,14 @@ def read_promotions(session: Session, policy_name: str) -> list[Promotion]:
     return list(session.scalars(select(Promotion).where(Promotion.policy_name == policy_name).order_by(Promotion.id)))
 
 
-def champion_before(session: Session, policy_name: str) -> int | None:
-    """The version that a rollback leads to: champion before the last promotion that was not taken back; None without one."""
-    champions: list[int] = []
+def champion_before(session: Session, policy_name: str) -> Promotion | None:
+    """The move that a rollback leads back to: the one before the last promotion that was not taken back; None without one."""
+    champions: list[Promotion] = []
     for move in read_promotions(session, policy_name):
         if move.is_rollback:
             champions.pop()
         else:
-            champions.append(move.version)
+            champions.append(move)
     return champions[-2] if len(champions) > 1 else None
 
 

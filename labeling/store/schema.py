@@ -238,7 +238,7 @@ class Promotion(Base):
 
     `is_done`: the alias in the model registry has been moved, too.
     `is_rollback`: it takes the former move back. `snapshot_sha256` is what its reward model has learned from, None where that
-    came from elsewhere. `made_by` is a person,
+    came from elsewhere. `policy_sha256` tells the version from one of the same number in another registry. `made_by` is a person,
     `retrain`, or `MLflow` where the alias was found moved.
     """
 
@@ -246,6 +246,7 @@ class Promotion(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     policy_name: Mapped[str] = mapped_column(index=True)
     version: Mapped[int]
+    policy_sha256: Mapped[str]
     is_rollback: Mapped[bool]
     is_done: Mapped[bool]
     snapshot_sha256: Mapped[str | None] = mapped_column(ForeignKey("snapshots.sha256"))

@@ -20,11 +20,16 @@ def pick_device(compute: Compute) -> torch.device:
 
 def autocast(compute: Compute) -> contextlib.AbstractContextManager:
     """A context in which forward passes run in the precision that the config asks for; weights stay float32."""
-    device = pick_device(compute)
-    wants_bfloat16 = compute.precision == "bfloat16" or (compute.precision == "auto" and _computes_in_bfloat16(device))
-    if not wants_bfloat16:
+    if pick_precision(compute) == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(pick_device(compute).type, dtype=torch.bfloat16)
+
+
+def pick_precision(compute: Compute) -> str:
+    """`float32` or `bfloat16`: what the config asks for, or what `auto` comes to on this machine."""
+    if compute.precision == "auto":
+        return "bfloat16" if _computes_in_bfloat16(pick_device(compute)) else "float32"
+    return compute.precision
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

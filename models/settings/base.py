@@ -45,7 +45,8 @@ class Settings(BaseModel):
     """Fields that say where something is kept, as a folder or an address. (models/settings/allowed_roots.py checks both kinds of field.)"""
 
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that change nothing in what is made: they do not count for caching."""
+    """Fields that do not count for caching: they say by what means the same numbers are computed (which may differ in rounding), or
+    when a person is told. docs/decisions/0030 has the rule."""
 
 
 class Kind(Settings):

@@ -8,9 +8,12 @@ from models.settings.base import Count, Settings
 
 
 class Compute(Settings):
-    """Where and in which precision the networks run, and over how many processes they are trained."""
+    """Where and in which precision the networks run, and over how many processes they are trained.
 
-    uncounted_fields = ("num_processes", "sharding", "max_restarts")
+    For caching device and precision count as what they come to on this machine (tasks/running/environment.py).
+    """
+
+    uncounted_fields = ("device", "precision", "activation_checkpointing", "num_processes", "sharding", "max_restarts")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU when there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -39,6 +39,7 @@ class SplitConfig(Settings):
 class ConsensusConfig(Settings):
     """How the rankings of several labelers become one order."""
 
+    uncounted_fields = ("held_out_labelers",)  # stage `hold-out` is handed them by themselves
     method: Literal["borda", "bradley_terry"] = "bradley_terry"
     """borda: mean places; bradley_terry: strengths and labeler reliability fitted together (careless labelers lose weight)."""
     tie_width: Annotated[float, Field(ge=0, lt=0.5)] = 0.1

@@ -48,7 +48,7 @@ class ScratchBase(Settings):
 class Training(Settings):
     """What pretraining, supervised fine-tuning and reward training share."""
 
-    uncounted_fields = ("checkpoint_every",)
+    uncounted_fields = ("microbatch_tokens", "checkpoint_every")
     num_epochs: Positive = 1.0
     """Passes over the data; may be a fraction."""
     batch_size: Count = 32

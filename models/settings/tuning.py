@@ -71,6 +71,7 @@ class LoRA(Settings):
 class TuningKind(Kind):
     """A way to tune the policy. Its module promises `tune` (models/tuning/tuner.py)."""
 
+    uncounted_fields = ("min_reward_accuracy",)
     prompts: PromptsConfig | None = None
     """Prompts to tune on; left out, the training prompts of the feedback. Those that the feedback holds out are left aside."""
     min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -88,7 +89,7 @@ class TuningKind(Kind):
 class OnlineTuning(TuningKind):
     """What all kinds share that sample from the policy and score what it wrote, update after update."""
 
-    uncounted_fields = ("checkpoint_every",)
+    uncounted_fields = (*TuningKind.uncounted_fields, "microbatch_tokens", "checkpoint_every")
     num_updates: Count = 40
     """How many times a batch is sampled and learned from."""
     batch_size: Count = 64

@@ -3,6 +3,7 @@
 The model registry's alias says who is champion; the feedback store keeps every move, and decides between two at once.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from tasks.running.pipeline_run import PipelineRun
 from tasks.tracking.registry import RegisteredPolicy, crown, find_policy
+from tasks.tracking.tracked_run import run_logger
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,35 @@ class Verdict:
 def read_standing(tracking: TrackingConfig, feedback: FeedbackConfig) -> Standing:
     """The champion by the registry's alias.
 
-    A move that was killed before the alias was set is finished first; an alias that somebody has moved in MLflow is recorded.
+    A move that was killed before the alias was set is finished first, and an alias that is gone is set again; one that somebody has
+    moved in MLflow is recorded. Where MLflow does not know the champion's version any more (a new database), there is none.
     """
     champion = find_policy(tracking, "champion")
     with FeedbackStore(feedback.url) as store:
         with store.read() as session:
             last = last_promotion(session, tracking.policy_name)
-        if last is not None and not last.is_done:
-            champion = find_policy(tracking, str(last.version))
-            _finish(tracking, store, last.id, champion)
-        elif champion is not None and (last is None or last.version != champion.version):
+        if last is not None and (champion is None or not last.is_done):
+            champion = _of_move(tracking, last)
+            if champion is None:
+                run_logger().warning(_gone(tracking, last))
+            else:
+                _finish(tracking, store, last.id, champion)
+        elif champion is not None and (last is None or last.policy_sha256 != champion.policy.sha256):
             found = _move(tracking, champion, "MLflow", "the alias was found moved", is_done=True)
             with store.write() as session:
                 note_promotion(session, found, after=last.id if last else None)
         with store.read() as session:
             last = last_promotion(session, tracking.policy_name)
-        return Standing(champion, last.id if last and champion else None)
+        return Standing(champion, last.id if last else None)
+
+
+def _of_move(tracking: TrackingConfig, move: Promotion) -> RegisteredPolicy | None:
+    """The version that a move made champion; None where MLflow does not have it, or another one by its number."""
+    with suppress(ConfigError):
+        found = find_policy(tracking, str(move.version))
+        if found is not None and found.policy.sha256 == move.policy_sha256:
+            return found
+    return None
 
 
 def move_champion(
@@ -148,7 +163,11 @@ def roll_back(tracking: TrackingConfig, feedback: FeedbackConfig, made_by: str, 
             before = champion_before(session, tracking.policy_name)
         if before is None:
             raise ConfigError(f"{tracking.policy_name}: there is no champion from before to go back to")
-        chosen = find_policy(tracking, str(before))
+        if (chosen := _of_move(tracking, before)) is None:
+            raise ConfigError(
+                f"{tracking.policy_name} version {before.version}, the champion before, is not in MLflow at {tracking.uri}; promote "
+                "a version that is"
+            )
         if move_champion(tracking, feedback, chosen, seen, made_by, why, is_rollback=True):
             return chosen
 
@@ -164,6 +183,7 @@ def _move(
     return Promotion(
         policy_name=tracking.policy_name,
         version=to.version,
+        policy_sha256=to.policy.sha256,
         is_rollback=is_rollback,
         is_done=is_done,
         snapshot_sha256=to.snapshot,
@@ -177,6 +197,13 @@ def _finish(tracking: TrackingConfig, store: FeedbackStore, number: int, to: Reg
     crown(tracking, to)
     with store.write() as session:
         session.get_one(Promotion, number).is_done = True
+
+
+def _gone(tracking: TrackingConfig, move: Promotion) -> str:
+    return (
+        f"{tracking.policy_name} version {move.version}, champion since {move.created_at:%Y-%m-%d %H:%M}, is not in MLflow at "
+        f"{tracking.uri} (another database?), so there is no champion, and a challenger meets the base; `rein promote` names one"
+    )
 
 
 def _describe(verdict: Verdict, challenger: int, before: int | None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from models.evaluation.metrics import Meeting
 from models.preferences.elo import EloRating, HeadToHead, elo_ratings
 from models.records import read_records
+from tasks.running.storage import MANIFEST
 
 
 def standings(root: Path) -> dict[str, list[EloRating]]:
@@ -14,8 +15,9 @@ def standings(root: Path) -> dict[str, list[EloRating]]:
     policies with the same base compare through it. An evaluation that was made again from the same models counts once.
     """
     met: dict[tuple[str, str, str, str], float] = {}
-    for file in sorted((root / "artifacts").glob("*/meetings.jsonl")):
-        for one in read_records(file, Meeting):
+    for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):  # none beside what a killed stage has left
+        meetings = manifest.with_name("meetings.jsonl")
+        for one in read_records(meetings, Meeting) if meetings.is_file() else ():
             met[one.judge, one.prompt, one.policy, one.base] = one.result
     matches: dict[str, list[HeadToHead]] = {}
     for (judge, _, policy, base), result in met.items():

@@ -27,14 +27,7 @@ class Lineage:
     @classmethod
     def below(cls, root: Path) -> "Lineage":
         """The lineage of all artifacts in `root/artifacts`. Raises ArtifactError naming the folder of a damaged one."""
-        manifests = []
-        for path in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
-            if path.parent.name.startswith(".") or not path.exists():  # it is being written, or made again just now
-                continue
-            manifest = read_manifest_in(path.parent)
-            here = manifest.artifact.model_copy(update={"uri": str(path.parent)})  # the folder may have been moved
-            manifests.append(manifest.model_copy(update={"artifact": here}))
-        return cls(manifests)
+        return cls(manifests_below(root))
 
     def find_model(self, sha256: str) -> Content:
         """The content of this digest that was registered as a model: a base may hold the same bytes. Raises DataError as `find` does."""
@@ -132,6 +125,16 @@ class Lineage:
                 met |= new
                 waiting.extend(new)
         return met
+
+
+def manifests_below(root: Path) -> list[Manifest]:
+    """Those of all artifacts in `root/artifacts`. Raises ArtifactError naming the folder of a damaged one."""
+    found = []
+    for path in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
+        if path.parent.name.startswith(".") or not path.exists():  # it is being written, or made again just now
+            continue
+        found.append(read_manifest_in(path.parent))
+    return found
 
 
 def inputs_of(manifest: Manifest) -> dict[str, Content]:

@@ -11,7 +11,7 @@ from models.settings.pipeline import TrackingConfig
 from tasks.lineage.makings import Lineage, inputs_of
 from tasks.lineage.origin import Origin, feedback_with, is_there, origins_of
 from tasks.running.storage import Content, Manifest
-from tasks.tracking.tracked_run import digest_of_version, registered_versions
+from tasks.tracking.registry import digest_of_version, registered_versions
 
 FEEDBACK = "feedback"
 

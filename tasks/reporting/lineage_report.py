@@ -8,8 +8,7 @@ from models.records import Artifact
 from tasks.lineage.provenance import Provenance, trace_artifact
 from tasks.lineage.tree import as_markdown
 from tasks.running.pipeline_run import PipelineRun
-from tasks.tracking.registry import RegisteredPolicy
-from tasks.tracking.tracked_run import tag_version
+from tasks.tracking.registry import RegisteredPolicy, tag_version
 
 MAX_TAG_CHARACTERS = 5000
 

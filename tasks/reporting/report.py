@@ -18,8 +18,7 @@ from tasks.reporting.lineage_report import report_lineage
 from tasks.reporting.plots import CURVES, plot_score_against_kl, plot_updates
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
-from tasks.tracking.registry import RegisteredPolicy, note_origin
-from tasks.tracking.tracked_run import register_challenger
+from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
 MAX_SAMPLE_ROWS = 200
 REWARD_FIGURES = ("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha")

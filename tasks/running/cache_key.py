@@ -1,8 +1,11 @@
-"""What counts of a stage: its name, the values and contents of its inputs, and the code that it runs."""
+"""What counts of a stage: its name, the values and contents of its inputs, the code that it runs, and what computes it.
+
+docs/decisions/0030 has the rule.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,21 @@ from models.records import Artifact
 from models.rewards.kind_file import read_kind
 from models.settings.base import Kind, Settings
 from tasks.running.code_digest import code_digest
-from tasks.running.storage import content_digest, file_digest, folder_digests
+from tasks.running.environment import environment_of
+from tasks.running.storage import content_digest, file_digest, folder_digests, read_manifest
 
 
-def cache_key(name: str, module: str, inputs: dict[str, Any]) -> str:
-    """`name-<hex>`: equal exactly when stage, input values, input contents and code are equal."""
-    identity = json.dumps([name, code_digest(*modules_of(module, inputs)), input_identity(inputs)], sort_keys=True)
+def cache_key(name: str, module: str, inputs: dict[str, Any], reads: Mapping[str, tuple[str, ...]]) -> str:
+    """`name-<hex>`: equal exactly when stage, input values, input contents, code and environment are equal.
+
+    `reads`: input name -> the files of that artifact which the stage reads; of an artifact that is not named all count.
+    """
+    modules = modules_of(module, inputs)
+    counted = {
+        field: _files_identity(value, reads[field]) if field in reads and value is not None else input_identity(value)
+        for field, value in inputs.items()
+    }
+    identity = json.dumps([name, code_digest(*modules), environment_of(modules, inputs), counted], sort_keys=True)
     return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
@@ -42,6 +54,11 @@ def input_identity(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [input_identity(item) for item in value]
     return value
+
+
+def _files_identity(artifact: Artifact, names: tuple[str, ...]) -> dict[str, Any]:
+    files = read_manifest(artifact).files
+    return {"kind": artifact.kind, "files": {name: files.get(name) for name in names}}
 
 
 def _local_identity(name: str | None) -> str | dict[str, str] | None:

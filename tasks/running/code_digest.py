@@ -83,6 +83,13 @@ def _imported_names(file: Path, changed: int) -> frozenset[str]:
     return frozenset(names)
 
 
+def imported_packages(*modules: str) -> set[str]:
+    """Top-level names of everything that all modules which these reach import."""
+    files = {file for module in modules for file in reachable_modules(module).values()}
+    names = {name for file in files for name in _imported_names(file, file.stat().st_mtime_ns)}
+    return {name.partition(".")[0] for name in names}
+
+
 def _is_below(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 

@@ -13,6 +13,7 @@ from models.records import Artifact
 from models.settings.base import Settings
 from tasks.running.cache_key import modules_of
 from tasks.running.code_digest import code_digest, git_commit, package_version
+from tasks.running.environment import environment_of
 from tasks.running.storage import Content, Making, StageTraits, read_manifest_in
 
 _JSON = TypeAdapter(Any)
@@ -28,6 +29,7 @@ def making_of(traits: StageTraits, module: str, inputs: dict[str, Any]) -> Makin
     read = {name: Content(**value.identity) for name, value in inputs.items() if isinstance(value, Artifact)}
     for name, value in given.items():
         read |= dict(_artifacts_named(name, value))
+    modules = modules_of(module, inputs)
     return Making(
         stage=traits.name,
         unit=traits.unit,
@@ -35,7 +37,8 @@ def making_of(traits: StageTraits, module: str, inputs: dict[str, Any]) -> Makin
         inputs=read,
         settings=_without_logins(_JSON.dump_python(given, mode="json")),
         chosen=tuple(chosen for name, value in given.items() for chosen in _chosen(name, value)),
-        code_sha256=code_digest(*modules_of(module, inputs)),
+        code_sha256=code_digest(*modules),
+        environment=environment_of(modules, inputs),
         version=package_version(),
         git_commit=git_commit(),
         created_at=datetime.now(UTC),

@@ -4,8 +4,9 @@ A stage body is `body(work, **inputs) -> rows`. It reads its inputs (config slic
 `work.folder`, leaves its final numbers in `work.metrics`, and returns how many records or steps it made. Called from a flow as
 `name(run, **inputs)`, it gives back an `Artifact`:
 
-- the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, a file path by the
-  file's content) and the digest of the project code that the stage's module reaches;
+- the cache key is made of the stage's name, the values of its inputs (an artifact counts by its content, or by that of the files
+  which `reads` names; a file path by the file's content), the digest of the project code that the stage's module reaches, and the
+  versions of the packages, device and precision that compute it;
 - on a hit the artifact's files are verified, and a damaged or missing one is fetched from `storage.mirror`, or made again; without a
   hit, the artifact is looked for by its cache key here and there, since another machine may have made it;
 - two runs that ask for the same artifact at once make it once: the second waits;
@@ -19,7 +20,7 @@ import fcntl
 import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,16 +99,20 @@ def stage(
     *,
     unit: str = "rows",
     curves: str | None = None,
+    reads: Mapping[str, tuple[str, ...]] | None = None,
     reads_data: bool = False,
     registered: bool = False,
 ) -> Callable[[Callable[..., int]], Callable[..., Artifact]]:
     """Decorator: makes a body that fills a folder into a stage that gives an artifact of `kind`. See the module's text.
 
     `unit`: what its rows are. `curves`: what stands before the names of its steps' numbers in the flow's MLflow run (by default the
-    stage's name and a slash). `reads_data`: what it gives is data from outside, which MLflow shows as such. `registered`: it is
+    stage's name and a slash). `reads`: input name -> the files of that artifact which the body reads; the others do not count for
+    caching, and of an artifact that is not named all files do. `reads_data`: what it gives is data from outside, which MLflow shows as such. `registered`: it is
     registered as a model.
     """
-    traits = StageTraits(name, kind, unit, f"{name}/" if curves is None else curves, reads_data, registered)
+    traits = StageTraits(
+        name, kind, unit, f"{name}/" if curves is None else curves, reads or {}, reads_data, registered
+    )
 
     def decorate(body: Callable[..., int]) -> Callable[..., Artifact]:
         @task(
@@ -117,20 +122,20 @@ def stage(
             result_serializer="json",
         )
         def execute(key: str, run: PipelineRun, inputs: dict[str, Any]) -> Artifact | State:
-            if artifact := find_artifact(run.root / "artifacts" / key, run.config.storage.mirror):
+            if artifact := find_artifact(_artifact_folder(run.root, key), run.config.storage.mirror):
                 return Completed(name="Cached", data=artifact)  # made here before, or on another machine
             return _execute(body, traits, key, run, inputs)
 
         @functools.wraps(body)
         def call(run: PipelineRun, **inputs: Any) -> Artifact:
-            key = cache_key(name, body.__module__, inputs)
+            key = cache_key(name, body.__module__, inputs, traits.reads)
             prefect_task = execute.with_options(result_storage=_result_storage(run.root))
             with _turn(run.root, key):
                 state = prefect_task(key, run, inputs, return_state=True)
-                if state.name == "Cached" and (damage := _damage(cast(Artifact, state.result()))):
+                if state.name == "Cached" and (damage := _damage(_lying(run.root, key, state))):
                     get_run_logger().warning("%s is sought elsewhere or made again: %s", name, damage)
                     state = prefect_task.with_options(refresh_cache=True)(key, run, inputs, return_state=True)
-                artifact, cached = cast(Artifact, state.result()), state.name == "Cached"
+                artifact, cached = _lying(run.root, key, state), state.name == "Cached"
                 if run.config.storage.mirror:
                     keep_in_mirror(artifact, run.config.storage.mirror, is_new=not cached)
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
@@ -153,6 +158,15 @@ def _result_storage(root: Path) -> Path:
     folder = root / "results"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _artifact_folder(root: Path, key: str) -> Path:
+    return root / "artifacts" / key
+
+
+def _lying(root: Path, key: str, state: State) -> Artifact:
+    """What a task gave, where it lies below this root: a result that was cached before the root was moved names the old place."""
+    return cast(Artifact, state.result()).model_copy(update={"uri": str(_artifact_folder(root, key))})
 
 
 def _checkpoint_folder(root: Path, key: str) -> Path:
@@ -189,10 +203,10 @@ def _execute(
     started = time.monotonic()
     with TrackedRun.start(run.config.tracking, name, tags, run.root, run.tracked.run_id) as tracked:
         tracked.log_inputs(artifacts)  # before the work: after it nothing is left that MLflow must answer
-        with scratch_folder(run.root / "artifacts") as folder:
+        destination = _artifact_folder(run.root, key)
+        with scratch_folder(destination.parent) as folder:
             work = Work(name, folder, tracked, _checkpoint_folder(run.root, key))
             rows = body(work, **inputs)
-            destination = run.root / "artifacts" / key
             seconds = time.monotonic() - started
             artifact = publish(folder, destination, traits.kind, rows, tracked.run_id, work.metrics, made, seconds)
         tracked.log_metrics(_numbers(work.metrics) | {"stage_seconds": seconds})

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,8 @@ from models.errors import ArtifactError
 from models.records import Artifact, Record, StepMetrics, describe_validation, read_records
 
 MANIFEST = "manifest.json"
+SCRATCH = ".scratch-"
+"""What the names of folders begin with that are being written; a stage that was killed leaves one."""
 STEPS = "steps.jsonl"
 """The numbers of each training step, beside what was trained. Times stand in them, so that they are no part of its content."""
 
@@ -40,6 +42,7 @@ class StageTraits:
     kind: str
     unit: str
     curves: str
+    reads: Mapping[str, tuple[str, ...]]
     reads_data: bool
     registered: bool
 
@@ -49,7 +52,8 @@ class Making(Record):
 
     `unit`: what its rows are; `registered`: whether it is registered as a model.
     `inputs`: name of the stage's input -> what it was. `settings`: its other inputs, as JSON. `chosen`: the dotted names of
-    those settings that differ from their defaults. `git_commit` ends in `-dirty` where files had been edited.
+    those settings that differ from their defaults. `environment`: versions of the packages that computed it, device and precision
+    (tasks/running/environment.py). `git_commit` ends in `-dirty` where files had been edited.
     """
 
     stage: str
@@ -59,6 +63,7 @@ class Making(Record):
     settings: dict[str, Any]
     chosen: tuple[str, ...]
     code_sha256: str
+    environment: dict[str, str]
     version: str
     git_commit: str | None
     created_at: datetime
@@ -102,7 +107,7 @@ def content_digest(digests: dict[str, str]) -> str:
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A folder on the same disk as `root` to write into; it is gone afterwards unless it was published."""
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=root))
     try:
         yield folder
     finally:
@@ -141,9 +146,13 @@ def read_manifest(artifact: Artifact) -> Manifest:
 
 
 def read_manifest_in(folder: Path) -> Manifest:
-    """The manifest of the artifact in a folder. Raises ArtifactError naming the folder when it is missing or damaged."""
+    """The manifest of the artifact in a folder; its handle leads to this folder, wherever it was made.
+
+    Raises ArtifactError naming the folder when it is missing or damaged.
+    """
     try:
-        return Manifest.model_validate(json.loads((folder / MANIFEST).read_bytes()))
+        manifest = Manifest.model_validate(json.loads((folder / MANIFEST).read_bytes()))
+        return manifest.model_copy(update={"artifact": manifest.artifact.model_copy(update={"uri": str(folder)})})
     except OSError:
         reason = "it cannot be read"
     except ValidationError as error:

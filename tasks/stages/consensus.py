@@ -1,23 +1,15 @@
 """Stage `consensus`: several labelers' rankings become one order per prompt, with figures on how well they agree."""
 
-from models.errors import DataError
 from models.preferences.consensus import agree
 from models.records import Artifact, Ranking, read_records, write_records
 from models.settings.pipeline import ConsensusConfig
 from tasks.running.stage import Work, stage
 
 
-@stage("consensus", kind="consensus", unit="prompts")
+@stage("consensus", kind="consensus", unit="prompts", reads={"feedback": ("rankings.jsonl",)})
 def agree_on_rankings(work: Work, config: ConsensusConfig, feedback: Artifact) -> int:
-    """consensus.jsonl, and agreement.json with the figures of all labelers together and of each.
-
-    The rankings of `held_out_labelers` are in neither. Raises DataError for one of them who has ranked nothing.
-    """
-    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
-    unknown = sorted(set(config.held_out_labelers) - {one.labeler for one in rankings})
-    if unknown:
-        raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")
-    agreed, report = agree([one for one in rankings if one.labeler not in config.held_out_labelers], config)
+    """consensus.jsonl, and agreement.json with the figures of all labelers together and of each."""
+    agreed, report = agree(read_records(feedback.folder / "rankings.jsonl", Ranking), config)
     (work.folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["krippendorff_alpha"] = report.krippendorff_alpha
     work.metrics["mean_tau_b"] = report.mean_tau_b

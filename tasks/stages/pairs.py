@@ -7,7 +7,12 @@ from models.settings.pipeline import PairsConfig
 from tasks.running.stage import Work, stage
 
 
-@stage("pairs", kind="pairs", unit="pairs")
+@stage(
+    "pairs",
+    kind="pairs",
+    unit="pairs",
+    reads={"consensus": ("consensus.jsonl",), "feedback": ("prompts.jsonl", "completions.jsonl")},
+)
 def convert_to_pairs(work: Work, config: PairsConfig, consensus: Artifact, feedback: Artifact) -> int:
     """pairs.jsonl, the preferred completion first. What was dropped is counted in the stage's numbers.
 

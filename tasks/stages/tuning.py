@@ -1,16 +1,21 @@
 """Stage `tuning`: the policy, tuned on the reward."""
 
-from models.errors import TrainingError
 from models.records import Artifact, StepMetrics
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import Tuning
 from tasks.running.stage import Work, stage
-from tasks.running.storage import read_manifest
 from tasks.running.torch_ranks import run_training
 
 
-@stage("tuning", kind="policy", unit="updates", curves="", registered=True)
+@stage(
+    "tuning",
+    kind="policy",
+    unit="updates",
+    curves="",
+    reads={"feedback": ("prompts.jsonl",)},
+    registered=True,
+)
 def tune_policy(
     work: Work,
     config: Tuning,
@@ -23,18 +28,9 @@ def tune_policy(
     compute: Compute,
     seed: int,
 ) -> int:
-    """A folder `model/` with the tuned policy, and what its kind adds; gives back the number of updates.
-
-    Raises TrainingError when the reward model's held-out accuracy is below `min_reward_accuracy`.
-    """
+    """A folder `model/` with the tuned policy, and what its kind adds; gives back the number of updates."""
     from models.stages import tuning
 
-    accuracy = read_manifest(reward).metrics["reward_accuracy"]
-    if accuracy < config.min_reward_accuracy:
-        raise TrainingError(
-            f"the reward model's held-out accuracy is {accuracy:.3f}, below tuning.min_reward_accuracy "
-            f"{config.min_reward_accuracy}: a policy tuned on it would learn noise"
-        )
     inputs = {"base": base, "reward": reward, "feedback": feedback, "prompts": prompts, "texts": texts}
     steps = run_training(work, tuning.train, config, compute, **inputs, sampling=sampling, seed=seed)
     work.metrics["tuning_updates"] = len(steps)

@@ -27,9 +27,10 @@ from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 from requests import RequestException
 
-from models.errors import DataError, TrackingError
+from models.errors import ConfigError, TrackingError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
+from tasks.tracking.moved_folder import files_beside, follow_moved_folder
 from tasks.tracking.outbox import Letter, Logger, Outbox, send_kept
 from tasks.tracking.patience import Patient, describe_away
 
@@ -47,8 +48,12 @@ def connect(config: TrackingConfig) -> Patient:
     Raises TrackingError when it has not answered for `patience_seconds`.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tried again here, where there is an end to it
-    if config.uri.startswith("sqlite:///"):
-        Path(config.uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
+    if database := _local_database(config):
+        database.parent.mkdir(parents=True, exist_ok=True)
+        if num_moved := follow_moved_folder(database):
+            run_logger().info(
+                "%s: its folder was moved; %d addresses of MLflow's files point there now", database, num_moved
+            )
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback each time; it is told once here
     mlflow.set_tracking_uri(config.uri)  # a local model registry looks there for what is registered
     return Patient(
@@ -56,7 +61,7 @@ def connect(config: TrackingConfig) -> Patient:
         _is_away,
         _name(config.uri),
         config.patience_seconds,
-        _logger(),
+        run_logger(),
     )
 
 
@@ -78,10 +83,15 @@ class TrackedRun:
     ) -> "TrackedRun":
         """Opens a run, nested below `parent_id` when given; what could not be sent is kept below `root`.
 
-        Raises TrackingError when MLflow is away for too long.
+        Raises TrackingError when MLflow is away for too long, ConfigError when the experiment was deleted.
         """
         client = connect(config)
         experiment = client.get_experiment_by_name(config.experiment)
+        if experiment and experiment.lifecycle_stage == "deleted":
+            raise ConfigError(
+                f"tracking.experiment {config.experiment}: it was deleted in MLflow; bring it back (mlflow experiments restore "
+                f"--experiment-id {experiment.experiment_id}) or name another"
+            )
         experiment_id = experiment.experiment_id if experiment else _create_experiment(client, config)
         all_tags = dict(tags) | {"mlflow.runName": name}
         if parent_id:
@@ -190,57 +200,6 @@ def send_what_was_kept(config: TrackingConfig, root: Path) -> None:
         send_kept(root / "unsent", config.uri, functools.partial(_send, client.impatient), client.logger)
 
 
-def register_challenger(run: TrackedRun, name: str, artifact: Artifact, description: str = "") -> int:
-    """The version of the registered model `name` that holds this artifact, newly registered unless it is there already.
-
-    The alias `challenger` is moved to it, and `run` is linked to it; versions are told apart by the artifact's digest. A new
-    version gets the description, which is Markdown.
-    """
-    client = run.client
-    versions = client.search_model_versions(f"name = '{name}'")
-    same = [version for version in versions if version.tags.get("rein.sha256") == artifact.sha256]
-    if same:
-        version = max(same, key=lambda version: int(version.version))
-    else:
-        tags = {"rein.sha256": artifact.sha256, "rein.run_id": artifact.run_id}
-        model_id = _store_model(run, name, artifact, tags)
-        if not client.search_registered_models(f"name = '{name}'"):
-            client.create_registered_model(name)
-        version = client.create_model_version(
-            name, f"models:/{model_id}", tags=tags, description=description, model_id=model_id
-        )
-    client.set_registered_model_alias(name, "challenger", version.version)
-    run.log_output(version.source.removeprefix("models:/"))
-    return int(version.version)
-
-
-def _store_model(run: TrackedRun, name: str, artifact: Artifact, tags: Mapping[str, str]) -> str:
-    """The id of a new LoggedModel with the artifact's model folder, made by the run that made the artifact; by `run` when this
-    tracking server has never heard of that one (a new database, say)."""
-    client, run_id, experiment_id = run.client, run.run_id, run.experiment_id
-    with suppress(MlflowException):
-        experiment_id = client.get_run(artifact.run_id).info.experiment_id
-        run_id = artifact.run_id
-    model = client.create_logged_model(experiment_id, name, source_run_id=run_id, tags=dict(tags))
-    client.log_model_artifacts(model.model_id, str(artifact.folder / "model"))
-    client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return model.model_id
-
-
-def registered_versions(config: TrackingConfig, sha256s: set[str]) -> dict[str, list[str]]:
-    """Digest of a model artifact -> its versions in the registry, such as `rein-policy v3 (challenger)`."""
-    client = connect(config)
-    found: dict[str, list[str]] = {}
-    for model in client.search_registered_models():
-        for version in client.search_model_versions(f"name = '{model.name}'"):
-            if version.tags.get("rein.sha256") in sha256s:
-                aliases = [alias for alias, number in model.aliases.items() if number == version.version]
-                text = f"{model.name} v{version.version}" + (f" ({', '.join(aliases)})" if aliases else "")
-                found.setdefault(version.tags["rein.sha256"], []).append(text)
-    return found
-
-
 def _send(client: MlflowClient, letter: Letter) -> None:
     """Raises TrackingError when MLflow is away."""
     metrics = [Metric(*point) for point in letter.metrics]
@@ -270,7 +229,7 @@ def _name(uri: str) -> str:
     return f"MLflow at {uri}"
 
 
-def _logger() -> Logger:
+def run_logger() -> Logger:
     """The run's log in Prefect; outside of runs an ordinary one."""
     try:
         return get_run_logger()
@@ -282,32 +241,17 @@ def _create_experiment(client: Patient, config: TrackingConfig) -> str:
     """A new experiment, shown by MLflow as one about training; beside a local database its files lie in a folder next to it, not
     in the working directory."""
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    if not config.uri.startswith("sqlite:///"):
+    if (database := _local_database(config)) is None:
         return client.create_experiment(config.experiment, tags=tags)
-    folder = Path(config.uri.removeprefix("sqlite:///")).resolve().parent / "mlflow-artifacts"
-    return client.create_experiment(config.experiment, artifact_location=folder.as_uri(), tags=tags)
+    return client.create_experiment(config.experiment, artifact_location=files_beside(database).as_uri(), tags=tags)
+
+
+def _local_database(config: TrackingConfig) -> Path | None:
+    """The file of the database that runs are recorded in; None where a server keeps them."""
+    return Path(config.uri.removeprefix("sqlite:///")).resolve() if config.uri.startswith("sqlite:///") else None
 
 
 def _dataset_input(name: str, artifact: Artifact) -> DatasetInput:
     source = json.dumps({"uri": artifact.uri})
     dataset = Dataset(artifact.kind, artifact.sha256[:16], "local", source, profile=json.dumps({"rows": artifact.rows}))
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", name)])
-
-
-def digest_of_version(config: TrackingConfig, name: str, version: str) -> str:
-    """The digest of the artifact in a registered version, by its number or alias. Raises DataError where there is none."""
-    client = connect(config)
-    try:
-        if version.isdecimal():
-            return client.get_model_version(name, version).tags["rein.sha256"]
-        return client.get_model_version_by_alias(name, version).tags["rein.sha256"]
-    except (MlflowException, KeyError):
-        raise DataError(
-            f"{name}@{version}: {config.uri} has no model of this name with this version or alias"
-        ) from None
-
-
-def tag_version(run: TrackedRun, name: str, version: int, tags: Mapping[str, str]) -> None:
-    """Tags of a registered version, which MLflow's UI shows beside it."""
-    for key, value in tags.items():
-        run.client.set_model_version_tag(name, str(version), key, value)

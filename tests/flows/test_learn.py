@@ -72,6 +72,29 @@ def test_collect_then_people_then_learn(workplace, batch):
     assert report["stages_cached"] == ["texts", "base-model", "demonstrations", "pretraining", "sft"]
 
 
+def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batch, tmp_path):
+    shutil.copytree(batch, tmp_path / "batch")
+    rows = rank_by_length(batch)
+    of_olga = [row | {"labeler": "olga", "levels": row["levels"][::-1]} for row in rows if row["labeler"] == "ann"]
+    named = {row["prompt_id"]: row for row in of_olga}
+    alone = sorted(named)[0]  # a prompt that only olga ranks, the second time
+    rest = [row for row in rows if row["prompt_id"] != alone]
+    asked = (
+        *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "consensus.held_out_labelers=[olga]"),
+        *("sft.source={kind: feedback}", "sft.num_epochs=1"),
+    )
+    write_rankings(tmp_path / "batch", rest + of_olga[3:10])
+    first = workplace.report(*asked)
+    assert first["rankings"] == 78 + 7 and first["held_out_rankings"] == 7
+    assert first["reward_labeler_accuracy"] < first["reward_accuracy"] or first["reward_accuracy"] < 0.5, (
+        "olga is heard there"
+    )
+    write_rankings(tmp_path / "batch", rest + of_olga)
+    again = workplace.report(*asked)
+    assert again["stages_run"] == ["feedback", "hold-out", "reward-report"]
+    assert again["held_out_rankings"] == 40
+
+
 def test_the_printed_next_step_is_one_that_works(workplace, batch):
     write_rankings(batch, rank_by_length(batch))
     printed = workplace.rein("collect", SMOKE).stdout

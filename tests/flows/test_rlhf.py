@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,18 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from models.processor import describe_processor
-from tasks.running import code_digest
+from tasks.judging.evaluation import evaluate_policy
+from tasks.judging.reward_report import report_on_reward
+from tasks.running import code_digest, stage
+from tasks.stages.consensus import agree_on_rankings
+from tasks.stages.pairs import convert_to_pairs
+from tasks.stages.reward import train_reward_model
+from tasks.stages.tuning import tune_policy
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 STAGES = [
     *("texts", "base-model", "prompts", "demonstrations", "pretraining", "sft", "completions", "labels"),
-    *("consensus", "pairs", "reward", "tuning", "evaluation"),
+    *("consensus", "pairs", "reward", "reward-report", "tuning", "evaluation"),
 ]
 
 
@@ -116,9 +123,9 @@ def test_mlflow_has_every_update_of_ppo_and_what_it_read(client, first_report):
 
 
 def test_both_models_are_registered(client, first_report):
-    for name, stage in (("rein-reward", "reward"), ("rein-policy", "tuning")):
+    for name, made_by in (("rein-reward", "reward"), ("rein-policy", "tuning")):
         version = client.get_model_version(name, str(first_report["registered_versions"][name]))
-        manifest = json.loads(Path(first_report["artifacts"][stage], "manifest.json").read_text())
+        manifest = json.loads(Path(first_report["artifacts"][made_by], "manifest.json").read_text())
         assert version.tags["rein.sha256"] == manifest["artifact"]["sha256"]
         model = client.get_logged_model(version.source.removeprefix("models:/"))
         assert model.source_run_id == manifest["artifact"]["run_id"] and model.status == "READY"
@@ -225,9 +232,50 @@ def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
     assert again["reward_accuracy"] == first_report["reward_accuracy"]
 
 
-def test_another_seed_is_another_run(workplace, first_report):
+@pytest.fixture
+def opened(monkeypatch) -> list[tuple[str, str, str]]:
+    """Stage, input and file of everything that stages open meanwhile of artifacts of which they say what they read."""
+    found, current = [], []
+
+    def hear(event: str, arguments: tuple) -> None:
+        if event == "open" and current and isinstance(arguments[0], str | Path):
+            traits, inputs = current[-1]
+            for name in traits.reads:
+                folder = inputs[name].folder
+                if folder in Path(arguments[0]).parents:
+                    found.append((traits.name, name, Path(arguments[0]).relative_to(folder).as_posix()))
+
+    sys.addaudithook(hear)  # there is no taking it away; it hears nothing after this
+    execute = stage._execute
+
+    def heard(body, traits, key, run, inputs):
+        current.append((traits, inputs))
+        try:
+            return execute(body, traits, key, run, inputs)
+        finally:
+            current.pop()
+
+    monkeypatch.setattr(stage, "_execute", heard)
+    return found
+
+
+def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, first_report, opened):
     other = workplace.report("rlhf", SMOKE, "seed=1", "tuning.num_updates=1")
     assert other["stages_run"] == STAGES
+    said = {
+        (one.traits.name, name, file)
+        for one in (
+            train_reward_model,
+            report_on_reward,
+            tune_policy,
+            evaluate_policy,
+            agree_on_rankings,
+            convert_to_pairs,
+        )
+        for name, files in one.traits.reads.items()
+        for file in files
+    }
+    assert set(opened) == said
     assert other["pretraining_loss"] != first_report["pretraining_loss"]
 
 

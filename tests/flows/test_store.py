@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +20,9 @@ from labeling.store.assignments import next_task
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge
 from labeling.store.schema import Batch, Labeler, Retraining, Snapshot
+from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
+from tasks.champion.promotion import promote_policy, read_standing
 from tasks.lineage.provenance import trace
 from tests.conftest import chromium
 from tests.flows.conftest import SMOKE, Workplace, ended
@@ -217,6 +222,46 @@ def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decisio
     assert 0 <= compared["challenge_win_rate_low"] <= compared["challenge_win_rate"] <= 1
     done = workplace.rein("retrain", SMOKE, LABELS)
     assert done.returncode == 0 and "skipped: 0 new judgements, 50 are wanted" in done.stdout, done.stderr[-3000:]
+
+
+def test_a_second_machine_goes_on_with_mirror_and_registry_and_so_does_a_folder_that_was_moved(workplace, tmp_path):
+    """The second machine has MLflow and the store in common with the first, which stands for a server, and an empty root."""
+    other = Workplace(tmp_path / "other", workplace.prefect_url)
+    shutil.copytree(workplace.root, other.root, ignore=shutil.ignore_patterns("artifacts", "results", "checkpoints"))
+    shutil.copytree(workplace.root / "artifacts", tmp_path / "mirror", ignore=shutil.ignore_patterns(".scratch*"))
+    with closing(sqlite3.connect(other.root / "mlflow.db")) as mlflow, mlflow:  # the first one's folders are not here
+        mlflow.execute("UPDATE model_version_tags SET value = replace(value, ?, '/first')", (str(workplace.root),))
+    mirror = f"storage.mirror=file://{tmp_path}/mirror"
+    places = (TrackingConfig(uri=other.tracking_uri), FeedbackConfig(url=other.store_url))
+    if read_standing(*places).champion is None:
+        promote_policy(*places, "1", "ann", "to have one")
+    compared = other.report(
+        "evaluate", SMOKE, mirror, "evaluation.num_samples=3", "--policy", "2", "--opponent", "champion"
+    )
+    assert compared["stages_run"] == ["evaluation", "challenge"]
+    anew = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "tuning.learning_rate=0.0003")
+    report = other.report(*anew, mirror)
+    assert (
+        "tuning" in report["stages_run"] and "challenge" in report["stages_run"] and "reward" in report["stages_cached"]
+    )
+    third = Workplace(tmp_path / "third", workplace.prefect_url)
+    third.root.mkdir(parents=True)
+    for name in ("mlflow.db", "feedback.db"):
+        shutil.copy(other.root / name, third.root)
+    without = third.rein(*anew)
+    assert without.returncode == 1 and "policy tuning-" in without.stderr and "is in none of" in without.stderr
+    assert not (third.root / "artifacts").exists(), "said before anything is read or trained"
+
+    moved = Workplace(tmp_path / "moved", workplace.prefect_url)
+    other.folder.rename(moved.folder)
+    champion = report["champion_version"]
+    report = moved.report(*anew)
+    assert report["stages_run"] == [] and report["champion_version"] == champion
+    assert not other.folder.exists()
+    client = MlflowClient(tracking_uri=moved.tracking_uri)
+    run = client.get_run(report["mlflow_run_id"])
+    assert run.info.artifact_uri.startswith((moved.root / "mlflow-artifacts").as_uri())
+    assert "report.json" in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
 def test_an_empty_store_and_missing_instructions_are_named(workplace, store):

@@ -25,6 +25,7 @@ def making(stage: str = "made", settings: dict[str, Any] | None = None, **inputs
         settings=settings or {},
         chosen=tuple(settings or {}),
         code_sha256="c" * 64,
+        environment={},
         version="0.1.0",
         git_commit=None,
         created_at=BEGIN + timedelta(hours=next(_hours)),

@@ -11,8 +11,8 @@ from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from tasks.champion import promotion
 from tasks.champion.promotion import move_champion, promote_policy, read_standing, roll_back
-from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin
-from tasks.tracking.tracked_run import TrackedRun, connect, register_challenger
+from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin, register_challenger, registered_versions
+from tasks.tracking.tracked_run import TrackedRun, connect
 from tests.tasks.hand_made import make
 from tests.templates import empty_mlflow
 
@@ -84,6 +84,52 @@ def test_an_alias_that_was_moved_in_mlflow_is_recorded_and_can_be_rolled_back(tr
     assert read_standing(tracking, feedback).champion.version == 2
     assert moves(tracking, feedback) == [(1, "ann", True), (2, "MLflow", True)]
     assert roll_back(tracking, feedback, "ann", "who was that").version == 1
+
+
+def test_an_alias_that_was_deleted_in_mlflow_is_set_again_and_every_command_ends(tracking, feedback):
+    promote_policy(tracking, feedback, "1", "ann", "the first")
+    promote_policy(tracking, feedback, "2", "ann", "better")
+    connect(tracking).delete_registered_model_alias(tracking.policy_name, "champion")
+    assert read_standing(tracking, feedback).champion.version == 2
+    assert aliases(tracking)[0]["champion"] == 2
+    connect(tracking).delete_registered_model_alias(tracking.policy_name, "champion")
+    assert roll_back(tracking, feedback, "ann", "too terse").version == 1
+    connect(tracking).delete_registered_model_alias(tracking.policy_name, "champion")
+    assert promote_policy(tracking, feedback, "3", "ann", "better still").version == 3
+
+
+def test_in_a_new_registry_there_is_no_champion_until_one_is_named(
+    tracking, feedback, tmp_path, tmp_path_factory, caplog
+):
+    promote_policy(tracking, feedback, "1", "ann", "the first")
+    promote_policy(tracking, feedback, "2", "ann", "better")
+    shutil.copy(empty_mlflow(tmp_path_factory), tmp_path / "mlflow.db")
+    anew = tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    with TrackedRun.start(anew, "a run", {}, tmp_path) as run:
+        made = {kind: make(tmp_path, f"{kind}-new", kind) for kind in ("policy", "reward")}
+        for number in (1, 2):  # other policies have these numbers there
+            made["policy"] = make(tmp_path, f"another-{number}", "policy")
+            version = register_challenger(run, anew.policy_name, made["policy"])
+            reward = register_challenger(run, anew.reward_name, made["reward"])
+            others = {kind: made["policy"] for kind in ("base", "feedback", "pairs")}
+            note_origin(anew, RegisteredPolicy(version, reward, **made, **others, snapshot=None))
+    standing = read_standing(anew, feedback)
+    assert standing.champion is None and standing.move is not None
+    assert "rein-policy version 2, champion since" in caplog.text and "another database?" in caplog.text
+    with pytest.raises(ConfigError, match="version 1, the champion before, is not in MLflow at sqlite:"):
+        roll_back(anew, feedback, "ann", "too terse")
+    assert move_champion(anew, feedback, find_policy(anew, "1"), standing, "retrain", "better than the base")
+    assert read_standing(anew, feedback).champion.version == 1
+
+
+def test_the_champion_is_seen_behind_a_hundred_other_models(tracking, feedback):
+    client = connect(tracking)
+    for number in range(101):
+        client.create_registered_model(f"a-model-{number}")
+    promote_policy(tracking, feedback, "2", "ann", "better")
+    assert find_policy(tracking, "champion").version == 2
+    sha256 = find_policy(tracking, "champion").policy.sha256
+    assert registered_versions(tracking, {sha256}) == {sha256: ["rein-policy v2 (champion)"]}
 
 
 def test_a_move_that_was_killed_before_the_alias_is_finished(tracking, feedback, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from models.evaluation.metrics import Meeting
 from models.records import write_records
 from tasks.champion.standings import standings
+from tasks.running.storage import MANIFEST
 
 
 def evaluated(root, name, judge, policy, results, base="base"):
@@ -15,6 +16,7 @@ def evaluated(root, name, judge, policy, results, base="base"):
         for number, result in enumerate(results)
     ]
     write_records(folder / "meetings.jsonl", meetings)
+    (folder / MANIFEST).write_text("{}")
 
 
 def test_policies_compare_through_their_base_judge_by_judge(tmp_path):
@@ -33,6 +35,15 @@ def test_the_same_evaluation_made_again_counts_once(tmp_path):
     evaluated(tmp_path, "one", "rule", "good", [1, 0, 1])
     before = standings(tmp_path)
     evaluated(tmp_path, "two", "rule", "good", [1, 0, 1])
+    assert standings(tmp_path) == before
+
+
+def test_what_a_killed_evaluation_has_left_is_passed_over(tmp_path):
+    evaluated(tmp_path, "one", "rule", "good", [1, 0, 1])
+    before = standings(tmp_path)
+    left = tmp_path / "artifacts" / ".scratch-x1"
+    left.mkdir()
+    (left / "meetings.jsonl").write_text('{"prompt": "half a li')
     assert standings(tmp_path) == before
 
 

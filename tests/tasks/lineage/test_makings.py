@@ -23,7 +23,8 @@ from tasks.lineage.makings import Lineage
 from tasks.lineage.provenance import trace
 from tasks.lineage.withdrawal import learned_from, withdraw_labeler
 from tasks.running.storage import MANIFEST, Content
-from tasks.tracking.tracked_run import TrackedRun, register_challenger
+from tasks.tracking.registry import register_challenger
+from tasks.tracking.tracked_run import TrackedRun
 from tests.labeling.people import CONFIG, NOW, PROMPTS, People
 from tests.tasks.hand_made import copy_as, make
 from tests.templates import empty_mlflow, empty_store

@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import ArtifactError, ConfigError
 from models.records import Artifact
-from tasks.running.mirror import find_artifact, keep_in_mirror
-from tasks.running.storage import MANIFEST, publish, read_manifest, scratch_folder, verify
+from tasks.running.mirror import bring_artifact, find_artifact, keep_in_mirror
+from tasks.running.storage import MANIFEST, STEPS, publish, read_manifest, scratch_folder, verify
 from tests.tasks.hand_made import making
 
 
@@ -48,6 +48,28 @@ def test_another_machine_finds_what_was_kept(tmp_path, mirror):
     assert read_manifest(found).artifact.uri == str(there)
     assert read_manifest(found).metrics == {"loss": 0.5}
     assert [path.name for path in there.parent.iterdir()] == ["pairs-1"]
+
+
+def test_the_steps_of_a_training_come_along(tmp_path, mirror):
+    made = make(tmp_path / "here")
+    (made.folder / STEPS).write_text("{}\n")
+    keep_in_mirror(made, mirror, is_new=True)
+    assert (find_artifact(tmp_path / "there" / "pairs-1", mirror).folder / STEPS).read_text() == "{}\n"
+
+
+def test_an_artifact_is_brought_from_below_the_root_from_the_mirror_or_from_where_it_was_made(tmp_path, mirror):
+    made = make(tmp_path / "first" / "artifacts")
+    assert bring_artifact(made, tmp_path / "second", None) == made
+    keep_in_mirror(made, mirror, is_new=True)
+    here = tmp_path / "second" / "artifacts" / "pairs-1"
+    assert bring_artifact(made, tmp_path / "second", mirror) == made.model_copy(update={"uri": str(here)})
+    shutil.rmtree(tmp_path / "first")
+    assert bring_artifact(made, tmp_path / "second", None).folder == here
+    other = make(tmp_path / "third" / "artifacts", text="of another content, by the same key\n")
+    with pytest.raises(
+        ArtifactError, match=rf"pairs pairs-1 \(SHA-256 {made.sha256[:16]}\) is in none of {other.folder.parent}"
+    ):
+        bring_artifact(made, tmp_path / "third", None)
 
 
 def test_what_is_whole_here_is_taken_without_asking(tmp_path):

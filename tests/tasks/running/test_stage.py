@@ -1,5 +1,7 @@
 """What counts as the same input of a stage."""
 
+from importlib.metadata import version
+
 import pytest
 
 from models.records import Artifact
@@ -10,7 +12,11 @@ from models.settings.rewards import PairwiseReward
 from models.settings.sources import FromFeedback, TextFile, TextHub
 from models.settings.training import PretrainedBase, PretrainingConfig, SFTConfig
 from models.settings.tuning import PPOConfig
+from tasks.running import environment
 from tasks.running.cache_key import cache_key, input_identity
+from tasks.running.environment import environment_of
+from tasks.running.storage import publish, scratch_folder
+from tests.tasks.hand_made import making
 
 
 def artifact(**changes) -> Artifact:
@@ -54,10 +60,11 @@ def test_a_hub_name_counts_as_it_is():
 
 
 @pytest.mark.parametrize("settings", [PPOConfig, PairwiseReward, PretrainingConfig, SFTConfig])
-def test_how_often_a_checkpoint_is_taken_does_not_count(settings):
+@pytest.mark.parametrize("name", ["checkpoint_every", "microbatch_tokens"])
+def test_what_changes_no_number_does_not_count(settings, name):
     source = {"source": FromFeedback()} if "source" in settings.model_fields else {}
-    often, seldom = settings(checkpoint_every=1, **source), settings(checkpoint_every=99, **source)
-    assert input_identity({"config": often}) == input_identity({"config": seldom})
+    one, other = settings(**{name: 1}, **source), settings(**{name: 99}, **source)
+    assert input_identity({"config": one}) == input_identity({"config": other})
     assert input_identity(settings(batch_size=4, **source)) != input_identity(settings(batch_size=8, **source))
 
 
@@ -70,11 +77,58 @@ def test_where_shards_are_completed_does_not_count_but_their_size_does():
 def test_over_how_many_processes_does_not_count():
     one, many = Compute(), Compute(num_processes=4, sharding="fsdp2", max_restarts=1)
     assert input_identity({"compute": one}) == input_identity({"compute": many})
-    assert input_identity(Compute(device="cpu")) != input_identity(Compute(device="cuda"))
+
+
+def test_device_and_precision_count_as_what_they_come_to(monkeypatch):
+    def key(**settings) -> str:
+        return cache_key("reward", "tasks.stages.reward", {"compute": Compute(**settings)}, {})
+
+    monkeypatch.setattr("models.network.precision.computes_in_bfloat16", lambda: True)
+    assert key(device="auto", precision="auto") == key(device="cpu", precision="bfloat16")
+    assert key(device="cpu", precision="auto") != key(device="cpu", precision="float32")
+    monkeypatch.setattr("models.network.precision.computes_in_bfloat16", lambda: False)
+    assert key(device="auto", precision="auto") == key(device="cpu", precision="float32")
+    found = environment_of(("tasks.stages.reward",), {"compute": Compute(device="cpu")})
+    assert found == {
+        **{name: version(name) for name in ("numpy", "peft", "tokenizers", "torch", "transformers") if name in found},
+        "device": "cpu",
+        "precision": "float32",
+    }
+    assert {"torch", "transformers"} <= found.keys()
+
+
+def test_the_versions_of_what_computes_count_and_of_nothing_else(monkeypatch):
+    def key(module: str) -> str:
+        return cache_key("name", module, {}, {})
+
+    modules = ("tasks.stages.reward", "tasks.stages.consensus")
+    before = [key(module) for module in modules]
+    real = environment.version
+    monkeypatch.setattr(environment, "version", lambda name: "9" if name == "torch" else real(name))
+    assert key(modules[0]) != before[0] and key(modules[1]) == before[1], "no consensus is made with torch"
+    monkeypatch.setattr(environment, "version", lambda name: "9" if name == "prefect" else real(name))
+    assert [key(module) for module in modules] == before
+
+
+def test_of_an_artifact_those_files_count_that_the_stage_reads(tmp_path):
+    reads = {"feedback": ("prompts.jsonl",)}
+
+    def key(name: str, ranked: str, reads=reads) -> str:
+        with scratch_folder(tmp_path) as folder:
+            (folder / "prompts.jsonl").write_text("asked")
+            (folder / "rankings.jsonl").write_text(ranked)
+            feedback = publish(folder, tmp_path / name, "feedback", 1, "r", {}, making(), 1.0)
+        return cache_key("tuning", "tasks.stages.pairs", {"feedback": feedback}, reads)
+
+    assert key("one", "a over b") == key("two", "b over a")
+    assert key("one", "a over b", {}) != key("two", "b over a", {})
+    assert key("one", "", {"feedback": ("rankings.jsonl",)}) != key(
+        "one", "b over a", {"feedback": ("rankings.jsonl",)}
+    )
 
 
 def test_the_key_names_the_stage_and_tells_code_and_inputs_apart():
-    key = cache_key("pairs", "tasks.stages.pairs", {"seed": 0})
-    assert key.startswith("pairs-") and key == cache_key("pairs", "tasks.stages.pairs", {"seed": 0})
+    key = cache_key("pairs", "tasks.stages.pairs", {"seed": 0}, {})
+    assert key.startswith("pairs-") and key == cache_key("pairs", "tasks.stages.pairs", {"seed": 0}, {})
     others = [("pairs", "tasks.stages.pairs", {"seed": 1}), ("pairs", "tasks.stages.reward", {"seed": 0})]
-    assert len({key, *(cache_key(*other) for other in others)}) == 3
+    assert len({key, *(cache_key(*other, {}) for other in others)}) == 3

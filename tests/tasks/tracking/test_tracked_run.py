@@ -18,7 +18,8 @@ from models.settings.pipeline import TrackingConfig
 from tasks.running.storage import publish, scratch_folder
 from tasks.tracking import outbox
 from tasks.tracking import tracked_run as tracking
-from tasks.tracking.tracked_run import TrackedRun, register_challenger, send_what_was_kept
+from tasks.tracking.registry import register_challenger
+from tasks.tracking.tracked_run import TrackedRun, send_what_was_kept
 from tests.tasks.hand_made import making
 from tests.tasks.mlflow_server import MlflowServer
 

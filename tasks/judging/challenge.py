@@ -10,14 +10,19 @@ from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.judges import EvaluationConfig
 from models.settings.retraining import PromotionConfig
+from tasks.judging.evaluation import judge_name
 from tasks.running.stage import Work, stage
-from tasks.stages.evaluation import judge_name
 
 if TYPE_CHECKING:
     from models.rewards.scorer import Score
 
 
-@stage("challenge", kind="challenge", unit="completions")
+@stage(
+    "challenge",
+    kind="challenge",
+    unit="completions",
+    reads={"feedback": ("prompts.jsonl", "completions.jsonl", "rankings.jsonl"), "pairs": ("pairs.jsonl",)},
+)
 def challenge_champion(
     work: Work,
     config: EvaluationConfig,

@@ -10,7 +10,7 @@ from models.tuning.progress_sample import PROGRESS, ProgressSample
 from tasks.running.stage import Work, stage
 
 
-@stage("evaluation", kind="evaluation", unit="completions")
+@stage("evaluation", kind="evaluation", unit="completions", reads={"feedback": ("prompts.jsonl",)})
 def evaluate_policy(
     work: Work,
     config: EvaluationConfig,

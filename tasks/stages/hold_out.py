@@ -1,0 +1,34 @@
+"""Stage `hold-out`: the feedback that is learned from, without what held-out labelers said."""
+
+from labeling.exporters.tables import export_raw
+from labeling.feedback import Feedback
+from models.errors import DataError
+from models.records import Artifact, Completion, Prompt, Ranking, Rating, read_records
+from tasks.running.stage import Work, stage
+
+
+@stage("hold-out", kind="feedback-without-held-out-labelers", unit="rankings")
+def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact) -> int:
+    """The files of a feedback snapshot without these labelers' judgements, and without what nobody else has judged.
+
+    Raises DataError for one of them who has ranked nothing, and where nobody else has.
+    """
+    prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
+    completions = read_records(feedback.folder / "completions.jsonl", Completion)
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    ratings_file = feedback.folder / "ratings.jsonl"
+    ratings = read_records(ratings_file, Rating) if ratings_file.is_file() else []
+    if unknown := sorted(set(labelers) - {one.labeler for one in rankings}):
+        raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")
+    told = [one for one in rankings if one.labeler not in labelers]
+    rated = [one for one in ratings if one.labeler not in labelers]
+    if not told:
+        raise DataError(
+            "consensus.held_out_labelers: nobody else has ranked anything, so that there is nothing to learn from"
+        )
+    named = {name for one in told for name in one.places} | {one.completion_id for one in rated}
+    kept = [one for one in completions if one.id in named]
+    asked = {one.prompt_id for one in kept}
+    export_raw(Feedback([one for one in prompts if one.id in asked], kept, told, rated), work.folder)
+    work.metrics["held_out_rankings"] = len(rankings) - len(told)
+    return len(told)
