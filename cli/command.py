@@ -16,6 +16,7 @@ from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
+from models.plain_text import printable
 from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
@@ -221,7 +222,8 @@ def lineage(
 
 @app.command
 def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingConfig().uri) -> None:
-    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met.
+    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met; and, by criterion, of the
+    systems that wrote what people ranked, where the feedback says it.
 
     Parameters
     ----------
@@ -232,6 +234,7 @@ def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingC
     """
     set_defaults(Path(root).resolve())
     from tasks.champion.standings import standings as rate
+    from tasks.champion.standings import standings_of_systems
     from tasks.tracking.registry import registered_versions
 
     by_judge = rate(Path(root).resolve())
@@ -243,8 +246,15 @@ def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingC
             known = ", ".join(versions.get(one.name, ["not registered"]))
             interval = f"{one.low:.0f} to {one.high:.0f}"
             print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {one.name[:12]}  {known}")
-    if not by_judge:
-        print(f"{root}: no policy has been evaluated yet")
+    by_criterion = standings_of_systems(Path(root).resolve())
+    for criterion, ratings in by_criterion.items():
+        print(f"people, by {printable(criterion)}")
+        for one in ratings:
+            print(
+                f"  {one.rating:6.0f}  ({one.low:.0f} to {one.high:.0f}, {one.num_matches} matches)  {printable(one.name)}"
+            )
+    if not (by_judge or by_criterion):
+        print(f"{root}: no policy has been evaluated yet, and no feedback says which systems wrote what was ranked")
 
 
 @app.command

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from sqlalchemy import select
 
 from cli.store_option import DEFAULT_STORE, Store
-from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
+from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw, export_standings
 from labeling.feedback import describe
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
@@ -217,6 +217,7 @@ def export_feedback(
     (folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     export_consensus(agreed, folder)
     export_elo(feedback.rankings, folder)
+    export_standings(feedback.rankings, feedback.systems, folder)
     pairs, _ = make_pairs(agreed, feedback.completions, PairsConfig())
     done = export_pairs(pairs, feedback, folder)
     print(f"pairs: {done.num_pairs} (and {done.num_ties} ties, which the pair form cannot say)")

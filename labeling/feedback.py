@@ -4,16 +4,17 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from models.labeler_names import names_alike
-from models.records import Completion, Prompt, Ranking, Rating, Split
+from models.records import Authorship, Completion, Prompt, Ranking, Rating, Split
 
 
 class Feedback(NamedTuple):
-    """What people were shown and what they said. Each part may be empty."""
+    """What people were shown and what they said, and, where that is known, which systems wrote it. Each part may be empty."""
 
     prompts: list[Prompt]
     completions: list[Completion]
     rankings: list[Ranking]
     ratings: Sequence[Rating] = ()
+    systems: Sequence[Authorship] = ()
 
 
 def describe(feedback: Feedback) -> str:
@@ -35,6 +36,7 @@ def in_order(feedback: Feedback) -> Feedback:
         sorted(feedback.completions, key=lambda one: (one.prompt_id, one.id)),
         sorted(feedback.rankings, key=lambda one: (one.prompt_id, one.labeler, one.id)),
         sorted(feedback.ratings, key=lambda one: (one.prompt_id, one.completion_id, one.labeler)),
+        sorted(feedback.systems, key=lambda one: (one.completion_id, one.system)),
     )
 
 
@@ -44,6 +46,7 @@ class ShownTexts:
     def __init__(self) -> None:
         self._prompts: dict[str, Prompt] = {}
         self._completions: dict[str, dict[str, Completion]] = {}
+        self._systems: dict[tuple[str, str], Authorship] = {}
 
     def prompt(self, text: str, split: Split) -> Prompt:
         """The prompt of this text; it stays on the side of the split that it was first given."""
@@ -57,6 +60,16 @@ class ShownTexts:
         if text not in of_prompt or (ended and not of_prompt[text].ended):
             of_prompt[text] = Completion.of(prompt.id, text, ended)
         return of_prompt[text]
+
+    def wrote(self, completion: Completion, system: str) -> None:
+        """Notes that this system wrote the completion; one without a name is none."""
+        if system:
+            self._systems[completion.id, system] = Authorship(completion_id=completion.id, system=system)
+
+    @property
+    def systems(self) -> list[Authorship]:
+        """Which systems wrote which completions, as far as that was noted."""
+        return list(self._systems.values())
 
     @property
     def prompts(self) -> list[Prompt]:

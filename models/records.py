@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -74,6 +74,13 @@ class Completion(Record):
     def of(cls, prompt_id: str, text: str, ended: bool = True) -> "Completion":
         """A completion whose id is derived from its prompt and its text."""
         return cls(id=content_id("c", prompt_id, text), prompt_id=prompt_id, text=text, ended=ended)
+
+
+class Authorship(Record):
+    """That a system (a model, a submission to a challenge) wrote a completion. Of one text there may be several."""
+
+    completion_id: str
+    system: Annotated[str, Field(pattern=r"\S")]
 
 
 class Ranking(Record):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from labeling.feedback import Feedback
 from labeling.importers.dialogue import dialogue_messages
 from models.errors import DataError
-from models.preferences.elo import elo_ratings, head_to_heads
-from models.records import Consensus, Pair, Ranking, write_records
+from models.preferences.elo import elo_ratings, head_to_heads, meetings_of_systems
+from models.records import Authorship, Consensus, Pair, Ranking, write_records
 
 
 class ExportedPairs(NamedTuple):
@@ -20,11 +20,16 @@ class ExportedPairs(NamedTuple):
 
 
 def export_raw(feedback: Feedback, folder: Path) -> None:
-    """Writes prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, which `kind: folder` reads back exactly."""
+    """Writes prompts.jsonl, completions.jsonl, and, as far as there are any, rankings.jsonl, ratings.jsonl and systems.jsonl (which
+    system wrote which completion), all of which `kind: folder` reads back exactly."""
     write_records(folder / "prompts.jsonl", feedback.prompts)
     write_records(folder / "completions.jsonl", feedback.completions)
-    write_records(folder / "rankings.jsonl", feedback.rankings)
-    write_records(folder / "ratings.jsonl", feedback.ratings)
+    for name in ("rankings", "ratings", "systems"):
+        file = folder / f"{name}.jsonl"
+        if records := getattr(feedback, name):
+            write_records(file, records)
+        else:
+            file.unlink(missing_ok=True)  # `datasets` reads no empty file
 
 
 def export_elo(rankings: Sequence[Ranking], folder: Path) -> None:
@@ -40,8 +45,15 @@ def export_elo(rankings: Sequence[Ranking], folder: Path) -> None:
                 file.write(json.dumps(row) + "\n")
 
 
+def export_standings(rankings: Sequence[Ranking], systems: Sequence[Authorship], folder: Path) -> None:
+    """Writes standings.jsonl: the Elo rating of each system that wrote completions, best first; no file where none is known."""
+    if matches := meetings_of_systems(rankings, systems):
+        write_records(folder / "standings.jsonl", elo_ratings(matches))
+
+
 def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
-    """Writes consensus.jsonl and consensus.parquet with the fields of `Consensus`; strengths are a map in Parquet."""
+    """Writes consensus.jsonl and consensus.parquet with the fields of `Consensus`; in Parquet strengths are a list of {completion_id,
+    strength}, which `datasets` reads, as it reads no map."""
     import pyarrow as pa
 
     write_records(folder / "consensus.jsonl", agreed)
@@ -51,12 +63,17 @@ def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
             "criterion": pa.string(),
             "levels": pa.list_(pa.list_(pa.string())),
             "unusable": pa.list_(pa.string()),
-            "strengths": pa.map_(pa.string(), pa.float64()),
+            "strengths": pa.list_(pa.struct({"completion_id": pa.string(), "strength": pa.float64()})),
             "confidence": pa.float64(),
             "num_labelers": pa.int64(),
         }
     )
-    _write_parquet(folder / "consensus.parquet", [one.model_dump() for one in agreed], schema)
+    rows = [
+        one.model_dump()
+        | {"strengths": [{"completion_id": name, "strength": value} for name, value in one.strengths.items()]}
+        for one in agreed
+    ]
+    _write_parquet(folder / "consensus.parquet", rows, schema)
 
 
 def export_pairs(pairs: Sequence[Pair], feedback: Feedback, folder: Path) -> ExportedPairs:

@@ -32,6 +32,7 @@ def read(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> 
 class _Annotated(NamedTuple):
     text: str
     completions: tuple[str, ...]
+    systems: tuple[str, ...]  # one a completion, or none
     numbers: dict[str, list[Any]]  # labeler -> a rank or score for each completion
 
 
@@ -49,7 +50,8 @@ class _ListReader:
     @property
     def feedback(self) -> Feedback:
         """Of all good rows that were taken."""
-        return Feedback(self._texts.prompts, self._texts.completions, self._rankings)
+        texts = self._texts
+        return Feedback(texts.prompts, texts.completions, self._rankings, systems=texts.systems)
 
     def take(self, row: Row) -> None:
         """Adds a row: its prompt, its completions and one ranking per annotation; nothing of a bad row."""
@@ -65,7 +67,10 @@ class _ListReader:
             return
         self._sides.keep(row, read.text, side)
         prompt = self._texts.prompt(read.text, side)
-        names = [self._texts.completion(prompt, text).id for text in read.completions]
+        completions = [self._texts.completion(prompt, text) for text in read.completions]
+        for completion, system in zip(completions, read.systems, strict=False):
+            self._texts.wrote(completion, system)
+        names = [one.id for one in completions]
         for labeler, numbers in read.numbers.items():
             levels = levels_of(names, numbers, self._config)
             ranking = Ranking.of(prompt.id, labeler, self._config.criterion, levels, session=session)
@@ -78,15 +83,25 @@ class _ListReader:
         texts = row.values.get("completions")
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
             self._bad.add(row, "completions", f"expected a list of texts, found {shown(texts)}")
-            return _Annotated(text, (), {})
+            return _Annotated(text, (), (), {})
         if len(texts) < 2:
             self._bad.add(row, "completions", f"a ranking needs at least 2, found {len(texts)}")
         annotations = row.values.get("annotations")
         if not isinstance(annotations, list) or not annotations:
             found = f"expected a list with at least one annotation, found {shown(annotations)}"
             self._bad.add(row, "annotations", found)
-            return _Annotated(text, tuple(texts), {})
-        return _Annotated(text, tuple(texts), self._annotations(row, annotations, texts))
+            return _Annotated(text, tuple(texts), (), {})
+        return _Annotated(text, tuple(texts), self._systems(row, texts), self._annotations(row, annotations, texts))
+
+    def _systems(self, row: Row, texts: list[str]) -> tuple[str, ...]:
+        column = self._config.systems_column
+        if column is None:
+            return ()
+        systems = row.values.get(column)
+        if not isinstance(systems, list) or len(systems) != len(texts):
+            self._bad.add(row, column, f"expected a list of {len(texts)} names, found {shown(systems)}")
+            return ()
+        return tuple(read_name(row, f"{column}.{place}", one, self._bad) for place, one in enumerate(systems))
 
     def _annotations(self, row: Row, annotations: list[Any], texts: list[str]) -> dict[str, list[Any]]:
         said: dict[str, list[Any]] = {}

@@ -80,6 +80,16 @@ def levels_of(names: Sequence[str], numbers: Sequence, config: AnnotatedFile) ->
     return [found[number] for number in sorted(found, reverse=config.by == "scores")]
 
 
+def system_of(row: Row, column: str | None, bad: BadRows) -> str:
+    """The system that the column names; empty where the settings name no such column."""
+    if column is None:
+        return ""
+    if column not in row.values:
+        bad.add(row, column, "no such column, but the settings ask for systems there")
+        return ""
+    return read_name(row, column, row.values[column], bad)
+
+
 def session_of(row: Row, config: AnnotatedFile, bad: BadRows) -> str:
     """The session that the row is of; empty where the settings name no such column."""
     column = config.session_column

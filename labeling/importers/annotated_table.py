@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
+from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of, system_of
 from labeling.importers.dialogue_rows import read_name, read_text
 from labeling.sources.bad_rows import BadRows, Row, shown
 from models.records import Ranking, Split
@@ -24,6 +24,7 @@ class _Question(NamedTuple):
 class _Cell(NamedTuple):
     row: Row
     completion: str
+    system: str
     number: Decimal  # exact: floats would tie what differs in the 17th digit
     side: Split
 
@@ -46,11 +47,14 @@ def read_annotated_table(config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
     for question, cells in questions.items():
         if _is_whole(question, cells, broken.get(question), bad):
             prompt = texts.prompt(question.prompt, cells[0].side)
-            names = [texts.completion(prompt, one.completion).id for one in cells]
+            completions = [texts.completion(prompt, one.completion) for one in cells]
+            for completion, cell in zip(completions, cells, strict=True):
+                texts.wrote(completion, cell.system)
+            names = [one.id for one in completions]
             levels = levels_of(names, [one.number for one in cells], config)
             labeler, session = question.labeler, question.session
             rankings.append(Ranking.of(prompt.id, labeler, config.criterion, levels, session=session))
-    return Feedback(texts.prompts, texts.completions, rankings)
+    return Feedback(texts.prompts, texts.completions, rankings, systems=texts.systems)
 
 
 def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows) -> tuple[_Question, _Cell]:
@@ -70,7 +74,8 @@ def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
         bad.add(row, column, "no such column" if written is None else f"expected {expected}, found {shown(written)}")
     number = Decimal(written) if is_number else Decimal(0)
     question = _Question(text, labeler, session_of(row, config, bad))
-    return question, _Cell(row, completion, number, sides.side(row, text, bad))
+    system = system_of(row, config.systems_column, bad)
+    return question, _Cell(row, completion, system, number, sides.side(row, text, bad))
 
 
 def _is_whole(question: _Question, cells: list[_Cell], broken: Row | None, bad: BadRows) -> bool:

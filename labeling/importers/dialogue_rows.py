@@ -109,8 +109,13 @@ def _prompt_messages(row: Row, bad: BadRows) -> list[Message]:
 
 
 def _messages(row: Row, field: str, said: list[Any], bad: BadRows) -> list[Message]:
-    """The messages of a list; a complaint about each that is none."""
-    for number, one in enumerate(said):
+    """The messages of a list; a complaint about each that is none. A field without a value is as good as none: in tables every message has
+    all fields that any has."""
+    messages = [
+        {key: value for key, value in one.items() if value is not None} if isinstance(one, dict) else one
+        for one in said
+    ]
+    for number, one in enumerate(messages):
         is_message = (
             isinstance(one, dict)
             and one.keys() == {"role", "content"}
@@ -120,5 +125,5 @@ def _messages(row: Row, field: str, said: list[Any], bad: BadRows) -> list[Messa
         )
         if not is_message:
             expected = f"expected {{role, content}} with a role of {', '.join(ROLES)}"
-            bad.add(row, f"{field}.{number}", f"{expected}, found {shown(one)}")
-    return said
+            bad.add(row, f"{field}.{number}", f"{expected}, found {shown(said[number])}")
+    return messages

@@ -1,4 +1,5 @@
-"""Feedback from a folder: prompts.jsonl, completions.jsonl, and rankings.jsonl or ratings.jsonl or both."""
+"""Feedback from a folder: prompts.jsonl, completions.jsonl, rankings.jsonl or ratings.jsonl or both, and, where it is known which
+systems wrote the completions, systems.jsonl."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from labeling.sources.bad_rows import BadRows, Row
 from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.labeler_names import LabelerName
-from models.records import Completion, Prompt, Ranking, Rating, Record, collector_paused
+from models.records import Authorship, Completion, Prompt, Ranking, Rating, Record, collector_paused
 from models.settings.labels import FeedbackFolder
 from models.settings.pipeline import SplitConfig
 
@@ -61,8 +62,10 @@ def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) ->
             raise DataError(f"{folder / what}.jsonl: it holds no {what}")
         said = f"{num_rows} rankings and {num_rated} ratings"
         raise DataError(f"{folder}: criterion: none of its {said} is by {config.criterion!r}")
+    if (folder / "systems.jsonl").is_file():
+        _read_systems(folder / "systems.jsonl", texts, bad)
     shown, said = texts.shown, rankings if has_rankings else rankings_of_ratings(ratings)
-    return Feedback(shown.prompts, shown.completions, said, tuple(ratings))
+    return Feedback(shown.prompts, shown.completions, said, tuple(ratings), shown.systems)
 
 
 class _Texts:
@@ -88,6 +91,10 @@ class _Texts:
     def completion_id(self, name: str) -> str:
         """The id of the record of a completion, for its id in the files."""
         return self._shown_completions[name].id
+
+    def wrote(self, name: str, system: str) -> None:
+        """Notes who wrote the completion of this id in the files."""
+        self.shown.wrote(self._shown_completions[name], system)
 
     def why_unknown(self, what: str, name: str) -> str:
         """The reason to give for an id that is not there."""
@@ -240,6 +247,20 @@ def _read_ratings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> tu
                 seen[rating.completion_id, rating.labeler] = row.line
                 ratings.append(rating)
     return num_rows, ratings
+
+
+def _read_systems(file: Path, texts: _Texts, bad: BadRows) -> None:
+    """Which system wrote which completion."""
+    for row in read_rows(file, bad):
+        try:
+            read = Authorship.model_validate(row.values, strict=True)
+        except ValidationError as error:
+            _complain(row, error, bad)
+            continue
+        if read.completion_id in texts.completions:
+            texts.wrote(read.completion_id, read.system)
+        else:
+            bad.add(row, "completion_id", texts.why_unknown("completion", read.completion_id))
 
 
 def _check_rated(row: Row, rating: Rating, texts: _Texts, bad: BadRows) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
+from labeling.importers.annotated_rows import system_of
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler
 from labeling.sources.bad_rows import BadRows, Row, shown
 from labeling.sources.row_files import read_rows
@@ -19,6 +20,7 @@ class _Preference(NamedTuple):
     labeler: str
     prompt: str
     levels: tuple[tuple[str, ...], ...]
+    systems: dict[str, str]  # text -> who wrote it
 
     def same_as(self, other: "_Preference") -> bool:
         """Whether both put the same first, or tie the same."""
@@ -46,10 +48,12 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
             continue
         prompt = texts.prompt(one.prompt, assign_split(one.prompt, split, seed))
         levels = [[texts.completion(prompt, text).id for text in level] for level in one.levels]
+        for text, system in one.systems.items():
+            texts.wrote(texts.completion(prompt, text), system)
         rankings.append(Ranking.of(prompt.id, one.labeler, config.criterion, levels))
     if not (rankings or bad):
         raise DataError(f"{file}: it holds no rows")
-    return Feedback(texts.prompts, texts.completions, rankings)
+    return Feedback(texts.prompts, texts.completions, rankings, systems=texts.systems)
 
 
 def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
@@ -57,6 +61,7 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     columns = (config.first_column, config.second_column)
     asked = read_dialogue(row, columns, bad)
     said = _levels(row, config, bad)
+    systems = [system_of(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
     if asked is None or row in bad:
         return None
     prompt, replies = asked
@@ -64,7 +69,8 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
         same = f"it is the same text as {columns[0]} (outer white space does not count)"
         bad.add(row, columns[1], same)
         return None
-    return _Preference(labeler, prompt, tuple(tuple(replies[place] for place in level) for level in said))
+    levels = tuple(tuple(replies[place] for place in level) for level in said)
+    return _Preference(labeler, prompt, levels, dict(zip(replies, systems, strict=True)))
 
 
 def _levels(row: Row, config: PairFile, bad: BadRows) -> list[list[int]]:

@@ -8,9 +8,17 @@ from typing import NamedTuple
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from labeling.store.schema import Batch, CompletionRow, Instructions, InstructionsRead, PromptRow, Task
+from labeling.store.schema import (
+    Batch,
+    CompletionRow,
+    CompletionSystem,
+    Instructions,
+    InstructionsRead,
+    PromptRow,
+    Task,
+)
 from models.errors import DataError
-from models.records import Completion, Prompt, Ranking, content_id
+from models.records import Authorship, Completion, Prompt, Ranking, content_id
 from models.settings.batch import BatchConfig, BatchTask
 
 CHUNK = 500  # ids in one query: both databases limit the number of parameters
@@ -124,6 +132,18 @@ def keep_records(session: Session, prompts: Iterable[Prompt], completions: Itera
     """
     _keep(session, PromptRow, {one.id: one.model_dump() for one in prompts})
     _keep(session, CompletionRow, {one.id: one.model_dump() for one in completions})
+
+
+def keep_systems(session: Session, systems: Sequence[Authorship]) -> None:
+    """Adds who wrote which of the completions, as far as the store does not know it yet."""
+    names = [one.completion_id for one in systems]
+    known: set[tuple[str, str]] = set()
+    for start in range(0, len(names), CHUNK):
+        rows = select(CompletionSystem).where(CompletionSystem.completion_id.in_(names[start : start + CHUNK]))
+        known |= {(row.completion_id, row.system) for row in session.scalars(rows)}
+    fresh = [one.model_dump() for one in systems if (one.completion_id, one.system) not in known]
+    if fresh:
+        session.execute(insert(CompletionSystem), fresh)
 
 
 def add_tasks(session: Session, batch_id: str, shown: Sequence[Shown]) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeling.feedback import Feedback, rankings_of_ratings
-from labeling.store.batches import Shown, add_tasks, keep_records
+from labeling.store.batches import Shown, add_tasks, keep_records, keep_systems
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
 from models.records import Ranking, Rating, content_id
 from models.settings.batch import RankingTask, ThumbsTask
@@ -35,6 +35,7 @@ def take_in(session: Session, feedback: Feedback, source: str, is_complete: bool
     ratings are not stored a second time. Raises DataError where ids or splits contradict what the store knows.
     """
     keep_records(session, feedback.prompts, feedback.completions)
+    keep_systems(session, feedback.systems)
     labelers = _labeler_ids(session, feedback, now)
     derived = {one.id for one in rankings_of_ratings(feedback.ratings)}
     parts: dict[tuple[str, str], list[Ranking | Rating]] = _parts_before(session, source) if is_complete else {}

@@ -62,6 +62,14 @@ class CompletionRow(Base):
     ended: Mapped[bool]
 
 
+class CompletionSystem(Base):
+    """That a system wrote a completion. Labelers do not see it."""
+
+    __tablename__ = "completion_systems"
+    completion_id: Mapped[str] = mapped_column(ForeignKey("completions.id"), primary_key=True)
+    system: Mapped[str] = mapped_column(primary_key=True)
+
+
 class Batch(Base):
     """What was published for labelers in one go. `task` holds the settings of the kind of task (models/settings/pipeline.py).
 

@@ -11,6 +11,7 @@ from labeling.store.counted import newest_of_each_set, rankings_of, ratings_of, 
 from labeling.store.schema import (
     Batch,
     CompletionRow,
+    CompletionSystem,
     Judgement,
     Labeler,
     PromptRow,
@@ -19,7 +20,7 @@ from labeling.store.schema import (
     Withdrawal,
 )
 from models.errors import DataError
-from models.records import Completion, Prompt, Ranking, Rating, Record
+from models.records import Authorship, Completion, Prompt, Ranking, Rating, Record
 
 
 def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ()) -> Feedback:
@@ -46,7 +47,8 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
         raise DataError(f"the feedback store holds no judgement by {criterion!r}: has anybody labelled yet?")
     prompt_ids = {one.prompt_id for one in rankings} | {one.prompt_id for one in rated}
     completions = _completions(session, prompt_ids, _named(rankings, rated))
-    return in_order(Feedback(_prompts(session, prompt_ids), completions, rankings, rated))
+    systems = _systems(session, {one.id for one in completions})
+    return in_order(Feedback(_prompts(session, prompt_ids), completions, rankings, rated, systems))
 
 
 def last_judgement(session: Session) -> int:
@@ -107,6 +109,15 @@ def _prompts(session: Session, wanted: set[str]) -> list[Prompt]:
 def _completions(session: Session, prompt_ids: set[str], named: set[str]) -> list[Completion]:
     rows = [row for row in session.scalars(select(CompletionRow)) if row.prompt_id in prompt_ids and row.id in named]
     return [_record(Completion, row) for row in rows]
+
+
+def _systems(session: Session, completion_ids: set[str]) -> list[Authorship]:
+    rows = session.scalars(select(CompletionSystem))
+    return [
+        Authorship(completion_id=row.completion_id, system=row.system)
+        for row in rows
+        if row.completion_id in completion_ids
+    ]
 
 
 def _record(record: type[Record], row: PromptRow | CompletionRow) -> Record:

@@ -22,7 +22,7 @@ from scipy.sparse.linalg import cg
 from scipy.special import expit
 
 from models.errors import DataError
-from models.records import Ranking, Record
+from models.records import Authorship, Ranking, Record
 from models.shapes import Float, Int
 
 POINTS = 400 / math.log(10)  # per unit of theta, the natural logarithm of the odds
@@ -58,6 +58,23 @@ def head_to_heads(rankings: Sequence[Ranking]) -> list[HeadToHead]:
             if min(of_a, of_b) < unusable:
                 matches.append((a, b, (1 + (of_a < of_b) - (of_a > of_b)) / 2))
     return matches
+
+
+def meetings_of_systems(rankings: Sequence[Ranking], systems: Sequence[Authorship]) -> list[HeadToHead]:
+    """Each two completions of each ranking as matches between the systems that wrote them, as far as that is known.
+
+    A text that several systems wrote stands for each of them; a system has no match against itself.
+    """
+    wrote: dict[str, list[str]] = {}
+    for one in systems:
+        wrote.setdefault(one.completion_id, []).append(one.system)
+    return [
+        (first, second, result)
+        for a, b, result in head_to_heads(rankings)
+        for first in wrote.get(a, ())
+        for second in wrote.get(b, ())
+        if first != second
+    ]
 
 
 def elo_ratings(matches: Sequence[HeadToHead], anchor: float = 1500.0) -> list[EloRating]:

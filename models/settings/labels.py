@@ -84,6 +84,8 @@ class AnnotatedFile(FeedbackFiles):
     """What the annotators ranked by."""
     session_column: str | None = None
     """A column that tells apart the sessions in which one person was asked about the same completions. It stays one labeler."""
+    systems_column: str | None = None
+    """A column that says which system wrote each completion (in JSONL a list, one name a completion): `rein standings` rates them."""
     identical_texts: Literal["refuse", "mean"] = "refuse"
     """Of identical completions that one annotator gives different ranks or scores. refuse: the row is bad; mean: they have the mean."""
     held_out_column: str | None = None
@@ -114,6 +116,10 @@ class PairFile(FeedbackFiles):
     """The column with the one completion, the better one unless a column says otherwise."""
     second_column: str = "rejected"
     """The column with the other."""
+    first_system_column: str | None = None
+    """The column that says which system wrote the one, where one does: `rein standings` rates systems."""
+    second_system_column: str | None = None
+    """The column that says which system wrote the other."""
     winner_column: str | None = None
     """The column that says which is better. Left out: `winner`, or else `label`, in rows that have it; empty: none does."""
     first_wins: tuple[str, ...] = ("first", "chosen", "a", "model_a", "1", "1.0", "true")

@@ -6,7 +6,17 @@ The module of a source promises `texts(source, seed, feedback)`, `demonstrations
 
 from typing import Annotated, ClassVar, Literal
 
-from models.settings.base import Count, Kind, OneOf
+from models.settings.base import Count, Kind, OneOf, Settings
+
+
+class HubDataset(Settings):
+    """A dataset on the Hugging Face hub, or a local folder of one."""
+
+    local_fields = ("name",)
+    name: str
+    """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""
+    revision: str | None = None
+    """Commit, tag or branch on the hub; left out, its main branch. A run resolves it to the commit, which counts for the cache and stands in its config."""
 
 
 class SourceKind(Kind):
@@ -49,14 +59,11 @@ class TextFile(TextSourceKind, PromptSourceKind):
     """The column that holds the text (`text` for plain text files)."""
 
 
-class TextHub(TextSourceKind, PromptSourceKind):
+class TextHub(HubDataset, TextSourceKind, PromptSourceKind):
     """One column of a dataset on the Hugging Face hub (or of a local dataset folder)."""
 
     code = "labeling.sources.hub"
-    local_fields = ("name",)
     kind: Literal["hub"] = "hub"
-    name: str
-    """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""
     subset: str | None = None
     """The dataset's configuration, where it has several."""
     split: str = "train"
@@ -79,14 +86,11 @@ class DemonstrationFile(DemonstrationSourceKind):
     """The column that holds the completion to imitate."""
 
 
-class DemonstrationHub(DemonstrationSourceKind):
+class DemonstrationHub(HubDataset, DemonstrationSourceKind):
     """Two columns, prompt and completion, of a dataset on the Hugging Face hub."""
 
     code = "labeling.sources.hub"
-    local_fields = ("name",)
     kind: Literal["hub"] = "hub"
-    name: str
-    """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""
     subset: str | None = None
     """The dataset's configuration, where it has several."""
     split: str = "train"

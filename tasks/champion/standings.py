@@ -1,10 +1,10 @@
-"""How all policies stand against each other: Elo ratings from the meetings of all evaluations."""
+"""How policies stand against each other, by the meetings of all evaluations, and systems, by what people said: Elo ratings."""
 
 from pathlib import Path
 
 from models.evaluation.metrics import Meeting
-from models.preferences.elo import EloRating, HeadToHead, elo_ratings
-from models.records import read_records
+from models.preferences.elo import EloRating, HeadToHead, elo_ratings, meetings_of_systems
+from models.records import Authorship, Ranking, read_records
 from tasks.running.storage import MANIFEST
 
 
@@ -23,3 +23,22 @@ def standings(root: Path) -> dict[str, list[EloRating]]:
     for (judge, _, policy, base), result in met.items():
         matches.setdefault(judge, []).append((policy, base, result))
     return {judge: elo_ratings(own) for judge, own in sorted(matches.items())}
+
+
+def standings_of_systems(root: Path) -> dict[str, list[EloRating]]:
+    """Criterion -> the ratings of all systems whose completions people ranked, best first.
+
+    From all feedback below `root/artifacts` that says who wrote what; a ranking that stands in several snapshots counts once.
+    """
+    wrote: dict[tuple[str, str], Authorship] = {}
+    said: dict[str, Ranking] = {}
+    for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
+        if (systems := manifest.with_name("systems.jsonl")).is_file():
+            wrote |= {(one.completion_id, one.system): one for one in read_records(systems, Authorship)}
+            said |= {one.id: one for one in read_records(manifest.with_name("rankings.jsonl"), Ranking)}
+    rated = {}
+    for criterion in sorted({one.criterion for one in said.values()}):
+        own = [one for one in said.values() if one.criterion == criterion]
+        if matches := meetings_of_systems(own, list(wrote.values())):
+            rated[criterion] = elo_ratings(matches)
+    return rated

@@ -11,6 +11,7 @@ import prefect.runtime
 import yaml
 from prefect.artifacts import create_markdown_artifact
 
+from labeling.sources.hub import pin_revisions
 from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
 from models.settings.pipeline import PipelineConfig
@@ -74,6 +75,7 @@ def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
     """
     require_allowed(config)
     require_files(config)
+    config = pin_revisions(config)
     flow_run_id = str(prefect.runtime.flow_run.id)
     flow_run_name = str(prefect.runtime.flow_run.name)
     tags = {

@@ -3,17 +3,20 @@
 a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, from which everything after it can be recomputed.
 """
 
+import json
+
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
 from labeling.labelers.labeler import rank_completions
+from models.errors import DataError
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.prompts import require_room
+from tasks.stages.room import require_room, without_what_is_too_long
 
 MAX_LISTED = 50
 
@@ -40,9 +43,16 @@ def ingest_feedback(
     """
     rejected = work.folder / "rejected.jsonl"
     feedback = read_feedback(config, split, seed, set_aside=rejected if config.bad_rows == "set_aside" else None)
+    if config.bad_rows == "set_aside":
+        feedback, too_long = without_what_is_too_long(base, feedback, max_new_tokens)
+        if too_long:
+            with rejected.open("a", encoding="utf-8") as file:
+                file.writelines(f"{json.dumps(one)}\n" for one in too_long)
     text_of = {prompt.id: prompt.text for prompt in feedback.prompts}
-    completed = [(text_of[one.prompt_id], one) for one in feedback.completions]
+    completed = [(text_of[one.prompt_id], one.text, one.ended) for one in feedback.completions]
     require_room(base, list(text_of.values()), max_new_tokens, completed)
+    if not feedback.rankings:
+        raise DataError(_nothing_to_rank(config.path, feedback))
     if rejected.exists():
         work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
         work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")
@@ -51,6 +61,15 @@ def ingest_feedback(
         work.metrics["rankings_as_shown"] = len(lines)
         work.note("\n".join(f"- {plain(line)}" for line in lines[:MAX_LISTED]))
     return write_feedback(work, feedback)
+
+
+def _nothing_to_rank(path: str, feedback: Feedback) -> str:
+    if not feedback.ratings:
+        return f"{path}: every judgement names a prompt or completion that is too long for the model; lower sampling.max_new_tokens"
+    return (
+        f"{path}: none of its {len(feedback.ratings)} ratings can be learned from: a ranking follows where one labeler rates several "
+        "completions of a prompt, and thumbs up or down on single completions have no loss of their own yet"
+    )
 
 
 def write_feedback(work: Work, feedback: Feedback) -> int:

@@ -71,7 +71,7 @@ def test_an_import_changes_nothing_twice_and_is_exported(rein, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text(encoding="utf-8").splitlines()]
     assert sorted((row["prompt"], row["chosen"]) for row in rows) == [(f"Window {n}?", "Open it.") for n in range(3)]
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {
-        *("prompts.jsonl", "completions.jsonl", "rankings.jsonl", "ratings.jsonl", "agreement.json", "elo.jsonl"),
+        *("prompts.jsonl", "completions.jsonl", "rankings.jsonl", "agreement.json", "elo.jsonl"),
         *("consensus.jsonl", "consensus.parquet", "pairs.jsonl", "pairs.parquet"),
     }
     assert rein("export", "out") == (1, "ConfigError: out: is there already; name a new folder")

@@ -151,7 +151,29 @@ def test_what_cannot_be_learned_from_is_said_before_anything_is_trained(workplac
         new_base = "pretraining.learning_rate=1.5e-3"  # which would have to be trained
         done = workplace.rein("learn", SMOKE, labels, override, new_base)
         assert done.returncode == 1 and expected in refusal(done), name
+    thumbs = tmp_path / "thumbs.jsonl"
+    thumbs.write_text(
+        "".join(json.dumps({"prompt": f"Ask {n}", "completion": "So.", "label": n % 2}) + "\n" for n in range(3))
+    )
+    done = workplace.rein(
+        "learn", SMOKE, f"labels={{kind: thumbs, path: {thumbs}}}", "pretraining.learning_rate=1.5e-3"
+    )
+    assert done.returncode == 1 and f"{thumbs}: none of its 3 ratings can be learned from" in refusal(done)
     assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained
+
+
+def test_what_is_too_long_is_set_aside_where_that_is_asked(workplace, batch, tmp_path):
+    shutil.copytree(batch, tmp_path / "batch")
+    completions = [json.loads(line) for line in (batch / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
+    completions[7]["text"] = "and then " * 300
+    text = "".join(json.dumps(one) + "\n" for one in completions)
+    (tmp_path / "batch" / "completions.jsonl").write_text(text, encoding="utf-8")
+    write_rankings(tmp_path / "batch", rank_by_length(batch))
+    report = workplace.report("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch, bad_rows: set_aside}}")
+    assert report["rankings"] == 78 and report["ranked_prompts"] == 39 and report["rejected_rows"] == 2
+    rejected = Path(report["artifacts"]["feedback"], "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["row"]["labeler"] for line in rejected] == ["ann", "ben"]
+    assert all("tokens with its prompt; the model reads" in line for line in rejected)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ import json
 import os
 from pathlib import Path
 
+import datasets
 import pytest
 from pyarrow.parquet import read_table
 
-from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw
+from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw, export_standings
 from labeling.feedback import Feedback, in_order, rankings_of_ratings
 from models.errors import DataError
-from models.records import Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
+from models.preferences.consensus import agree
+from models.records import Authorship, Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
 from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
+from models.settings.pipeline import ConsensusConfig
 from tests.labeling.importers.feedback_files import read, read_rest
 
 HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")
@@ -29,6 +32,7 @@ FEEDBACK = Feedback(
         *rankings_of_ratings(RATINGS),
     ],
     RATINGS,
+    [Authorship(completion_id=PLUM.id, system="tree"), Authorship(completion_id=PLUM.id, system="market")],
 )
 PAIRS = [
     Pair(prompt_id=HH.id, chosen=FIG.id, rejected=PLUM.id),
@@ -50,7 +54,7 @@ def test_raw_feedback_is_read_back_exactly(tmp_path):
 
 
 def test_ratings_without_rankings_are_read_back_exactly(tmp_path):
-    only_ratings = Feedback([PLAIN], [WAIT, SING], [], RATINGS)
+    only_ratings = Feedback([PLAIN], [WAIT], [], RATINGS[:1])
     export_raw(only_ratings, tmp_path)
     assert read(FeedbackFolder(path=str(tmp_path))) == in_order(only_ratings)
 
@@ -98,10 +102,49 @@ def test_consensus_is_read_back_from_both_files(tmp_path):
     ]
     export_consensus(agreed, tmp_path)
     assert read_records(tmp_path / "consensus.jsonl", Consensus) == agreed
-    rows = read_table(tmp_path / "consensus.parquet").to_pylist(maps_as_pydicts="strict")
-    assert [Consensus.model_validate(row) for row in rows] == agreed
+    rows = read_table(tmp_path / "consensus.parquet").to_pylist()
     assert rows[0].keys() == Consensus.model_fields.keys()
-    assert rows[1]["strengths"].keys() == {WAIT.id, SING.id}, "no column for completions of other prompts"
+    for row in rows:
+        row["strengths"] = {one["completion_id"]: one["strength"] for one in row["strengths"]}
+    assert [Consensus.model_validate(row) for row in rows] == agreed
+
+
+def test_datasets_loads_every_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    plain = Feedback(FEEDBACK.prompts, FEEDBACK.completions, FEEDBACK.rankings)
+    agreed, _ = agree(plain.rankings, ConsensusConfig())
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    export_raw(plain, folder)
+    export_consensus(agreed, folder)
+    export_pairs(PAIRS, plain, folder)
+    found = {}
+    for file in folder.iterdir():
+        kind = "parquet" if file.suffix == ".parquet" else "json"
+        found[file.name] = datasets.load_dataset(kind, data_files=str(file), split="train").num_rows
+    assert found == {
+        **{"prompts.jsonl": 2, "completions.jsonl": 5, "rankings.jsonl": 4},
+        **{f"consensus.{ending}": 2 for ending in ("jsonl", "parquet")},
+        **{f"{name}.{ending}": 2 for name in ("pairs", "pairs_conversational") for ending in ("jsonl", "parquet")},
+    }
+
+
+def test_systems_are_rated(tmp_path):
+    """Two systems wrote plum: each beats whoever wrote sand, and they have no match against each other."""
+    wrote = [(PLUM, "x"), (PLUM, "y"), (SAND, "z"), (FIG, "z")]
+    systems = [Authorship(completion_id=one.id, system=name) for one, name in wrote]
+    ranked = [
+        Ranking.of(HH.id, "ann", "taste", [[PLUM.id], [SAND.id]]),
+        Ranking.of(HH.id, "bob", "taste", [[FIG.id, SAND.id]]),
+    ]
+    export_standings(ranked, systems, tmp_path)
+    assert [(one["name"], one["num_matches"]) for one in json_lines(tmp_path / "standings.jsonl")] == [
+        ("x", 1),
+        ("y", 1),
+        ("z", 2),
+    ]
+    export_standings(ranked, [], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_pairs_are_written_with_their_texts_and_ids(tmp_path):

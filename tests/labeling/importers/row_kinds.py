@@ -205,7 +205,7 @@ def message_texts(said: Any) -> list[tuple[str, str]] | None:
         return None
     good = all(
         isinstance(one, dict)
-        and set(one) == {"role", "content"}
+        and {name for name in one if one[name] is not None} == {"role", "content"}
         and isinstance(one["content"], str)
         and one["role"] in ["system", "user", "assistant"]
         for one in said

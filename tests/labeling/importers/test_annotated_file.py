@@ -272,3 +272,36 @@ def test_real_rankings():
     ]
     best = [rows[0]["completions"][place] for place, rank in enumerate(said["ranks"]) if rank == min(said["ranks"])]
     assert {text[name] for name in first.levels[0]} == set(best)
+
+
+def test_systems_are_read_beside_completions(tmp_path):
+    more = {"systems_column": "by"}
+    rows = (
+        annotated(by=["x", "y", "x"]),
+        annotated(2, "Name a bird.", completions=("Plum", "Plum", "Owl"), ranks=(1, 1, 2), by=["x", "y", "z"]),
+    )
+    feedback = read(config_for(tmp_path, *rows, **more))
+    wrote = {}
+    for one in feedback.systems:
+        wrote.setdefault(one.completion_id, []).append(one.system)
+    texts = {(one.prompt_id, one.text): wrote[one.id] for one in feedback.completions}
+    fruit, bird = (Prompt.of(text, "train").id for text in ("Name a fruit.", "Name a bird."))
+    assert texts == {
+        **{(fruit, "Plum"): ["x"], (fruit, "Pear"): ["y"], (fruit, "Sand"): ["x"]},
+        **{(bird, "Plum"): ["x", "y"], (bird, "Owl"): ["z"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "complaint"),
+    [
+        (["x", "y"], "by: expected a list of 3 names, found ['x', 'y']"),
+        ("x", "by: expected a list of 3 names, found 'x'"),
+        (["x", "", "z"], "by.1: expected a name, found ''"),
+    ],
+)
+def test_systems_that_fit_no_completions_are_named(tmp_path, by, complaint):
+    assert complaint in refusal(config_for(tmp_path, annotated(by=by), systems_column="by"))
+    assert "by: expected a list of 3 names, found None" in refusal(
+        config_for(tmp_path, annotated(), systems_column="by")
+    )

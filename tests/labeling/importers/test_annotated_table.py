@@ -99,3 +99,17 @@ def test_a_table_without_a_column_says_so(tmp_path, column):
 
 
 # --- real rankings
+
+
+def test_a_table_has_a_system_in_each_row(tmp_path):
+    text = "prompt,completion,annotator,rank,by\nP,a,w,1,x\nP,b,w,2,y\nP,a,v,1,x\nP,c,v,2,z\n"
+    feedback = read(table(tmp_path, text, systems_column="by"))
+    texts = {one.id: one.text for one in feedback.completions}
+    assert sorted((texts[one.completion_id], one.system) for one in feedback.systems) == [
+        ("a", "x"),
+        ("b", "y"),
+        ("c", "z"),
+    ]
+    assert "by: no such column, but the settings ask for systems there" in refusal(
+        table(tmp_path, RANKED, systems_column="by")
+    )

@@ -281,3 +281,19 @@ def test_rejected_lines_do_not_name_the_folder(tmp_path):
         'column 1)"}], "row": "no"}'
     )
     assert str(tmp_path) not in text
+
+
+def test_who_wrote_a_completion_is_read_and_an_unknown_one_named(tmp_path):
+    config = folder(tmp_path, row())
+    wrote = [{"completion_id": A.id, "system": "x"}, {"completion_id": A.id, "system": "y"}]
+    write_lines(tmp_path / "systems.jsonl", wrote)
+    assert [one.model_dump() for one in read(config).systems] == wrote
+    write_lines(
+        tmp_path / "systems.jsonl",
+        [*wrote, {"completion_id": "c_0", "system": "x"}, {"completion_id": B.id, "system": " "}],
+    )
+    message = refusal(config)
+    assert (
+        "systems.jsonl:3: completion_id: no completion has the id c_0" in message
+        and "systems.jsonl:4: system: " in message
+    )

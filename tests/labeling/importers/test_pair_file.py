@@ -105,6 +105,14 @@ def test_a_tie_after_a_choice_is_named(tmp_path):
     assert ":2: chosen: unnamed said something else of these two already, at " in message and "bad rows: 1" in message
 
 
+def test_an_arena_names_the_models(tmp_path):
+    row = pair("Hi", "Plum", "Sand") | {"model_a": "x", "model_b": "y", "winner": "model_b"}
+    feedback = read(pairs(tmp_path, row, first_system_column="model_a", second_system_column="model_b"))
+    texts = {one.id: one.text for one in feedback.completions}
+    assert sorted((texts[one.completion_id], one.system) for one in feedback.systems) == [("Plum", "x"), ("Sand", "y")]
+    assert "model_c: no such column" in refusal(pairs(tmp_path, row, first_system_column="model_c"))
+
+
 HH = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:"
 TURNS = [user("Hi"), assistant("Hello!"), user("Name a fruit.")]
 
@@ -119,6 +127,14 @@ TURNS = [user("Hi"), assistant("Hello!"), user("Name a fruit.")]
         ({"chosen": [*TURNS, assistant(" Plum")], "rejected": [*TURNS, assistant(" Sand")]}, HH),
         (pair([user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), "Hi"),
         (pair("Hi", [user("Hi"), assistant(" Plum")], [user("Hi"), assistant(" Sand")]), "Hi"),
+        (  # as rows of Parquet have it
+            pair(
+                [user("Hi") | {"name": None}],
+                [assistant(" Plum") | {"name": None, "tool_calls": None}],
+                [assistant(" Sand") | {"name": None, "tool_calls": None}],
+            ),
+            "Hi",
+        ),
         (
             pair([{"role": "system", "content": "Be brief."}, user("Hi")], [assistant(" Plum")], [assistant(" Sand")]),
             "\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant:",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labeling.feedback import Feedback, in_order
+from models.preferences.elo import elo_ratings, meetings_of_systems
 from models.records import Ranking
 from models.settings.labels import AnnotatedFile, PairFile
 from tests.labeling.importers.feedback_files import read, read_rest, write_lines
@@ -50,6 +51,19 @@ def test_e2e(tmp_path, criterion, num_rankings, num_people):
     prompts, completions = ({one.id: one for part in parts for one in part[place]}.values() for place in (0, 1))
     rankings = [one for part in parts for one in part.rankings]
     assert in_order(Feedback(list(prompts), list(completions), rankings)) == feedback
+
+
+@pytest.mark.parametrize(
+    ("criterion", "first", "last"),
+    [("quality", {"slug", "tuda"}, {"chen", "sheff2"}), ("naturalness", {"sheff2", "slug"}, {"forge3", "tr2"})],
+)
+def test_the_systems_of_e2e_stand_as_people_have_ranked_them(criterion, first, last):
+    """Twenty-one of them; slug, which won the challenge, leads by quality, and sheff2 closes there and leads by naturalness (Dušek et al.
+    2018)."""
+    config = e2e(DATA / f"rankings/e2e_{criterion}.jsonl", criterion).model_copy(update={"systems_column": "systems"})
+    feedback = read(config)
+    named = [one.name for one in elo_ratings(meetings_of_systems(feedback.rankings, feedback.systems))]
+    assert len(named) == 21 and set(named[:2]) == first and set(named[-2:]) == last
 
 
 def test_rankme(tmp_path):

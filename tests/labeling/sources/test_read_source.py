@@ -3,15 +3,22 @@
 import csv
 import json
 import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pandas as pd
 import pytest
 
+from labeling.sources.hub import pin_revisions
 from labeling.sources.read_source import read_demonstrations, read_prompts, read_texts
 from labeling.worlds import household
 from models.errors import ConfigError, DataError
 from models.records import Completion, Prompt, Ranking, write_records
 from models.settings.sources import DemonstrationFile, DemonstrationHub, FromFeedback, Household, TextFile, TextHub
+from models.settings.training import PretrainingConfig
+from tasks.running.cache_key import input_identity
+from tests.free_port import free_port
 
 ROWS = [("Ask", "Answer"), ("Ask, “again”", "Two\nlines"), ("Ask", "Another")]
 
@@ -244,3 +251,56 @@ def test_feedback_is_no_source_before_there_is_any():
 def test_a_folder_without_data_is_named(tmp_path):
     with pytest.raises(DataError, match="cannot be loaded"):
         read_prompts(TextHub(name=str(tmp_path)), seed=0)
+
+
+@pytest.fixture
+def hub(monkeypatch) -> Iterator[dict[str, str]]:
+    """Stands for the hub, which cannot be had in tests: it answers one question as the hub does. Revision -> commit."""
+    commits = {}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            revision = self.path.partition("/revision/")[2] or "main"
+            found = self.path.startswith("/api/datasets/org/rows") and commits.get(revision)
+            body = json.dumps({"id": "org/rows", "sha": found} if found else {"error": "Revision not found"}).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield commits
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_revision_is_the_commit_that_it_is_now(hub, tmp_path):
+    hub |= {"main": "a" * 40, "v1": "b" * 40}
+    config = PretrainingConfig(source=TextHub(name="org/rows"))
+    assert pin_revisions(config).source == TextHub(name="org/rows", revision="a" * 40)
+    assert pin_revisions(TextHub(name="org/rows", revision="v1")).revision == "b" * 40
+    before = input_identity(pin_revisions(config))
+    hub["main"] = "c" * 40
+    assert input_identity(pin_revisions(config)) != before, "the rows may be others, so nothing is taken from the cache"
+    whole = DemonstrationHub(name="org/other", revision="d" * 40)
+    assert pin_revisions(whole) == whole, "a commit is not asked about"
+    with pytest.raises(DataError, match=r"dataset 'org/rows' at v2: the hub does not say its commit"):
+        pin_revisions(TextHub(name="org/rows", revision="v2"))
+
+
+def test_a_local_folder_has_no_revision(tmp_path):
+    folder = TextHub(name=str(tmp_path))
+    assert pin_revisions(folder) is folder
+    with pytest.raises(ConfigError, match="revision: a local folder has none"):
+        pin_revisions(folder.model_copy(update={"revision": "main"}))
+
+
+def test_a_hub_that_is_away_is_named(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(DataError, match=r"dataset 'org/rows': the hub does not say its commit .*name a local folder"):
+        pin_revisions(TextHub(name="org/rows"))

@@ -13,7 +13,7 @@ from labeling.store.intake import take_in
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Snapshot
 from labeling.store.snapshots import note_snapshot, snapshots_with, take_snapshot
 from models.errors import DataError
-from models.records import Completion, Prompt, Ranking, Rating
+from models.records import Authorship, Completion, Prompt, Ranking, Rating
 from models.settings.batch import BatchConfig, ThumbsTask
 from tasks.champion.snapshot import write_snapshot
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
@@ -182,6 +182,20 @@ def test_importing_twice_changes_nothing(store, tmp_path):
     assert digest(store, tmp_path) == before
     assert snapshot(store).rankings == said[:2]
     assert snapshot(store, "toxic").ratings == said[2:]
+
+
+def test_who_wrote_a_completion_comes_along(store):
+    wrote = [
+        Authorship(completion_id=A, system="x"),
+        Authorship(completion_id=A, system="y"),
+        Authorship(completion_id=C, system="z"),
+    ]
+    for systems in (wrote[:1], wrote):
+        with store.write() as session:
+            take_in(
+                session, Feedback(PROMPTS, COMPLETIONS, [ranked("ann", [[A], [B]])], (), systems), "file", False, NOW
+            )
+    assert snapshot(store).systems == wrote[:2], "C is in no ranking"
 
 
 def test_an_edit_elsewhere_is_a_further_revision(store):
