@@ -135,6 +135,20 @@ MUTANTS = (
         ("tests/flows/test_retrain.py",),
     ),
     Mutant(
+        "each look at a champion has the same level",
+        "models/evaluation/promotion.py",
+        "/ ((look + 3) * (look + 4))",
+        "/ 20",
+        ("tests/models/evaluation/test_promotion.py", "tests/benchmarks/test_false_promotions.py"),
+    ),
+    Mutant(
+        "chance refuses a reward model that is as good",
+        "models/evaluation/promotion.py",
+        "holds=paired.high >= -max_loss",
+        "holds=paired.difference >= -max_loss",
+        ("tests/models/evaluation/test_promotion.py",),
+    ),
+    Mutant(
         "Ray's workers sample otherwise",
         "tasks/running/ray_shards.py",
         '"seed": seed,',

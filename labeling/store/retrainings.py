@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from labeling.store.schema import Assignment, Batch, Judgement, Promotion, Retraining, Snapshot, Task, Withdrawal
@@ -112,6 +112,19 @@ def last_promotion(session: Session, policy_name: str) -> Promotion | None:
 def read_promotions(session: Session, policy_name: str) -> list[Promotion]:
     """Every move of the champion, the first one first."""
     return list(session.scalars(select(Promotion).where(Promotion.policy_name == policy_name).order_by(Promotion.id)))
+
+
+def num_looks(session: Session, policy_name: str) -> int:
+    """How many challengers have met the champion, those of retrainings that have not ended included.
+
+    Retrainings that ended as `kept` count, if they knew at least what the champion has learned from. After a roll-back that includes those
+    that this champion had met before, and some that it had not: it may be too many, never too few.
+    """
+    champion = last_promotion(session, policy_name)
+    seen = watermark(session, champion.snapshot_sha256 if champion else None)
+    met = and_(Retraining.outcome == "kept", Snapshot.last_judgement_id >= seen)
+    query = select(func.count()).select_from(Retraining).join(Snapshot, Snapshot.sha256 == Retraining.snapshot_sha256)
+    return session.scalar(query.where(Retraining.policy_name == policy_name, or_(met, Retraining.outcome.is_(None))))
 
 
 def champion_before(session: Session, policy_name: str) -> Promotion | None:

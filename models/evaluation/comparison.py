@@ -4,23 +4,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from models.evaluation.intervals import sign_flip_p_value, win_rate
 from models.evaluation.judge import Judge
-from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt, win_rate
+from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt
 from models.tuning.progress_sample import ProgressSample
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`outcomes`: of each prompt, how often the first model's completion is judged the better one, equal ones counting one half."""
+    """`outcomes`: of each prompt, how often the first model's completion is judged the better one, equal ones counting one half.
+
+    `num_samples`: completions of each prompt from each model.
+    """
 
     prompts: list[str]
     outcomes: list[float]
+    num_samples: int
 
     @property
     def figures(self) -> dict[str, float]:
         """Win rate of the first model, with its 95 % interval."""
         rate, low, high = win_rate(self.outcomes)
         return {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
+
+    @property
+    def p_value(self) -> float:
+        """At most this is the chance that two equal models give the first one as high a win rate."""
+        return sign_flip_p_value(self.outcomes, self.num_samples)
 
     def meetings(self, judge: str, policy: str, base: str) -> list[Meeting]:
         """Who was better at each prompt; the models go by the digests of their artifacts."""
@@ -41,7 +51,7 @@ def compare(
 ) -> Comparison:
     """The first model against the second, from `num_samples` completions of each prompt, those of a prompt in a row."""
     outcomes = outcomes_by_prompt(judge.grade(prompts, first), judge.grade(prompts, second), num_samples)
-    return Comparison(list(prompts[::num_samples]), outcomes)
+    return Comparison(list(prompts[::num_samples]), outcomes, num_samples)
 
 
 def describe_matches(matches: Sequence[Match], judge: Judge) -> dict[str, float | int]:

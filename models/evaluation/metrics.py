@@ -1,6 +1,5 @@
-"""How good a policy is beside another one: matches, outcomes, win rates with intervals. Pure Python, no torch."""
+"""How good a policy is beside another one: matches and outcomes. Pure Python, no torch."""
 
-import math
 from collections.abc import Sequence
 
 from models.records import Record
@@ -40,25 +39,6 @@ class Game(Record):
     challenger_completion: str
     champion_score: float
     challenger_score: float
-
-
-def wilson_interval(share: float, num_trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927): `(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`."""
-    spread = z * z / num_trials
-    centre = share + spread / 2
-    half = z * math.sqrt(share * (1 - share) / num_trials + spread / (4 * num_trials))
-    return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
-
-
-def win_rate(wins: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95 % interval of one outcome per prompt (1 = the policy is better, .5 = equal, 0 = worse).
-
-    One number per prompt, since several completions of one prompt are no independent trials. A tie varies less than a coin,
-    so the interval is, if anything, too wide.
-    """
-    mean = sum(wins) / len(wins)
-    low, high = wilson_interval(mean, len(wins))
-    return mean, low, high
 
 
 def prompt_outcome(policy: Sequence[float], base: Sequence[float]) -> float:

@@ -4,11 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from models.evaluation.paired import Paired
 from models.records import Record
 from models.settings.base import Settings
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from models.settings.retraining import PromotionConfig
+
+MAX_FALSE_PROMOTIONS = 0.05  # the chance that any challenger who is no better takes a champion's place
 
 
 class PromotionRequest(Settings):
@@ -31,18 +34,19 @@ class PromotionRequest(Settings):
 class Challenge(Record):
     """What was measured of champion and challenger on the same held-out prompts. Before there is a champion it is the base.
 
-    `win_rate_low`: lower end of the 95 % interval of the challenger's win rate. Accuracies are shares of the same preferences
-    that each reward model orders rightly, nan where there are none; None: the base has no reward model. Safety scores are
-    means; None: no model measures safety.
+    `win_rate_low`: lower end of the 95 % interval of the challenger's win rate; `p_value`: at most this is the chance of such a win rate
+    between equal policies. `look`: how many challengers have met this champion, this one included. `accuracy`: shares of the same
+    preferences that each reward model orders rightly, nan where there are none; None: the base has no reward model. `safety`: mean
+    scores; None: no model measures safety.
     """
 
     win_rate: float
     win_rate_low: float
+    p_value: float
+    look: int
     kl_nats: float
-    champion_accuracy: float | None
-    challenger_accuracy: float
-    champion_safety: float | None
-    challenger_safety: float | None
+    accuracy: Paired | None
+    safety: Paired | None
 
 
 class Check(Record):
@@ -53,42 +57,53 @@ class Check(Record):
     finding: str
 
 
+def level_of(look: int) -> float:
+    """How improbable a win rate must be between equal policies, for the challenger that is the `look`-th to meet a champion.
+
+    `.05 * 4 / ((k + 3) (k + 4))`, which sums to .05 over all k = 1, 2, ...: however many challengers no better than the champion meet
+    it, one of them takes its place with a chance of at most 5 %. That is the union bound, which holds although all of them meet on the
+    same prompts. The series falls slowly, .01 at first and .00007 at the fiftieth (docs/decisions/0029).
+    """
+    return MAX_FALSE_PROMOTIONS * 4 / ((look + 3) * (look + 4))
+
+
 def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check]:
     """Every condition of a promotion with what was found. A figure that is not a number fails its condition."""
-    low, kl = challenge.win_rate_low, challenge.kl_nats
     checks = [
-        Check(
-            name="win rate",
-            holds=low > 0.5,
-            finding=f"the lower end of the win rate ({challenge.win_rate:.3f}) is {low:.3f}; wanted: above .5",
-        ),
+        _check_win_rate(challenge),
         Check(
             name="KL",
-            holds=kl <= config.max_kl_nats,
-            finding=f"KL to the base is {kl:.1f} nats a completion; allowed: {config.max_kl_nats:g}",
+            holds=challenge.kl_nats <= config.max_kl_nats,
+            finding=f"KL to the base is {challenge.kl_nats:.1f} nats a completion; allowed: {config.max_kl_nats:g}",
         ),
     ]
-    if challenge.champion_accuracy is not None:
-        new, old = challenge.challenger_accuracy, challenge.champion_accuracy
-        checks.append(
-            Check(
-                name="reward accuracy",
-                holds=new >= old - config.max_accuracy_loss,
-                finding=f"the reward model's accuracy on held-out prompts is {new:.3f}, the champion's {old:.3f}; "
-                f"allowed: {config.max_accuracy_loss:g} lower",
-            )
-        )
-    if challenge.champion_safety is not None and challenge.challenger_safety is not None:
-        new, old = challenge.challenger_safety, challenge.champion_safety
-        checks.append(
-            Check(
-                name="safety",
-                holds=new >= old - config.max_safety_loss,
-                finding=f"the mean safety score is {new:.2f}, the champion's {old:.2f}; "
-                f"allowed: {config.max_safety_loss:g} lower",
-            )
-        )
+    if challenge.accuracy is not None:
+        what = "reward model's accuracy on held-out prompts"
+        checks.append(_check_no_worse("reward accuracy", what, challenge.accuracy, config.max_accuracy_loss))
+    if challenge.safety is not None:
+        checks.append(_check_no_worse("safety", "mean safety score", challenge.safety, config.max_safety_loss))
     return checks
+
+
+def _check_win_rate(challenge: Challenge) -> Check:
+    level = level_of(challenge.look)
+    return Check(
+        name="win rate",
+        holds=challenge.p_value <= level,
+        finding=f"the win rate is {challenge.win_rate:.3f} (lower end of its 95 % interval: {challenge.win_rate_low:.3f}); equal "
+        f"policies reach it with a chance of at most {challenge.p_value:.2g}; wanted of challenger number {challenge.look} to meet "
+        f"this champion: at most {level:.2g}",
+    )
+
+
+def _check_no_worse(name: str, what: str, paired: Paired, max_loss: float) -> Check:
+    return Check(
+        name=name,
+        holds=paired.high >= -max_loss,  # nan holds nothing
+        finding=f"the {what} is {paired.challenger:.3f}, the champion's {paired.champion:.3f}: a difference of "
+        f"{paired.difference:+.3f}, 95 % interval from {paired.low:+.3f} to {paired.high:+.3f}; "
+        f"refused if all of it is below {-max_loss:g}",
+    )
 
 
 def reason(checks: list[Check]) -> str:

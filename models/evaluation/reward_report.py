@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from models.errors import DataError
+from models.evaluation.paired import Paired
 from models.records import Completion, Pair, Prompt, Ranking, Record
 from models.rewards.scorer import Score, Scorer
 
@@ -41,6 +42,21 @@ def pair_accuracy(logits: Mapping[str, float], pairs: Sequence[tuple[str, str]])
     if not pairs:
         return math.nan
     return sum((logits[a] > logits[b]) + 0.5 * (logits[a] == logits[b]) for a, b in pairs) / len(pairs)
+
+
+def paired_accuracy(
+    champion: Mapping[str, float],
+    challenger: Mapping[str, float],
+    pairs: Sequence[tuple[str, str]],
+    prompt_of: Mapping[str, str],
+) -> Paired:
+    """`pair_accuracy` of two reward models by the same pairs. Those of a prompt (`prompt_of`: completion -> its prompt) go together in
+    the bootstrap, since they are about the same few completions."""
+    by_prompt: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for pair in pairs:
+        by_prompt[prompt_of[pair[0]]].append(pair)
+    old, new = ([pair_accuracy(logits, own) for own in by_prompt.values()] for logits in (champion, challenger))
+    return Paired.of(old, new, weights=[len(own) for own in by_prompt.values()])
 
 
 def strict_preferences(ranking: Ranking, texts: Mapping[str, str]) -> list[tuple[str, str]]:

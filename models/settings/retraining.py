@@ -10,7 +10,8 @@ from models.settings.base import Fraction, Positive, Settings
 class PromotionConfig(Settings):
     """What a challenger must show, on prompts that nothing has learned from, to take the champion's place.
 
-    The lower end of the 95 % interval of its win rate is above one half, in any case.
+    Its win rate is, in any case, so high that all challengers of a champion who are no better than it have together a chance of at
+    most 5 % that any of them reaches as much.
     """
 
     local_fields = ("safety_model",)
@@ -18,11 +19,13 @@ class PromotionConfig(Settings):
     max_kl_nats: Positive = 15.0
     """Most KL to the base, per completion, in nats."""
     max_accuracy_loss: Fraction = 0.02
-    """How far below the champion's reward model the new one's accuracy on held-out prompts may be: as far as chance goes."""
+    """How far below the champion's reward model the new one's accuracy on held-out prompts may be. It is refused if the 95 % interval of the
+    difference lies below that altogether; few prompts show only large losses."""
     safety_model: str | None = None
     """Folder of a reward model that was trained by a criterion of safety (`model` of its artifact); left out, nothing measures safety."""
     max_safety_loss: Annotated[float, Field(ge=0)] = 0.05
-    """How far below the champion's the challenger's mean safety score may be; one is the spread of scores."""
+    """How far below the champion's the challenger's mean safety score may be; one is the spread of scores. It is refused if the 95 % interval
+    of the difference lies below that altogether."""
 
 
 class RetrainingConfig(Settings):

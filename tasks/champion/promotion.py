@@ -13,9 +13,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from labeling.store.database import FeedbackStore
-from labeling.store.retrainings import champion_before, last_promotion, note_promotion
+from labeling.store.retrainings import champion_before, last_promotion, note_promotion, num_looks
 from labeling.store.schema import Promotion
 from models.errors import ConfigError
+from models.evaluation.paired import Paired
 from models.evaluation.promotion import Challenge, Check, check_challenge, reason
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
@@ -106,18 +107,24 @@ def move_champion(
 
 
 def read_checks(run: PipelineRun, seen: Standing) -> tuple[Check, ...]:
-    """The conditions of a promotion, from the figures of this run's evaluation and challenge."""
+    """The conditions of a promotion, from the figures of this run's evaluation and challenge, and how many have met this champion."""
+    with FeedbackStore(run.config.feedback.url) as store, store.read() as session:
+        look = num_looks(session, run.config.tracking.policy_name)
     figures = run.metrics
     challenge = Challenge(
         win_rate=figures["challenge_win_rate"],
         win_rate_low=figures["challenge_win_rate_low"],
+        p_value=figures["challenge_p_value"],
+        look=look,
         kl_nats=figures["kl_nats"],
-        champion_accuracy=figures["accuracy_champion"] if seen.champion else None,
-        challenger_accuracy=figures["accuracy_challenger"],
-        champion_safety=figures.get("safety_champion"),
-        challenger_safety=figures.get("safety_challenger"),
+        accuracy=_paired(figures, "accuracy") if seen.champion else None,
+        safety=_paired(figures, "safety") if "safety_difference" in figures else None,
     )
     return tuple(check_challenge(challenge, run.config.promotion))
+
+
+def _paired(figures: dict[str, Any], name: str) -> Paired:
+    return Paired(**{key: figures[f"{name}_{key}"] for key in Paired.model_fields})
 
 
 @task(name="conclude", cache_policy=NO_CACHE)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from models.evaluation.comparison import compare
 from models.evaluation.metrics import Game
+from models.evaluation.paired import Paired
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -56,7 +57,7 @@ def challenge_champion(
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     asked = [prompt.text for prompt in held_out[: config.num_prompts] for _ in range(config.num_samples)]
-    texts, scored = {}, {}
+    texts, scored, safe = {}, {}, {}
     for name, artifact in (("champion", champion), ("challenger", challenger)):
         policy, tokenizer = load_policy(artifact.folder / "model")
         with autocast(compute):
@@ -66,7 +67,9 @@ def challenge_champion(
         scored[name] = [sum(of_rewards) / len(of_rewards) for of_rewards in by_reward]
         work.metrics[f"score_{name}"] = sum(scored[name]) / len(asked)
         if safety:
-            work.metrics[f"safety_{name}"] = safety(asked, texts[name]).mean().item()
+            safe[name] = safety(asked, texts[name]).view(-1, config.num_samples).mean(dim=1).tolist()
+    if safety:
+        work.metrics |= _figures("safety", Paired.of(**safe, weights=[1] * len(safe["champion"])))
     work.metrics |= _accuracies(scores, held_out, feedback, pairs, held_out_labelers)
     columns = zip(asked, *texts.values(), *scored.values(), strict=True)
     write_records(
@@ -76,6 +79,7 @@ def challenge_champion(
     told = judge_name(config, judge, list(rewards.values()))
     write_records(work.folder / "meetings.jsonl", comparison.meetings(told, challenger.sha256, champion.sha256))
     work.metrics |= {f"challenge_{name}": value for name, value in comparison.figures.items()}
+    work.metrics["challenge_p_value"] = comparison.p_value
     return len(asked)
 
 
@@ -86,8 +90,8 @@ def _accuracies(
     pairs: Artifact,
     held_out_labelers: tuple[str, ...],
 ) -> dict[str, float]:
-    """The share of the same strict preferences that each reward orders rightly."""
-    from models.evaluation.reward_report import held_out_preferences, pair_accuracy, scores_of
+    """The share of the same strict preferences that each reward orders rightly; of the challenger alone, where the champion is the base."""
+    from models.evaluation.reward_report import held_out_preferences, pair_accuracy, paired_accuracy, scores_of
 
     prompts = {prompt.id: prompt.text for prompt in held_out}
     written = read_records(feedback.folder / "completions.jsonl", Completion)
@@ -99,7 +103,12 @@ def _accuracies(
         read_records(feedback.folder / "rankings.jsonl", Ranking),
         held_out_labelers,
     )
-    return {
-        f"accuracy_{name}": pair_accuracy(scores_of(score, prompts, completions), preferences)
-        for name, score in scores.items()
-    }
+    given = {name: scores_of(score, prompts, completions) for name, score in scores.items()}
+    if "champion" not in given:
+        return {"accuracy_challenger": pair_accuracy(given["challenger"], preferences)}
+    prompt_of = {one.id: one.prompt_id for one in completions}
+    return _figures("accuracy", paired_accuracy(given["champion"], given["challenger"], preferences, prompt_of))
+
+
+def _figures(name: str, paired: Paired) -> dict[str, float]:
+    return {f"{name}_{key}": value for key, value in paired.model_dump().items()}

@@ -12,6 +12,7 @@ from labeling.store.retrainings import (
     last_promotion,
     note_promotion,
     num_judgements_after,
+    num_looks,
     read_news,
 )
 from labeling.store.schema import Promotion, Retraining
@@ -180,3 +181,55 @@ def test_of_two_moves_that_saw_the_same_champion_one_is_made(people):
 def test_a_snapshot_that_this_store_has_never_seen_is_left_out(people):
     moved(people, promotion(1, "from another store"))
     assert [one.snapshot_sha256 for one in people.rows(Promotion)] == [None]
+
+
+def looks(people) -> int:
+    with people.store.read() as session:
+        return num_looks(session, NAME)
+
+
+def refused(people, sha256: str) -> None:
+    """One more judgement, and a challenger that has learned from it, too, and is kept from the place."""
+    people.judges("ann")
+    learned(people, sha256)
+    ended(people, begun(people, sha256), "kept")
+
+
+def test_looks_are_counted_since_the_champion_took_its_place(people):
+    assert looks(people) == 0
+    refused(people, "5ha1")
+    people.judges("bob")
+    learned(people, "5ha2")
+    number = begun(people, "5ha2")
+    assert looks(people) == 2, "one was kept out by the base, one is under way"
+    moved(people, promotion(1, "5ha2"))
+    ended(people, number, "promoted")
+    assert looks(people) == 0
+    refused(people, "5ha3")
+    refused(people, "5ha4")
+    for outcome in ("failed", "cancelled"):
+        ended(people, begun(people, "5ha4"), outcome)
+    assert looks(people) == 2
+    ended(people, begun(people, "5ha2"), "kept")
+    assert looks(people) == 3, "other settings, the same feedback as the champion's"
+    moved(people, promotion(2, "5ha4"))
+    begun(people, "5ha2")
+    assert looks(people) == 2, "that of the same feedback, and one that goes on with older feedback"
+
+
+def test_a_roll_back_takes_no_look_back(people):
+    refused(people, "5ha1")
+    moved(people, promotion(1, "5ha1"))
+    refused(people, "5ha2")
+    refused(people, "5ha3")
+    moved(people, promotion(2, "5ha3"), promotion(1, "5ha1", is_rollback=True))
+    assert looks(people) == 3
+
+
+def test_of_a_champion_from_elsewhere_all_looks_count_and_none_of_another_policy(people):
+    refused(people, "5ha1")
+    moved(people, promotion(1))
+    refused(people, "5ha2")
+    assert looks(people) == 2
+    with people.store.read() as session:
+        assert num_looks(session, "another") == 0

@@ -7,9 +7,10 @@ import pytest
 from models.errors import DataError
 from models.evaluation.comparison import compare, describe_matches, win_rates_by_update
 from models.evaluation.judge import require_known
-from models.evaluation.metrics import Match, wilson_interval
+from models.evaluation.metrics import Match
 from models.settings.judges import HouseholdRule, OwnReward
 from models.tuning.progress_sample import ProgressSample
+from tests.tolerances import close
 
 
 class CountsA:
@@ -30,8 +31,11 @@ def test_outcomes_are_shares_of_pairs_of_completions_by_prompt():
     comparison = compare(CountsA(), prompts, first, second, num_samples=2)
     # p: aa beats a and b, a ties a and beats b: 3.5 / 4; q: two unusable ones lose to a and tie b: 1 / 4
     assert comparison.prompts == ["p", "q"] and comparison.outcomes == [0.875, 0.25]
-    low, high = wilson_interval(0.5625, 2)
-    assert comparison.figures == {"win_rate": 0.5625, "win_rate_low": low, "win_rate_high": high}
+    # of p, q and two that are lost, four are drawn: all lost or at most one of q 1/16 + 4/32, so .025 are lost; as for two that are won
+    assert close(list(comparison.figures.values()), [0.5625, 0.0, 1.0], tolerance=1e-9)
+    assert list(comparison.figures) == ["win_rate", "win_rate_low", "win_rate_high"]
+    # +3 -2 half games, and -4 -4: of ±3 ±2 ±4 ±4 all but -13 and -9 are at least -7
+    assert comparison.p_value == 14 / 16
     assert [one.result for one in comparison.meetings("a", "1", "2")] == [1.0, 0.0]
 
 
@@ -56,7 +60,9 @@ def test_win_rates_by_update_are_over_the_policy_as_it_began():
     ]
     rates = win_rates_by_update(CountsA(), samples)
     assert {update: rate for update, (rate, _, _) in rates.items()} == {5: 0.5, 10: 1.0}  # a win, two ties, a loss
-    assert rates[10][1:] == wilson_interval(1.0, 4)
+    assert close(
+        rates[10][1:], (2 / 6, 1.0)
+    )  # of six draws, four of the two that are lost: 6 choose 4 / 3^6 * 4 + ... = .1
     assert win_rates_by_update(CountsA(), []) == {}
 
 

@@ -1,4 +1,4 @@
-"""Accuracy, calibration, intervals and win rates against values worked out by hand, and matches between two models."""
+"""Accuracy, calibration and outcomes against values worked out by hand, and matches between two models."""
 
 import copy
 import math
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.evaluation.matches import completion_kl, play_matches
-from models.evaluation.metrics import prompt_outcome, wilson_interval, win_rate
+from models.evaluation.metrics import prompt_outcome
 from models.evaluation.reward_report import (
     CalibrationBand,
     calibration,
@@ -26,32 +26,7 @@ def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-# intervals and outcomes
-
-
-@pytest.mark.parametrize(
-    ("wins", "trials", "low", "high"),
-    [
-        (8, 10, 0.4902, 0.9433),  # published, e.g. Brown, Cai and DasGupta 2001
-        (5, 10, 0.2366, 0.7634),
-        (0, 10, 0.0, 0.2775),  # z² / (n + z²) = 3.8415 / 13.8415
-        (10, 10, 0.7225, 1.0),
-    ],
-)
-def test_wilson_interval(wins, trials, low, high):
-    assert close(wilson_interval(wins / trials, trials), (low, high), tolerance=5e-5)
-
-
-@pytest.mark.parametrize(("share", "trials"), [(0.625, 4), (0.5, 200), (0.01, 1000)])
-def test_wilson_bounds_are_the_shares_at_which_the_observation_is_just_not_surprising(share, trials):
-    for bound in wilson_interval(share, trials):  # (share - p)² = z² p (1 - p) / n
-        assert close((share - bound) ** 2, 1.959964**2 * bound * (1 - bound) / trials, tolerance=1e-9)
-
-
-def test_win_rate_is_the_mean_outcome_with_its_interval():
-    mean, low, high = win_rate([1.0] * 7 + [0.5, 0.5, 0.0])
-    assert close(mean, 0.8)
-    assert close((low, high), (0.4902, 0.9433), tolerance=5e-5)
+# outcomes
 
 
 @pytest.mark.parametrize(
