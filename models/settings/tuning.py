@@ -1,6 +1,6 @@
 """The settings of tuning: a kind for each way to tune the policy."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -71,7 +71,7 @@ class LoRA(Settings):
 class TuningKind(Kind):
     """A way to tune the policy. Its module promises `tune` (models/tuning/tuner.py)."""
 
-    uncounted_fields = ("min_reward_accuracy",)
+    uncounted_fields: ClassVar[tuple[str, ...]] = ("min_reward_accuracy",)
     prompts: PromptsConfig | None = None
     """Prompts to tune on; left out, the training prompts of the feedback. Those that the feedback holds out are left aside."""
     min_reward_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.5

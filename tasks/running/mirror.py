@@ -47,8 +47,8 @@ def bring_artifact(artifact: Artifact, root: Path, mirror: str | None) -> Artifa
     where it was made. Raises ArtifactError when it is in none of them.
     """
     folder = root / "artifacts" / artifact.folder.name
-    places = (folder, _aside(folder, artifact.sha256))
-    sought = (*(find_artifact(place, mirror) for place in places), _whole_artifact(artifact.folder))
+    names = (folder, _aside(folder, artifact.sha256))
+    sought = (*(find_artifact(name, mirror) for name in names), _whole_artifact(artifact.folder))
     found = next((one for one in sought if one is not None and one.identity == artifact.identity), None)
     if found is None:
         places = [f"{root}/artifacts", *([mirror] if mirror else []), str(artifact.folder.parent)]
