@@ -23,7 +23,7 @@ from tasks.tracking.tracked_run import TrackedRun, send_what_was_kept
 from tests.tasks.hand_made import making
 from tests.tasks.mlflow_server import MlflowServer
 
-LONGEST_GAP_SECONDS = 2.0  # a step takes .02; a call to a server that is away costs MLflow's own client minutes
+STEP_SECONDS = 0.02  # a call to a server that is away costs MLflow's own client minutes
 AWAY_SECONDS = 4.0
 
 
@@ -32,7 +32,7 @@ class Outage:
     """What happened while the server was killed and started again."""
 
     num_steps: int
-    longest_gap: float
+    num_beats: int
     over_it: str
     ended_in_it: str
     kept: dict
@@ -78,19 +78,25 @@ def start(config: TrackingConfig, name: str, folder: Path) -> TrackedRun:
 
 
 class Steps:
-    """A training loop: logs its steps, .02 seconds each, and measures the longest time between two."""
+    """A training loop that logs its steps; beside it a thread beats as often, and is held up by the machine alone."""
 
     def __init__(self, run: TrackedRun) -> None:
-        self.run, self.num_steps, self.longest_gap = run, 0, 0.0
+        self.run, self.num_steps, self.num_beats = run, 0, 0
 
     def take_until(self, done) -> None:
-        before = time.monotonic()
+        over = threading.Event()
+        beating = threading.Thread(target=self._beat, args=(over,))
+        beating.start()
         while not done():
             self.run.log_metrics({"objective/kl": self.num_steps / 4, "loss": -self.num_steps}, self.num_steps)
             self.num_steps += 1
-            threading.Event().wait(0.02)
-            self.longest_gap = max(self.longest_gap, time.monotonic() - before)
-            before = time.monotonic()
+            threading.Event().wait(STEP_SECONDS)
+        over.set()
+        beating.join()
+
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(STEP_SECONDS):
+            self.num_beats += 1
 
 
 def end_by_an_error(run: TrackedRun) -> None:
@@ -122,7 +128,7 @@ def outage(server: MlflowServer, client: MlflowClient, folder: Path) -> Outage:
     refusal = str(refused.exception())
     assert isinstance(refused.exception(), TrackingError)
     waited = waiting.result().run_id
-    return Outage(steps.num_steps, steps.longest_gap, run.run_id, ended.run_id, kept, refusal, waited)
+    return Outage(steps.num_steps, steps.num_beats, run.run_id, ended.run_id, kept, refusal, waited)
 
 
 def test_every_step_is_there_once_although_the_server_was_killed_meanwhile(outage, client):
@@ -135,8 +141,7 @@ def test_every_step_is_there_once_although_the_server_was_killed_meanwhile(outag
 
 
 def test_training_is_not_held_up_while_the_server_is_away(outage):
-    print(f"\nlongest time between two steps: {outage.longest_gap:.3f} s of {outage.num_steps} steps")
-    assert outage.longest_gap < LONGEST_GAP_SECONDS
+    assert outage.num_steps > 0.7 * outage.num_beats
 
 
 def test_what_could_not_be_sent_is_kept_and_sent_by_a_later_run(outage, server, client, folder):
@@ -180,7 +185,7 @@ def test_a_locked_database_holds_nothing_up(server, client, folder):
         steps.take_until(lambda: time.monotonic() - began > 1.5)
         lock.execute("ROLLBACK")
         lock.close()
-    assert steps.longest_gap < 1
+    assert steps.num_steps > 0.7 * steps.num_beats
     points = client.get_metric_history(run.run_id, "loss")
     assert sorted(point.step for point in points) == list(range(steps.num_steps))
     load = client.get_metric_history(run.run_id, "system/cpu_utilization_percentage")
