@@ -8,18 +8,12 @@
    binomial, for outcomes without ties and with one game a prompt: with more games or with ties it is promoted sooner.
 3. How often is a reward model refused for its accuracy that is as good as the champion's, or worse?
 
-The checks are those of the program itself (models/evaluation). Writes benchmarks/results/false_promotions.json and prints tables.
+The checks are those of the program itself (models/evaluation). Prints a table of each.
 """
 
 import argparse
-import datetime
-import json
-import os
-import platform
-import subprocess
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 from scipy.stats import binom
@@ -29,7 +23,6 @@ from models.evaluation.paired import Paired
 from models.evaluation.promotion import level_of
 from models.settings.retraining import PromotionConfig
 
-PROJECT = Path(__file__).resolve().parent.parent
 NUM_LOOKS = 200
 NUM_PROMPTS = (20, 50, 200)
 LOOKS_SHOWN, PROMPTS_SHOWN, WIN_RATES = (1, 10, 50, 200), (50, 100, 200), (0.6, 0.7, 0.84)
@@ -128,48 +121,24 @@ def refusals(loss: float, num_prompts: int, num_trials: int, seed: int) -> tuple
 
 
 def main() -> None:
-    """Reads the command line, simulates, writes and prints what came out."""
+    """Reads the command line, simulates, and prints what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--histories", type=int, default=1000)
-    parser.add_argument("--trials", type=int, default=1000, help="of reward models")
+    parser.add_argument("--histories", type=int, default=1000, help="of 200 challengers")
+    parser.add_argument("--trials", type=int, default=200, help="of two reward models")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    result: dict = {"seed": given.seed, "histories": given.histories, "trials": given.trials}
     print("any of 200 promoted, none better".ljust(34), *(f"{num:>4} prompts" for num in NUM_PROMPTS))
-    result["false_promotions"] = {}
     for kind in KINDS:
-        counts = [count_false_promotions(kind, num, given.histories, given.seed) for num in NUM_PROMPTS]
-        shares = result["false_promotions"][kind] = [count / given.histories for count in counts]
-        print(kind.ljust(34), *(f"{share:>12.4f}" for share in shares), flush=True)
+        counts = (count_false_promotions(kind, num, given.histories, given.seed) for num in NUM_PROMPTS)
+        print(kind.ljust(34), *(f"{count / given.histories:>12.4f}" for count in counts), flush=True)
     print("promoted, by its true win rate".ljust(34), *(f"look {look:>7}" for look in LOOKS_SHOWN))
-    result["power"] = []
-    for rate in WIN_RATES:
-        for num in PROMPTS_SHOWN:
-            chances = [power(rate, num, look) for look in LOOKS_SHOWN]
-            result["power"].append({"win_rate": rate, "prompts": num} | dict(zip(LOOKS_SHOWN, chances, strict=True)))
-            print(f"{rate:.2f}, {num} prompts".ljust(34), *(f"{chance:>12.4f}" for chance in chances))
+    for rate, num in product(WIN_RATES, PROMPTS_SHOWN):
+        chances = (power(rate, num, look) for look in LOOKS_SHOWN)
+        print(f"{rate:.2f}, {num} prompts".ljust(34), *(f"{chance:>12.4f}" for chance in chances))
     print("reward model refused: by interval (by difference)")
-    result["refusals"] = []
-    for loss in LOSSES:
-        for num in NUM_PROMPTS:
-            by_interval, by_difference = refusals(loss, num, given.trials, given.seed)
-            result["refusals"].append(
-                {"loss": loss, "prompts": num, "by_interval": by_interval, "by_difference": by_difference}
-            )
-            print(f"{loss:.2f} worse, {num} prompts".ljust(34), f"{by_interval:.4f} ({by_difference:.4f})", flush=True)
-    _write(result)
-
-
-def _write(result: dict) -> None:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
-    about = {
-        "commit": commit.stdout.strip(),
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: version(name) for name in ("numpy", "scipy")} | {"python": platform.python_version()},
-    }
-    target = PROJECT / "benchmarks" / "results" / "false_promotions.json"
-    target.write_text(json.dumps(about | result, indent=1) + "\n", encoding="utf-8")
+    for loss, num in product(LOSSES, NUM_PROMPTS):
+        by_interval, by_difference = refusals(loss, num, given.trials, given.seed)
+        print(f"{loss:.2f} worse, {num} prompts".ljust(34), f"{by_interval:.4f} ({by_difference:.4f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from tests.conftest import chromium
 from tests.flows.conftest import SMOKE, Workplace, ended
 from tests.free_port import free_port
 from tests.labeling.page.gestures import drag_card
+from tests.tolerances import close
 from tests.waiting import CEILING_SECONDS, until_it_answers
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -217,9 +218,17 @@ def test_two_retrainings_at_once_make_everything_once_and_both_come_to_a_decisio
     assert all(report["promotion_reason"] for report in reports)
     with store.read() as session:
         assert {row.outcome for row in session.scalars(select(Retraining))} <= {"kept", "promoted"}
-    compared = workplace.report("evaluate", SMOKE, "--policy", "1", "--opponent", "2")
+    safety = f"promotion.safety_model={reports[0]['artifacts']['reward']}/model"
+    compared = workplace.report("evaluate", SMOKE, safety, "--policy", "1", "--opponent", "2")
     assert compared["registered_versions"]["rein-policy"] == 1 and "challenge" in compared["stages_run"]
     assert 0 <= compared["challenge_win_rate_low"] <= compared["challenge_win_rate"] <= 1
+    assert 0 < compared["challenge_p_value"] <= 1
+    for figure in ("accuracy", "safety"):
+        champion, challenger, difference = (
+            compared[f"{figure}_{name}"] for name in ("champion", "challenger", "difference")
+        )
+        assert close(challenger - champion, difference)
+        assert compared[f"{figure}_low"] <= difference <= compared[f"{figure}_high"]
     done = workplace.rein("retrain", SMOKE, LABELS)
     assert done.returncode == 0 and "skipped: 0 new judgements, 50 are wanted" in done.stdout, done.stderr[-3000:]
 
