@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from models.plain_text import plain
-from models.preferences.vote_table import VoteTable, starts_of
+from models.preferences.vote_table import VoteTable
 from models.records import Ranking, Record
 from models.shapes import Float, Int, Real
 
@@ -127,10 +127,21 @@ def mean_tau_b(rankings: Sequence[Ranking]) -> float:
 
 def mean_tau_b_of(votes: VoteTable) -> float:
     """See `mean_tau_b`. The comparisons of a question are joined on the pair of items they compare."""
-    rank = np.arange(len(votes.voter_question)) - starts_of(votes.num_voters)[votes.voter_question]
-    table_start = starts_of(votes.num_voters**2)  # of each question, a table of its voters by its voters
+    voters, left, right = compared_by_both(votes)
+    _, pair = np.unique(voters, return_inverse=True)
+    taus = _tau_b(np.bincount(pair, left * right), np.bincount(pair, left != 0), np.bincount(pair, right != 0))
+    return float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
+
+
+def compared_by_both(
+    votes: VoteTable,
+) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """(two voters as one number, sign of the one, sign of the other) for all that two labelers both compared.
+
+    The number is the one voter times the number of voters plus the other.
+    """
     voter, sign = votes.voter[votes.ranking], votes.sign.astype(np.int8)
-    shared, left_untied, right_untied = np.zeros((3, int((votes.num_voters**2).sum())))
+    parts = [(np.zeros(0, np.int64), sign[:0], sign[:0])]
     left = np.arange(len(sign))
     for lag in range(1, len(sign)):  # comparisons of the same two items stand together
         left = left[left + lag < len(sign)]
@@ -139,13 +150,9 @@ def mean_tau_b_of(votes: VoteTable) -> float:
         if not len(left):
             break
         one = left[voter[left] != voter[left + lag]]  # nobody is compared with themselves
-        other, question = one + lag, votes.voter_question[voter[one]]
-        cell = table_start[question] + rank[voter[one]] * votes.num_voters[question] + rank[voter[other]]
-        np.add.at(shared, cell, sign[one] * sign[other])
-        np.add.at(left_untied, cell, sign[one] != 0)
-        np.add.at(right_untied, cell, sign[other] != 0)
-    taus = _tau_b(shared, left_untied, right_untied)
-    return float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
+        parts.append((voter[one] * len(votes.voter_labeler) + voter[one + lag], sign[one], sign[one + lag]))
+    voters, lefts, rights = zip(*parts, strict=True)
+    return np.concatenate(voters), np.concatenate(lefts), np.concatenate(rights)
 
 
 def tau_with_others(votes: VoteTable) -> Float[np.ndarray, " R"]:
