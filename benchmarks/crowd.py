@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.trials import PROJECT, circumstances
-from models.preferences.agreement import AgreementReport
+from models.preferences.agreement_report import AgreementReport
 from models.preferences.consensus import agree
 from models.preferences.vote_table import VoteTable
 from models.records import Ranking
