@@ -27,7 +27,16 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 RESULTS = PROJECT / "benchmarks" / "results" / "overhead.json"
-LEARNED = ("reward_accuracy", "helpful_base", "helpful_policy", "win_rate", "win_rate_low", "kl_nats", "end_rate")
+LEARNED = (
+    "reward_labeler_accuracy",
+    "reward_accuracy",
+    "helpful_base",
+    "helpful_policy",
+    "win_rate",
+    "win_rate_low",
+    "kl_nats",
+    "end_rate",
+)
 WANTED = "under 10 % or 20 s"
 WANTED_SHARE, WANTED_SECONDS = 0.1, 20.0
 

@@ -36,7 +36,8 @@ FIGURES = (
         "kl_nats",
         "end_rate",
     ),
-    *("distinct_completions", "distinct_completions_base", "upside_down_labelers", "reward_accuracy", "cpu"),
+    *("distinct_completions", "distinct_completions_base", "upside_down_labelers"),
+    *("reward_labeler_accuracy", "reward_labeler_ceiling", "reward_accuracy", "cpu"),
 )
 
 

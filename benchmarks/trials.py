@@ -20,7 +20,8 @@ from models.processor import processor_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIGURES = (
-    *("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha"),
+    *("reward_labeler_accuracy", "reward_labeler_ceiling", "reward_accuracy", "reward_calibration_error"),
+    *("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement"),
     *("helpful_base", "helpful_policy", "win_rate", "win_rate_low", "win_rate_high", "score_base", "score_policy"),
     *("kl_nats", "end_rate", "distinct_completions", "distinct_completions_base", "upside_down_labelers", "seconds"),
     *("seconds_to_better", "cpu"),

@@ -213,7 +213,7 @@ def export_feedback(
     print(f"rankings: {len(feedback.rankings)}, ratings: {len(feedback.ratings)}")
     if not feedback.rankings:
         return
-    agreed, report = agree(feedback.rankings, ConsensusConfig())
+    agreed, report = agree(feedback.rankings, ConsensusConfig(), feedback.ratings)
     (folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     export_consensus(agreed, folder)
     export_elo(feedback.rankings, folder)

@@ -243,9 +243,11 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return count
 
 
-def read_records(path: Path, record_type: type[RecordType]) -> list[RecordType]:
-    """The records of a JSON Lines file. Raises DataError naming file, line and field."""
-    records = []
+def read_records(path: Path, record_type: type[RecordType], may_be_missing: bool = False) -> list[RecordType]:
+    """The records of a JSON Lines file; none of one that `may_be_missing` and is. Raises DataError naming file, line and field."""
+    records: list[RecordType] = []
+    if may_be_missing and not path.is_file():
+        return records
     with collector_paused():
         for number, line in _lines(path):
             try:

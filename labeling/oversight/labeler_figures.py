@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from scipy.special import stdtrit
 
 from labeling.store.counted import Counted
-from models.preferences.agreement import LabelerReport
+from models.preferences.agreement_report import LabelerReport
 from models.records import Rating
 
 MIN_FOR_BIAS = 10  # rankings; with fewer, chance looks like a habit

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from models.preferences.agreement import alpha_of_values
+from models.preferences.agreement import alpha_of_values, compared_by_both
 from models.preferences.vote_table import VoteTable
 from models.records import Rating
 from models.shapes import Float, Int
@@ -59,7 +59,7 @@ class LabelerPairs:
 
     def __init__(self, votes: VoteTable):
         self.votes = votes
-        pair, left, right = _compared_by_both(votes)
+        pair, left, right = compared_by_both(votes)
         found, pair = np.unique(pair, return_inverse=True)
         self.first, self.second = np.divmod(found, max(len(votes.voter_labeler), 1))
         untied = np.bincount(pair, left**2) * np.bincount(pair, right**2)
@@ -163,22 +163,6 @@ def points_in_time(moments: Sequence[datetime]) -> list[tuple[str, float, int]]:
         ends = sorted({math.ceil(len(ordered) * tenth / 10) for tenth in range(1, 11)} - {0})
         chosen = [(ordered[end - 1].strftime("%H:%M"), end) for end in ends]
     return [(label, ordered[end - 1].timestamp(), end) for label, end in chosen]
-
-
-def _compared_by_both(votes: VoteTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(pair of voters as one number, sign of the one, sign of the other) of every comparison that two labelers both made."""
-    compared = votes.first_item * (len(votes.item_names) + 1) + votes.second_item
-    voter, sign = votes.voter[votes.ranking], votes.sign.astype(float)
-    pairs, lefts, rights = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
-    for lag in range(1, len(compared)):  # comparisons of the same two completions stand together
-        both = np.flatnonzero(compared[lag:] == compared[:-lag])
-        if not len(both):
-            break
-        both = both[voter[both] != voter[both + lag]]  # nobody is compared with themselves
-        pairs.append(voter[both] * len(votes.voter_labeler) + voter[both + lag])
-        lefts.append(sign[both])
-        rights.append(sign[both + lag])
-    return np.concatenate(pairs), np.concatenate(lefts), np.concatenate(rights)
 
 
 def _voter_times(votes: VoteTable, said_at: SaidAt) -> Float[np.ndarray, " V"]:

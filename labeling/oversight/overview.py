@@ -22,6 +22,7 @@ from labeling.oversight.labeler_pairs import (
 )
 from labeling.store.counted import Counted, rankings_of, ratings_of, read_counted
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task, Withdrawal
+from models.preferences.agreement_report import Agreement, of_ratings
 from models.preferences.consensus import agree
 from models.preferences.vote_table import VoteTable
 from models.records import Consensus
@@ -60,9 +61,10 @@ class Day:
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """All figures of a batch that take longer to compute."""
+    """All figures of a batch that take longer to compute. `together`: how far labelers agree in all that counts now."""
 
     days: list[Day]
+    together: Agreement
     agreement: list[AgreementPoint]
     labelers: list[LabelerFigures]
     disagreements: list[Disagreement]
@@ -124,8 +126,10 @@ def batch_figures(session: Session, batch: Batch) -> BatchFigures:
     ratings = ratings_of(learned, batch.criterion)
     rankings = rankings_of(learned, batch.criterion) + rankings_of_ratings(ratings)
     reports, pairs, agreement, disagreements = {}, None, [], []
+    together = of_ratings(ratings)
     if rankings:
-        _, report = agree(rankings, ConsensusConfig())
+        _, report = agree(rankings, ConsensusConfig(), ratings)
+        together = report if not ratings else together
         reports = {one.labeler: one for one in report.labelers}
         pairs = LabelerPairs(VoteTable(rankings))
     if ratings:
@@ -137,7 +141,8 @@ def batch_figures(session: Session, batch: Batch) -> BatchFigures:
         moments = [said_at[one.prompt_id, one.labeler] for one in rankings]
         agreement = agreement_over_time(values, pairs, said_at, moments)
         disagreements = pairs.disagreements({name: one.reliability for name, one in reports.items()})
-    return BatchFigures(_days(learned), agreement, labeler_figures(counted, ratings, reports), disagreements)
+    labelers = labeler_figures(counted, ratings, reports)
+    return BatchFigures(_days(learned), together, agreement, labelers, disagreements)
 
 
 def batch_consensus(session: Session, batch: Batch) -> list[Consensus]:

@@ -1,7 +1,7 @@
 """How good a reward is on held-out prompts: accuracy and calibration."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -24,14 +24,20 @@ class CalibrationBand(Record):
 class RewardReport(Record):
     """A reward model on held-out prompts.
 
-    `accuracy`: share of strict consensus pairs whose preferred completion scores higher; `labeler_accuracy`: the same over
-    every single labeler's strict preferences; `calibration_error`: mean distance, over pairs, of a band's mean predicted
-    probability from its accuracy (expected calibration error, Naeini et al. 2015).
+    `labeler_accuracy`: share of every single labeler's strict preferences (`num_preferences` of them) whose preferred completion
+    scores higher. `labeler_ceiling`: how the others fare at the same, each preference foretold by what most other labelers said
+    of the same two completions (see `accuracy_of_the_others`; `num_foretold` preferences are of two that others judged too).
+    `accuracy`: the share over strict consensus pairs, which depends on how the consensus is made: one that ties close calls leaves
+    the easy pairs. `calibration_error`: mean distance, over consensus pairs, of a band's mean predicted probability from its
+    accuracy (expected calibration error, Naeini et al. 2015).
     """
 
+    labeler_accuracy: float
+    num_preferences: int
+    labeler_ceiling: float
+    num_foretold: int
     accuracy: float
     num_pairs: int
-    labeler_accuracy: float
     accuracy_by_labeler: dict[str, float]
     calibration_error: float
     bands: tuple[CalibrationBand, ...]
@@ -69,6 +75,31 @@ def strict_preferences(ranking: Ranking, texts: Mapping[str, str]) -> list[tuple
     return preferences
 
 
+def accuracy_of_the_others(preferences: Mapping[str, Sequence[tuple[str, str]]]) -> tuple[float, int]:
+    """(accuracy, of how many) with which most other labelers foretell a labeler's preferences (labeler -> (preferred, other)).
+
+    Each preference is compared with the majority of the others' strict preferences between the same two completions; one half where
+    these are evenly split, left out where there is none. (nan, 0) where nobody preferred what another did or did not.
+    It says how far people themselves agree on these pairs. It is no bound: what is steadier than a handful of people may agree with
+    each of them more often than the others do.
+    """
+    of_all: Counter[tuple[str, str]] = Counter()
+    of_labeler: dict[str, Counter[tuple[str, str]]] = {}
+    for labeler, own in preferences.items():
+        of_labeler[labeler] = Counter(own)
+        of_all.update(own)
+    right, foretold = 0.0, 0
+    for labeler, own in preferences.items():
+        mine = of_labeler[labeler]
+        for better, worse in own:
+            with_it = of_all[better, worse] - mine[better, worse]
+            against = of_all[worse, better] - mine[worse, better]
+            if with_it + against:
+                foretold += 1
+                right += 1.0 if with_it > against else 0.5 * (with_it == against)
+    return (right / foretold if foretold else math.nan), foretold
+
+
 def calibration(
     logits: Mapping[str, float], pairs: Sequence[tuple[str, str]], num_bands: int = 5
 ) -> tuple[CalibrationBand, ...]:
@@ -102,11 +133,16 @@ def evaluate_reward(
     by_labeler: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for ranking in rankings:
         by_labeler[ranking.labeler] += strict_preferences(ranking, texts)
+    preferences = [pair for own in by_labeler.values() for pair in own]
+    ceiling, num_foretold = accuracy_of_the_others(by_labeler)
     bands = calibration(logits, strict)
     return RewardReport(
+        labeler_accuracy=pair_accuracy(logits, preferences),
+        num_preferences=len(preferences),
+        labeler_ceiling=ceiling,
+        num_foretold=num_foretold,
         accuracy=pair_accuracy(logits, strict),
         num_pairs=len(strict),
-        labeler_accuracy=pair_accuracy(logits, [pair for own in by_labeler.values() for pair in own]),
         accuracy_by_labeler={name: pair_accuracy(logits, own) for name, own in sorted(by_labeler.items()) if own},
         calibration_error=sum(band.num_pairs * abs(band.accuracy - band.mean_probability) for band in bands)
         / max(1, len(strict)),

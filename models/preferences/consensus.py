@@ -22,29 +22,24 @@ import numpy as np
 from scipy.special import expit, logit
 
 from models.errors import DataError
-from models.preferences.agreement import (
-    AgreementReport,
-    LabelerReport,
-    alpha_of_values,
-    looks_upside_down,
-    mean_tau_b_of,
-    tau_with_order,
-    tau_with_others,
-)
+from models.preferences.agreement import tau_with_order, tau_with_others
+from models.preferences.agreement_report import AgreementReport, report_agreement, report_labelers
 from models.preferences.bradley_terry import fit_strengths
 from models.preferences.labeler_reliability import fit_reliability
 from models.preferences.vote_table import VoteTable, pair_place, pairs_within
-from models.records import Consensus, Ranking
+from models.records import Consensus, Ranking, Rating
 from models.settings.pipeline import ConsensusConfig
 from models.shapes import Bool, Float
 
 
-def agree(rankings: Sequence[Ranking], config: ConsensusConfig) -> tuple[list[Consensus], AgreementReport]:
+def agree(
+    rankings: Sequence[Ranking], config: ConsensusConfig, ratings: Sequence[Rating] = ()
+) -> tuple[list[Consensus], AgreementReport]:
     """One consensus per (prompt, criterion), sorted by these, and the report on how far labelers agree.
 
     The order of the input changes nothing. Labelers may have seen different completions of a prompt. Completions that were never
     compared with each other, not even through others (those of two batches, say), have no order: each such group has a consensus
-    of its own.
+    of its own. `ratings`: the yes and no that some of the rankings follow from; the figures of agreement are then those of the ratings.
     Raises DataError for no rankings, or for a labeler who ranked the same completions by one criterion twice in one session.
     """
     if not rankings:
@@ -64,9 +59,8 @@ def agree(rankings: Sequence[Ranking], config: ConsensusConfig) -> tuple[list[Co
         strengths = _borda_strengths(votes)
         above = _share_above(votes)
         unusable = _marked_by_majority(votes, np.ones(len(votes.labelers)))
-    return _consensus_records(votes, strengths, above, unusable, config.tie_width), _report(
-        votes, taus, agreements, reliability
-    )
+    report = report_agreement(votes, rankings, ratings, report_labelers(votes, taus, agreements, reliability))
+    return _consensus_records(votes, strengths, above, unusable, config.tie_width), report
 
 
 def pair_probability(consensus: Consensus, i: str, j: str) -> float:
@@ -175,52 +169,3 @@ def _mean_by_labeler(votes: VoteTable, taus: np.ndarray) -> Float[np.ndarray, " 
     count = np.bincount(votes.labeler[known], minlength=size)
     total = np.bincount(votes.labeler[known], taus[known], size)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _report(
-    votes: VoteTable,
-    taus: Float[np.ndarray, " R"],
-    agreements: Float[np.ndarray, " L"],
-    reliability: Float[np.ndarray, " L"],
-) -> AgreementReport:
-    size = len(votes.labelers)
-    usable = ~(votes.entry_unusable[votes.first] | votes.entry_unusable[votes.second])
-    of_comparison, of_entry = votes.labeler[votes.ranking], votes.labeler[votes.entry_ranking]
-    compared = np.bincount(of_comparison[usable], minlength=size)
-    tied = np.bincount(of_comparison[usable & (votes.sign == 0)], minlength=size)
-    seen, marked = np.bincount(of_entry), np.bincount(of_entry, votes.entry_unusable)
-    num_rankings = np.bincount(votes.labeler)
-    by_labeler = np.argsort(votes.labeler, kind="stable")
-    taus_of = np.split(taus[by_labeler], np.cumsum(num_rankings)[:-1])
-    labelers = tuple(
-        LabelerReport(
-            labeler=name,
-            num_rankings=int(num_rankings[one]),
-            reliability=float(reliability[one]),
-            agreement=_known(agreements[one]),
-            tie_rate=float(tied[one] / max(compared[one], 1)),
-            unusable_rate=float(marked[one] / seen[one]),
-            upside_down=looks_upside_down(taus_of[one][~np.isnan(taus_of[one])]),
-        )
-        for one, name in enumerate(votes.labelers)
-    )
-    return AgreementReport(
-        krippendorff_alpha=_known(_alpha_of_places(votes)),
-        mean_tau_b=_known(mean_tau_b_of(votes)),
-        num_prompts=len({prompt_id for prompt_id, _ in votes.questions}),
-        num_rankings=votes.num_rankings,
-        labelers=labelers,
-    )
-
-
-def _alpha_of_places(votes: VoteTable) -> float:
-    """A unit is an item, a rating what a labeler says of it; the place of a lone completion says nothing."""
-    several = (votes.num_entries[votes.entry_ranking] >= 2).astype(float)
-    share = votes.voice_mean(several)
-    said = share > 0
-    places = votes.voice_mean(votes.place * several)[said] / share[said]
-    return alpha_of_values(votes.voice_item[said], places, "ordinal")
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -33,8 +33,9 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
         read_records(feedback.folder / "rankings.jsonl", Ranking),
     )
     (work.folder / "reward_report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
-    work.metrics["reward_accuracy"] = report.accuracy
     work.metrics["reward_labeler_accuracy"] = report.labeler_accuracy
+    work.metrics["reward_labeler_ceiling"] = report.labeler_ceiling
+    work.metrics["reward_accuracy"] = report.accuracy
     work.metrics["reward_calibration_error"] = report.calibration_error
     work.metrics["reward_held_out_pairs"] = report.num_pairs
     work.note(_summary(report))
@@ -58,6 +59,9 @@ def _summary(report: "RewardReport") -> str:
     )
     labelers = "\n".join(f"| {plain(name)} | {accuracy:.3f} |" for name, accuracy in report.accuracy_by_labeler.items())
     return (
+        f"On held-out prompts the reward model agrees with {report.labeler_accuracy:.3f} of people's own {report.num_preferences} strict "
+        f"preferences; most of the others agree with {report.labeler_ceiling:.3f} of the {report.num_foretold} that others judged too. "
+        f"With the consensus, which may tie close calls, it agrees on {report.accuracy:.3f} of {report.num_pairs} strict pairs.\n\n"
         "Held-out pairs by how sure the reward model was:\n\n"
         f"| probability | pairs | mean probability | accuracy |\n|---|---|---|---|\n{bands}\n\n"
         f"Against each labeler's own strict preferences:\n\n| labeler | accuracy |\n|---|---|\n{labelers}"

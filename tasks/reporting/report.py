@@ -21,12 +21,15 @@ from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
 MAX_SAMPLE_ROWS = 200
-REWARD_FIGURES = ("reward_accuracy", "reward_labeler_accuracy", "reward_calibration_error", "krippendorff_alpha")
+# what people said themselves goes before their consensus, which is easier or harder by how it is made
+HELD_OUT_ACCURACY = ("reward_labeler_accuracy", "reward_labeler_ceiling", "reward_accuracy")
+AGREEMENT_FIGURES = ("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement")
+REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *AGREEMENT_FIGURES)
 POLICY_FIGURES = (
     *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
-    *("kl_nats", "end_rate", "reward_accuracy"),
+    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY),
 )
-HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", "reward_accuracy")
+HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY)
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 

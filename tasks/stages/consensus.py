@@ -1,18 +1,24 @@
 """Stage `consensus`: several labelers' rankings become one order per prompt, with figures on how well they agree."""
 
 from models.preferences.consensus import agree
-from models.records import Artifact, Ranking, read_records, write_records
+from models.records import Artifact, Ranking, Rating, read_records, write_records
 from models.settings.pipeline import ConsensusConfig
 from tasks.running.stage import Work, stage
 
 
-@stage("consensus", kind="consensus", unit="prompts", reads={"feedback": ("rankings.jsonl",)})
+@stage("consensus", kind="consensus", unit="prompts", reads={"feedback": ("rankings.jsonl", "ratings.jsonl")})
 def agree_on_rankings(work: Work, config: ConsensusConfig, feedback: Artifact) -> int:
     """consensus.jsonl, and agreement.json with the figures of all labelers together and of each."""
-    agreed, report = agree(read_records(feedback.folder / "rankings.jsonl", Ranking), config)
+    agreed, report = agree(
+        read_records(feedback.folder / "rankings.jsonl", Ranking),
+        config,
+        read_records(feedback.folder / "ratings.jsonl", Rating, may_be_missing=True),
+    )
     (work.folder / "agreement.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["krippendorff_alpha"] = report.krippendorff_alpha
     work.metrics["mean_tau_b"] = report.mean_tau_b
+    work.metrics["percent_agreement"] = report.percent_agreement
+    work.metrics["leave_one_out_agreement"] = report.leave_one_out_agreement
     work.metrics["upside_down_labelers"] = [labeler.labeler for labeler in report.labelers if labeler.upside_down]
     work.metrics["labeler_reliability"] = {labeler.labeler: labeler.reliability for labeler in report.labelers}
     work.note(report.summary())

@@ -16,8 +16,7 @@ def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact)
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
     rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
-    ratings_file = feedback.folder / "ratings.jsonl"
-    ratings = read_records(ratings_file, Rating) if ratings_file.is_file() else []
+    ratings = read_records(feedback.folder / "ratings.jsonl", Rating, may_be_missing=True)
     if unknown := sorted(set(labelers) - {one.labeler for one in rankings}):
         raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")
     told = [one for one in rankings if one.labeler not in labelers]

@@ -15,6 +15,7 @@ ROW_KEYS = {
     "win_rate_low",
     "kl_nats",
     "cpu",
+    "reward_labeler_accuracy",
     "reward_accuracy",
 }
 

@@ -39,8 +39,11 @@ def test_the_report_has_what_is_promised(first_report):
     promised = {
         *("reward_accuracy", "win_rate", "win_rate_low", "helpful_base", "helpful_policy", "kl_nats", "end_rate"),
         *("distinct_completions", "krippendorff_alpha", "seconds", "stages_run", "stages_cached"),
+        *("reward_labeler_accuracy", "reward_labeler_ceiling", "percent_agreement", "leave_one_out_agreement"),
     }
     assert promised <= first_report.keys()
+    order = list(first_report)
+    assert order.index("reward_labeler_accuracy") < order.index("reward_accuracy")
     assert first_report["stages_run"] == STAGES and first_report["stages_cached"] == []
     assert 0 <= first_report["win_rate_low"] <= first_report["win_rate"] <= 1
     assert first_report["simulated_labelers"] is True
@@ -60,7 +63,7 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["prefect.flow_run_id"] == first_report["prefect_flow_run_id"]
     assert parent.data.params["tuning.kl.coef"] == "0.05" and parent.data.params["seed"] == "0"
-    for figure in ("reward_accuracy", "win_rate", "kl_nats", "seconds"):
+    for figure in ("reward_labeler_accuracy", "reward_accuracy", "percent_agreement", "win_rate", "kl_nats", "seconds"):
         assert parent.data.metrics[figure] == pytest.approx(first_report[figure], rel=1e-12)
     assert {given.dataset.name for given in parent.inputs.dataset_inputs} == {
         *("texts", "demonstrations", "prompts", "feedback")
@@ -87,7 +90,11 @@ def test_mlflow_has_the_run_with_its_stages(client, first_report):
     for name, number in first_report["registered_versions"].items():
         text = client.get_model_version(name, str(number)).description
         assert first_report["prefect_flow_run_id"] in text and "were **simulated**" in text
-        assert f"| reward_accuracy | {first_report['reward_accuracy']:.4g} |" in text
+        labelers, consensus = (
+            text.index(f"| {figure} | {first_report[figure]:.4g} |")
+            for figure in ("reward_labeler_accuracy", "reward_accuracy")
+        )
+        assert labelers < consensus, "what people said themselves goes before their consensus"
 
 
 def assert_curves_and_plots(client: MlflowClient, run_id: str) -> None:
@@ -275,7 +282,8 @@ def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, fi
         for name, files in one.traits.reads.items()
         for file in files
     }
-    assert set(opened) == said
+    assert said - set(opened) == {("consensus", "feedback", "ratings.jsonl")}, "nobody gave thumbs"
+    assert set(opened) <= said
     assert other["pretraining_loss"] != first_report["pretraining_loss"]
 
 

@@ -13,6 +13,7 @@ from labeling.store.counted import rankings_of, ratings_of, read_counted
 from labeling.store.intake import take_in
 from labeling.store.schema import Batch, Task
 from labeling.store.snapshots import take_snapshot
+from models.preferences.agreement_report import Agreement
 from models.preferences.consensus import agree
 from models.preferences.vote_table import VoteTable
 from models.records import Ranking, Rating
@@ -150,6 +151,8 @@ def test_ratings_have_a_nominal_alpha_and_shares(store):
     # coincidences o_10 = o_01 = 1 of n = 6, n_0 = n_1 = 3: 1 - (6 - 1) * 2 / (2 * 3 * 3)
     assert close(found.agreement[-1].alpha, 1 - 5 * 2 / 18)
     assert found.agreement[-1].tau_b is None
+    assert found.together.krippendorff_alpha == found.agreement[-1].alpha
+    assert close((found.together.percent_agreement, found.together.leave_one_out_agreement), (2 / 3, 2 / 3))
     assert close([of(people, name).wanted_rate for name in ("ann", "bob")], [2 / 3, 1 / 3])
     assert close(of(people, "ann").agreement, 2 / 3)
     assert of(people, "ann").tie_rate is None
@@ -199,6 +202,7 @@ def test_figures_are_kept_until_somebody_judges_or_withdraws(week):
 
 
 def test_an_empty_batch_has_no_figures(people):
-    assert figures(people) == overview.BatchFigures([], [], [], [])
+    nothing = Agreement(krippendorff_alpha=None, mean_tau_b=None, percent_agreement=None, leave_one_out_agreement=None)
+    assert figures(people) == overview.BatchFigures([], nothing, [], [], [])
     with people.store.read() as session:
         assert overview.batch_consensus(session, session.get_one(Batch, people.batch_id)) == []

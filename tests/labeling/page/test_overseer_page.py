@@ -75,6 +75,8 @@ def test_a_batch_shows_its_figures(site: Site, batch_id: str):
     assert "ranks against the others" in text, "the reversed labeler"
     # of every three tau-b, one is 1 and two are -1
     assert "Mean Kendall tau-b −0.33" in text
+    # of every three pairs of people, one is alike; each of these two has one of the others beside it and one against, the third two against
+    assert "Percent agreement 33 %" in text and "Leave-one-out agreement 33 %" in text
     assert "order 3 of 3 pairs the other way round" in text
     assert "All 12 disagreements" in text
 

@@ -10,6 +10,7 @@ from models.evaluation.matches import completion_kl, play_matches
 from models.evaluation.metrics import prompt_outcome
 from models.evaluation.reward_report import (
     CalibrationBand,
+    accuracy_of_the_others,
     calibration,
     evaluate_reward,
     pair_accuracy,
@@ -107,6 +108,9 @@ def test_evaluate_reward():
     report = evaluate_reward(logits, pairs, rankings, texts)
     assert close(report.accuracy, 2 / 3) and report.num_pairs == 3
     assert close(report.labeler_accuracy, 2 / 5)  # zoe 1 of 1, ann 1 of 4
+    assert report.num_preferences == 5
+    # zoe's (a, b) and ann's (b, a) contradict each other; of the rest nobody else said anything
+    assert (report.labeler_ceiling, report.num_foretold) == (0, 2)
     assert report.accuracy_by_labeler == {"ann": 0.25, "zoe": 1.0}
     assert [type(band) for band in report.bands] == [CalibrationBand] * 2
     # bands .7-.8: 1 pair, |1 - .75| = .25; .9-1: 2 pairs, |.5 - .95| = .45; (1 * .25 + 2 * .45) / 3
@@ -117,6 +121,20 @@ def test_a_report_without_pairs():
     report = evaluate_reward({}, [], [], {})
     assert math.isnan(report.accuracy) and math.isnan(report.labeler_accuracy)
     assert (report.num_pairs, report.calibration_error, report.bands, report.accuracy_by_labeler) == (0, 0, (), {})
+    assert math.isnan(report.labeler_ceiling) and (report.num_preferences, report.num_foretold) == (0, 0)
+
+
+def test_the_others_foretell_each_preference_by_their_majority():
+    said = {
+        "ann": [("a", "b"), ("a", "b"), ("c", "d")],  # she said a twice; nobody else judged c and d
+        "bob": [("a", "b")],
+        "cem": [("b", "a")],
+        "dan": [("b", "a")],
+        "eve": [("x", "y")],
+        "fay": [("x", "y")],
+    }
+    # ann: others 1 to 2 against a, twice wrong; bob: 2 to 2, one half; cem and dan: 1 to 3, wrong; eve, fay right
+    assert accuracy_of_the_others(said) == (pytest.approx((0 + 0 + 0.5 + 0 + 0 + 1 + 1) / 7), 7)
 
 
 # base against policy

@@ -11,13 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from models.preferences.agreement import (
-    AgreementReport,
-    LabelerReport,
-    krippendorff_alpha,
-    looks_upside_down,
-    mean_tau_b,
-)
+from models.preferences.agreement import krippendorff_alpha, looks_upside_down, mean_tau_b, shares_of_agreement
 from models.records import Ranking
 
 NAN = math.nan
@@ -111,26 +105,26 @@ def test_upside_down_needs_ten_rankings_a_clear_mean_and_a_narrow_interval():
     assert looks_upside_down(np.tile(wide, 40))
 
 
-def test_the_summary_names_whoever_looks_upside_down():
-    fair = LabelerReport(
-        labeler="ann",
-        num_rankings=12,
-        reliability=0.9,
-        agreement=None,
-        tie_rate=0.25,
-        unusable_rate=0.0,
-        upside_down=False,
-    )
-    odd = fair.model_copy(update={"labeler": "bob|x", "agreement": -0.5, "reliability": 0.0, "upside_down": True})
-    report = AgreementReport(
-        krippendorff_alpha=None, mean_tau_b=0.5, num_prompts=6, num_rankings=24, labelers=(fair, odd)
-    )
-    text = report.summary()
-    assert "24 rankings of 6 prompts" in text
-    assert "| ann | 12 | 0.900 | n/a | 25% | 0% |  |" in text
-    assert "| bob\\|x | 12 | 0.000 | -0.500 | 25% | 0% | upside down? |" in text
-    assert text.count("ranks against the others: check whether the instructions were understood") == 1
-    assert "ranks against" not in report.model_copy(update={"labelers": (fair,)}).summary()
+def test_shares_are_those_of_alpacaeval():
+    # The two examples in the docstring of its `Analyzer.agreement_of_annotations`: four people say 1 1 1 1 of the one and 2 2 2 1 of
+    # the other. One against one: (6 + 3) of 12 pairs; one against the mode of the other three: (4 + 3) of 8.
+    unit, said, who = [0] * 4 + [1] * 4, [0] * 4 + [1, 1, 1, 0], [*range(4), *range(4)]
+    assert shares_of_agreement(np.array(unit), np.array(said), np.array(who)) == pytest.approx((0.75, 0.875))
+
+
+def test_a_mode_that_is_not_the_only_one_counts_its_share():
+    # 0 0 1 2: pairs alike: 1 of 6. Each 0 has 0 1 2 for others, all three the mode: 1/3; 1 has 0 0 2: no; 2 has 0 0 1: no.
+    unit, who = np.zeros(4, dtype=int), np.arange(4)
+    assert shares_of_agreement(unit, np.array([0, 0, 1, 2]), who) == pytest.approx((1 / 6, 2 / 3 / 4))
+
+
+def test_nobody_agrees_with_themselves_and_who_is_alone_says_nothing():
+    # Person 0 says 1 three times of unit 7, person 1 says 1 and 0; unit 9 has person 2 alone.
+    unit, said, who = np.array([7, 7, 7, 7, 7, 9]), np.array([1, 1, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1, 2])
+    # pairs of two people: 3 x 2, half alike; 0 has others 1 0 (1/2 each), 1 has others 1 1 1 (1 and 0)
+    assert shares_of_agreement(unit, said, who) == pytest.approx((0.5, (3 * 0.5 + 1 + 0) / 5))
+    assert np.isnan(shares_of_agreement(unit[:3], said[:3], who[:3])).all()
+    assert np.isnan(shares_of_agreement(np.zeros(0, int), np.zeros(0, int), np.zeros(0, int))).all()
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +168,22 @@ def test_tau_b_of_real_rankings(rankme, criterion, known):
     assert mean_tau_b(rankings) == pytest.approx(
         np.nanmean(taus), abs=1e-9
     )  # the joined way gives the plain one's mean
+
+
+@pytest.mark.parametrize("criterion", ["informativeness", "quality"])
+def test_shares_of_real_rankings_are_those_of_plain_counting(rankme, criterion):
+    unit, said, who, alike, modes = [], [], [], [], []
+    for number, row in enumerate(row for row in rankme if row["criterion"] == criterion):
+        assert len({one["annotator"] for one in row["annotations"]}) == len(row["annotations"])
+        for i, j in combinations(range(3), 2):
+            signs = [int(np.sign(one["ranks"][j] - one["ranks"][i])) for one in row["annotations"]]
+            alike += [a == b for a, b in combinations(signs, 2)]
+            for place, sign in enumerate(signs):
+                others = signs[:place] + signs[place + 1 :]
+                most = [answer for answer in set(others) if others.count(answer) == max(map(others.count, others))]
+                modes.append((sign in most) / len(most))
+            unit += [9 * number + 3 * i + j] * len(signs)
+            said += [sign + 1 for sign in signs]
+            who += [int("".join(filter(str.isdigit, one["annotator"]))) for one in row["annotations"]]
+    found = shares_of_agreement(np.array(unit), np.array(said), np.array(who))
+    assert found == pytest.approx((np.mean(alike), np.mean(modes)), abs=1e-12)

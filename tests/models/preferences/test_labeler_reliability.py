@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, minimize_scalar
 
-import models.preferences.labeler_reliability
+import models.preferences.leave_one_out
 from models.preferences.labeler_reliability import fit_reliability
 from models.preferences.vote_table import VoteTable
 from models.records import Ranking
@@ -22,6 +22,19 @@ def crowd(seed: int, num_prompts: int = 40) -> list[Ranking]:
             seen = (-1 if labeler == 0 else 0 if labeler == 1 else 1) * truth + rng.normal(scale=0.7, size=4)
             order = [f"{prompt}-{index}" for index in np.argsort(-seen)]
             rankings.append(Ranking.of(f"p{prompt}", str(labeler), "helpful", [[one] for one in order[number:]]))
+    return rankings
+
+
+def everybody(seed: int, num_labelers: int, num_prompts: int = 40) -> list[Ranking]:
+    """So many labelers who all rank each prompt; 0 is upside down."""
+    rng = np.random.default_rng(seed)
+    rankings = []
+    for prompt in range(num_prompts):
+        truth = rng.normal(size=4)
+        for labeler in range(num_labelers):
+            seen = (-1 if labeler == 0 else 1) * truth + rng.normal(scale=0.7, size=4)
+            order = [[f"{prompt}-{index}"] for index in np.argsort(-seen)]
+            rankings.append(Ranking.of(f"p{prompt}", f"{labeler:02}", "helpful", order))
     return rankings
 
 
@@ -66,11 +79,32 @@ def test_each_labeler_stands_where_the_others_put_it():
     assert found["1"] < 0.1 < min(found[name] for name in "2345")
 
 
-def test_how_many_are_taken_together_changes_nothing(monkeypatch):
-    votes = VoteTable(crowd(1))
-    whole = fit_reliability(votes, start=np.full(6, 0.5)).reliability
-    monkeypatch.setattr(models.preferences.labeler_reliability, "BLOCK", 25)
-    assert fit_reliability(votes, start=np.full(6, 0.5)).reliability == pytest.approx(whole, abs=2e-3)
+@pytest.mark.parametrize("per_prompt", [3, 12])
+def test_how_many_are_taken_together_changes_nothing(monkeypatch, per_prompt):
+    votes = VoteTable(crowd(1) if per_prompt == 3 else everybody(1, 12))
+    start = np.full(len(votes.labelers), 0.5)
+    whole = fit_reliability(votes, start).reliability
+    monkeypatch.setattr(models.preferences.leave_one_out, "BLOCK", 25)
+    assert fit_reliability(votes, start).reliability == pytest.approx(whole, abs=2e-3)
+
+
+def test_each_of_many_labelers_stands_near_where_the_others_put_it():
+    # With twelve to a prompt nobody is refitted: reliability may be .02 off.
+    rankings = everybody(3, 12)
+    votes = VoteTable(rankings)
+    found = dict(zip(votes.labelers, fit_reliability(votes, np.full(12, 0.5)).reliability.tolist(), strict=True))
+    for labeler in ("00", "01", "11"):
+        assert best_answer(rankings, labeler, found) == pytest.approx(found[labeler], abs=0.02)
+
+
+@pytest.mark.parametrize("num_labelers", [3, 5, 9, 30])
+def test_one_who_is_upside_down_loses_all_weight_among_few_and_many(num_labelers):
+    votes = VoteTable(everybody(2, num_labelers))
+    start = np.full(num_labelers, 0.5)
+    start[0] = 0.05  # as its agreement with the others tells
+    reliability = fit_reliability(votes, start).reliability
+    assert reliability[0] == 0
+    assert reliability[1:].min() > 0.4
 
 
 def test_one_labelers_other_rankings_are_nobody_elses():
@@ -83,7 +117,9 @@ def test_one_labelers_other_rankings_are_nobody_elses():
     assert fit_reliability(VoteTable(rankings), start=np.ones(1)).reliability.tolist() == [1]
 
 
-@pytest.mark.parametrize("orders", [["abc", "cba"], ["abc", "abc", "cba", "cba"], ["abc", "bca", "cab"]])
+@pytest.mark.parametrize(
+    "orders", [["abc", "cba"], ["abc", "abc", "cba", "cba"], ["abc", "bca", "cab"], ["abc"] * 6 + ["cba"] * 6]
+)
 def test_equal_camps_keep_equal_weight(orders):
     # Nothing in the data says who is right, and no rounding may.
     rankings = [

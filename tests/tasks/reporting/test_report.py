@@ -7,7 +7,7 @@ from matplotlib.collections import PathCollection
 
 from models.records import Artifact, StepMetrics, write_records
 from tasks.reporting.plots import plot_score_against_kl, plot_updates
-from tasks.reporting.report import seconds_to_better
+from tasks.reporting.report import HEADLINE, POLICY_FIGURES, REWARD_FIGURES, seconds_to_better
 from tasks.running.pipeline_run import StageOutcome, describe_changes
 
 STEPS = [
@@ -43,6 +43,12 @@ def test_score_is_drawn_against_kl_with_its_ends_named(num, named):
     (dots,) = (one for one in axes.collections if isinstance(one, PathCollection))
     assert dots.get_offsets().tolist() == [[0, 0], [0.25, 2], [0.5, 4]][:num]
     assert [text.get_text() for text in axes.texts] == named
+
+
+@pytest.mark.parametrize("figures", [HEADLINE, POLICY_FIGURES, REWARD_FIGURES])
+def test_what_people_said_themselves_goes_before_their_consensus(figures):
+    held_out = [name for name in figures if name.startswith("reward_") and "calibration" not in name]
+    assert held_out == ["reward_labeler_accuracy", "reward_labeler_ceiling", "reward_accuracy"]
 
 
 def test_changes_name_key_old_and_new():

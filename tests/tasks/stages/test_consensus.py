@@ -1,0 +1,43 @@
+"""The figures that stage `consensus` leaves, of rankings and of thumbs."""
+
+from pathlib import Path
+
+import pytest
+
+from labeling.exporters.tables import export_raw
+from labeling.feedback import Feedback, rankings_of_ratings
+from models.records import Artifact, Completion, Prompt, Rating
+from models.settings.pipeline import ConsensusConfig
+from tasks.running.stage import Work
+from tasks.stages.consensus import agree_on_rankings
+
+
+def agreed(folder: Path, feedback: Feedback, config: ConsensusConfig) -> Work:
+    """The stage's body on this feedback, without a flow around it."""
+    given, made = folder / "given", folder / "made"
+    given.mkdir()
+    made.mkdir()
+    export_raw(feedback, given)
+    work = Work("consensus", made, tracked=None, checkpoint_folder=folder)
+    handle = Artifact(kind="feedback", uri=str(given), sha256="", rows=0, run_id="")
+    agree_on_rankings.__wrapped__(work, config, feedback=handle)
+    return work
+
+
+@pytest.mark.parametrize("held_out", [(), ("eve",)])
+def test_thumbs_are_taken_over_all_prompts_together(tmp_path, held_out):
+    """The ten articles of Krippendorff 2011, section A, five prompts of two; alpha .095. Eve, if held out, is in no figure."""
+    meg, owen = (0, 1, 0, 0, 0, 0, 0, 0, 1, 0), (1, 1, 1, 0, 0, 1, 0, 0, 0, 0)
+    prompts = [Prompt.of(f"Article {number}?", "train") for number in range(5)]
+    completions = [Completion.of(prompts[number // 2].id, f"answer {number}") for number in range(10)]
+    people = {"meg": meg, "owen": owen} | dict.fromkeys(held_out, (1,) * 10)
+    ratings = [
+        Rating.of(one.prompt_id, one.id, name, "clear", bool(answer))
+        for name, answers in people.items()
+        for one, answer in zip(completions, answers, strict=True)
+    ]
+    feedback = Feedback(prompts, completions, rankings_of_ratings(ratings), ratings)
+    work = agreed(tmp_path, feedback, ConsensusConfig(held_out_labelers=held_out))
+    assert round(work.metrics["krippendorff_alpha"], 3) == 0.095
+    assert (work.metrics["percent_agreement"], work.metrics["leave_one_out_agreement"]) == (0.6, 0.6)
+    assert "| clear | 20 ratings | 0.095 | n/a | 60.0% | 60.0% |" in work.notes[0]
