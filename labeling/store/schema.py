@@ -152,7 +152,8 @@ class Assignment(Base):
     place is kept.
 
     `state`: open (given), done (judged), skipped (by the labeler), lapsed (the lease ran out and another took the place),
-    withdrawn (its labeler did). `closed_at`: when it was last judged or skipped.
+    withdrawn (its labeler did). `closed_at`: when it was last judged or skipped; `closed_by`: the key of the submission that did it,
+    None for imports.
     """
 
     __tablename__ = "assignments"
@@ -165,6 +166,7 @@ class Assignment(Base):
     given_at: Mapped[datetime]
     leased_until: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("task_id", "labeler_id"),
         Index(None, "task_id", "state", "leased_until"),

@@ -31,7 +31,7 @@ def polled(commands: Iterable[str | list[str] | tuple[str, ...]]) -> set[str]:
 
 
 def test_deployments_go_to_the_pool_that_is_registered():
-    assert DEPLOYED_TO == {WORK_POOL}
+    assert sorted(DEPLOYED_TO) == [WORK_POOL]
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES | {""}))
