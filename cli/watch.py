@@ -2,12 +2,14 @@
 
 It also tells MLflow of runs that were killed, which could not do so themselves.
 
-It keeps nothing: who has learned from what stands in the feedback store, and what runs is asked of Prefect. So it can be killed and
-started at any time, and two of them start no more than one does.
+It keeps nothing: who has learned from what stands in the feedback store, and what was started, what runs and how it ended is asked of
+Prefect. So it can be killed and started at any time, and two of them start no more than one does.
 """
 
 import logging
+import re
 import time
+from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
@@ -17,11 +19,12 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
     FlowRunFilter,
     FlowRunFilterId,
+    FlowRunFilterIdempotencyKey,
     FlowRunFilterState,
     FlowRunFilterStateType,
-    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
@@ -36,13 +39,23 @@ from tasks.tracking.dead_runs import end_dead_runs
 
 DEPLOYMENT = "retrain/retrain"
 MAX_RESTARTS = 3
-UNDER_WAY = FlowRunFilterState(
-    type=FlowRunFilterStateType(
-        any_=[StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
-    )
-)
+UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 AWAY = (httpx.TransportError, PrefectHTTPStatusError, ObjectNotFound, DBAPIError)
 _LOGGER = logging.getLogger("rein.watch")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a retraining is due for: the beginning of its runs' keys, the number of its first run, and in words."""
+
+    key: str
+    first: int
+    words: str
+
+    @property
+    def keys(self) -> list[str]:
+        """Those of all runs that it may have. Prefect knows the same key only once."""
+        return [f"{self.key}-{number}" for number in range(self.first, 1 + MAX_RESTARTS)]
 
 
 def watch() -> None:
@@ -51,63 +64,121 @@ def watch() -> None:
     What is away for a while (Prefect, the database, the deployment), or cannot be read, is asked again the next time.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    pause = 1.0
+    pause, told = 1.0, set[str]()
     while True:
         try:
             with get_client(sync_client=True) as client:
-                pause = look(client)
+                pause = look(client, told)
         except (*AWAY, ValidationError, PipelineError) as error:
             _LOGGER.warning("cannot look now, and will look again: %s: %s", type(error).__name__, error)
         time.sleep(pause)
 
 
-def look(client: SyncPrefectClient) -> float:
-    """Starts a retraining if one is due; gives back the seconds until the next look.
+def look(client: SyncPrefectClient, told: set[str]) -> float:
+    """Starts a retraining if one is due; gives back the seconds until the next look. What is `told` already is not logged again.
 
-    One is due when `retraining.min_new_judgements` have come in since the last one was started, and when the last one was killed.
-    None is started while one is under way. Prefect knows the same key only once.
+    One is due when `retraining.min_new_judgements` have come in since the last one was started, or cancelled, and when the last one
+    was killed. None is started while one is under way. One that ends without a decision is started again, at most `MAX_RESTARTS`
+    times for the same judgements; one that a person cancelled is not.
     """
     deployment = client.read_deployment_by_name(DEPLOYMENT)
     config = PipelineConfig.model_validate(deployment.parameters["config"])
     if not isinstance(config.labels, StoredFeedback):
         raise ConfigError(f"deployment {DEPLOYMENT}: labels.kind must be store, where new judgements come from")
-    news = count_news(config, config.labels)
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
-    if key := _due(client, of_deployment, news, config):
-        run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False, idempotency_key=key, tags=[key])
-        _LOGGER.info("started %s, %d new judgements: %s", run.name, news.since_started, run.id)
+    news = count_news(config, config.labels, _last_cancelled(client, of_deployment, config.tracking.policy_name))
+    cause = _cause(news, config)
+    if cause and not _is_busy(client, of_deployment, news):
+        _start(client, of_deployment, cause, news, told)
     tracking = config.tracking.model_copy(update={"patience_seconds": 1.0})  # it will be asked again
     if num_ended := end_dead_runs(tracking, lambda flow_run_id: _has_died(client, flow_run_id)):
         _LOGGER.info("%d runs in MLflow were killed and are ended", num_ended)
     return config.retraining.check_seconds
 
 
-def _due(client: SyncPrefectClient, of_deployment: DeploymentFilter, news: News, config: PipelineConfig) -> str | None:
-    """The key of the retraining that is to be started now, if one is."""
+def _up_to(policy_name: str) -> str:
+    return f"{policy_name}-up-to-judgement-"
+
+
+def _last_cancelled(client: SyncPrefectClient, of_deployment: DeploymentFilter, policy_name: str) -> int:
+    """The id of the last judgement that somebody did not want learned from by itself: its run was cancelled. 0 for none."""
+    cancelled = client.read_flow_runs(
+        flow_run_filter=_in_state(StateType.CANCELLED),
+        deployment_filter=of_deployment,
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+    )
+    key = re.compile(rf"{re.escape(_up_to(policy_name))}(\d+)-\d+")
+    found = (key.fullmatch(run.idempotency_key or "") for run in cancelled)
+    return max((int(one[1]) for one in found if one), default=0)
+
+
+def _cause(news: News, config: PipelineConfig) -> Cause | None:
     name = config.tracking.policy_name
     if news.since_started >= max(1, config.retraining.min_new_judgements):
-        key = f"{name}-up-to-judgement-{news.last_judgement}"
-    elif news.unfinished is not None:
-        begun = f"{name}-again-{news.unfinished.snapshot_sha256[:16]}"
-        tries = _runs(
-            client,
-            of_deployment,
-            FlowRunFilter(tags=FlowRunFilterTags(any_=[f"{begun}-{n}" for n in range(MAX_RESTARTS)])),
-        )
-        if len(tries) == MAX_RESTARTS:
-            return None
-        key = f"{begun}-{len(tries)}"
+        return Cause(f"{_up_to(name)}{news.last_judgement}", 0, f"on {news.since_started} new judgements")
+    if news.unfinished is not None:  # which was the first try
+        sha256 = news.unfinished.snapshot_sha256
+        return Cause(f"{name}-again-{sha256[:16]}", 1, f"to go on with snapshot {sha256[:16]}")
+    return None
+
+
+def _is_busy(client: SyncPrefectClient, of_deployment: DeploymentFilter, news: News) -> bool:
+    own = _begun(client, news)
+    if own is not None and own.state.type in UNDER_WAY:
+        return True
+    waiting = client.read_flow_runs(flow_run_filter=_in_state(*UNDER_WAY), deployment_filter=of_deployment)
+    # those of a schedule wait for their hour
+    return any(not (run.auto_scheduled and run.state.is_scheduled()) for run in waiting)
+
+
+def _start(
+    client: SyncPrefectClient, of_deployment: DeploymentFilter, cause: Cause, news: News, told: set[str]
+) -> None:
+    """Starts the next run of a cause, or tells once why there is none."""
+    keys = cause.keys
+    mine = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+    tries = client.read_flow_runs(flow_run_filter=mine, deployment_filter=of_deployment)
+    last = max(tries, key=lambda run: keys.index(run.idempotency_key), default=None)
+    number = keys.index(last.idempotency_key) + 1 if last else 0
+    former = last or (_begun(client, news) if cause.first else None)
+    if former and former.state.is_cancelled():
+        _tell_once(told, f"{_named(former)} was cancelled; new judgements or the Run button start the next one")
+    elif number == len(keys):
+        _tell_once(told, f"given up after {1 + MAX_RESTARTS} tries until there are new judgements: {_ended(former)}")
     else:
+        run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False, idempotency_key=keys[number])
+        if former:
+            tried = f"try {cause.first + number + 1} of {1 + MAX_RESTARTS}"
+            _LOGGER.warning("%s; started %s, %s: %s", _ended(former), run.name, tried, run.id)
+        else:
+            _LOGGER.info("started %s %s: %s", run.name, cause.words, run.id)
+
+
+def _tell_once(told: set[str], message: str) -> None:
+    if message not in told:
+        _LOGGER.warning(message)
+    told.add(message)
+
+
+def _named(run: FlowRun) -> str:
+    return f"{run.name} ({run.id})"
+
+
+def _ended(run: FlowRun) -> str:
+    reason = f": {run.state.message}" if run.state.message else ""
+    return f"{_named(run)} came to no decision: {run.state.name}{reason}"
+
+
+def _begun(client: SyncPrefectClient, news: News) -> FlowRun | None:
+    """The run that has begun and not ended its retraining, as far as the store knows. None also where it is another server's."""
+    if news.unfinished is None:
         return None
-    busy = [
-        run
-        for run in _runs(client, of_deployment, FlowRunFilter(state=UNDER_WAY))
-        if not (run.auto_scheduled and run.state.is_scheduled())  # those of a schedule wait for their hour
-    ]
-    if news.unfinished is not None:
-        own = FlowRunFilterId(any_=[news.unfinished.flow_run_id])
-        busy += client.read_flow_runs(flow_run_filter=FlowRunFilter(id=own, state=UNDER_WAY))
-    return None if busy else key
+    own = FlowRunFilterId(any_=[UUID(news.unfinished.flow_run_id)])
+    return next(iter(client.read_flow_runs(flow_run_filter=FlowRunFilter(id=own))), None)
+
+
+def _in_state(*types: StateType) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
 
 
 def _has_died(client: SyncPrefectClient, flow_run_id: str) -> bool:
@@ -116,7 +187,3 @@ def _has_died(client: SyncPrefectClient, flow_run_id: str) -> bool:
     except ObjectNotFound:  # another server's
         return False
     return state.is_crashed() or state.is_cancelled() or state.is_failed()
-
-
-def _runs(client: SyncPrefectClient, of_deployment: DeploymentFilter, wanted: FlowRunFilter) -> list[FlowRun]:
-    return client.read_flow_runs(flow_run_filter=wanted, deployment_filter=of_deployment)

@@ -40,8 +40,8 @@ class PostedAnswer(Posted):
     note: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
 
 
-class PostedTakeBack(Posted):
-    """That the last answer is taken back."""
+class PostedKey(Posted):
+    """That a task is skipped, or that what this submission said is taken back."""
 
     submission: SubmissionKey
 
@@ -71,39 +71,43 @@ def save(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: Po
 
 
 @router.post("/assignments/{assignment_id}/skip")
-def skip(store: Store, visitor: Posting, assignment_id: AssignmentId) -> dict[str, Any]:
+def skip(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: PostedKey) -> dict[str, Any]:
     """Sets a task aside, and then looks up the next one."""
     with store.write() as session:
         batch = _batch_of(session, assignment_id, visitor)
-        judgements.skip(session, assignment_id, visitor.labeler_id, utc_now())
+        judgements.skip(session, assignment_id, visitor.labeler_id, posted.submission, utc_now())
     return {"next": _next(store, batch, visitor)}
 
 
 @router.post("/batches/{batch_id}/take-back")
-def take_back(store: Store, visitor: Posting, batch_id: str, posted: PostedTakeBack) -> dict[str, Any]:
-    """Opens the task that was judged or skipped last, and shows it; `next` is None when there is none."""
+def take_back(store: Store, visitor: Posting, batch_id: str, posted: PostedKey) -> dict[str, Any]:
+    """Opens the task that a submission judged or skipped, and shows it; `next` is None when that does not hold any more."""
     with store.write() as session:
         batch = published_batch(session, batch_id)
         opened = judgements.take_back(session, batch, visitor.labeler_id, posted.submission, utc_now())
         task = None if opened is None else _shown(as_shown(session, opened))
-    return {"next": None if task is None else {"task": task, "progress": _progress(store, batch, visitor)}}
+    return {"next": None if task is None else {"task": task, **_so_far(store, batch, visitor)}}
 
 
 def _next(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
-    """`task` (None: nothing is left) and `progress`; or that newer instructions are to be read first."""
+    """`task` (None: nothing is left) and what `_so_far` gives; or that newer instructions are to be read first."""
     with store.write() as session:
         if not has_read_instructions(session, visitor.labeler_id, batch.id):
             return {"read_instructions": True}
         given = next_task(session, batch, visitor.labeler_id, utc_now())
         task = None if given is None else _shown(given)
-    return {"task": task, "progress": _progress(store, batch, visitor)}
+    return {"task": task, **_so_far(store, batch, visitor)}
 
 
-def _progress(store: Store, batch: Batch, visitor: Visitor) -> dict[str, int]:
-    """In a transaction of its own: counting must not keep the others from writing."""
+def _so_far(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
+    """`progress`, and `last`: the submission that undo takes back, None for none.
+
+    In a transaction of its own: counting must not keep the others from writing.
+    """
     with store.read() as session:
         one = progress(session, batch, visitor.labeler_id, utc_now())
-    return {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left}
+        last = judgements.last_submission(session, batch.id, visitor.labeler_id)
+    return {"progress": {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left}, "last": last}
 
 
 def _batch_of(session: Session, assignment_id: int, visitor: Visitor) -> Batch:

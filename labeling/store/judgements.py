@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from labeling.store.batches import version_read
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
 from models.errors import DataError
-from models.records import Ranking, Rating
+from models.records import Ranking, Rating, content_id
 
 MAX_NOTE_LENGTH = 4000
 MAX_SUBMISSION_LENGTH = 64
@@ -64,46 +64,54 @@ def judge(session: Session, assignment_id: int, labeler_id: int, answer: Answer,
         created_at=now,
     )
     session.add(judgement)
-    assignment.state = "done"
-    assignment.closed_at = now
+    _close(assignment, "done", answer.submission, now)
     session.flush()
     return judgement
 
 
-def skip(session: Session, assignment_id: int, labeler_id: int, now: datetime) -> None:
-    """Sets an open task aside for this labeler for good; its place is free for others."""
+def skip(session: Session, assignment_id: int, labeler_id: int, submission: str, now: datetime) -> None:
+    """Sets an open task aside for this labeler for good; its place is free for others. The same `submission` skips once, also
+    where it has been taken back since."""
     assignment = _own(session, assignment_id, labeler_id)
+    if assignment.closed_by == submission:
+        return
     if assignment.state == "done":
         raise DataError(f"assignment {assignment_id}: is judged; take it back first")
-    assignment.state = "skipped"
-    assignment.closed_at = now
+    _close(assignment, "skipped", submission, now)
 
 
-def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, now: datetime) -> Assignment | None:
-    """Opens the labeler's last judged or skipped task of a batch again; None when there is none.
-
-    What was said stays stored, followed by a revision that takes it back; the next answer is a further one. The same
-    `submission` sent twice takes back once.
-    """
-    earlier = session.scalar(select(Judgement).where(Judgement.submission == submission))
-    if earlier is not None:
-        return _own(session, earlier.assignment_id, labeler_id)
-    assignment = session.scalar(
-        select(Assignment)
-        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
+def last_submission(session: Session, batch_id: str, labeler_id: int) -> str | None:
+    """The key of what a labeler judged or skipped last in a batch, and has not taken back; None for nothing."""
+    return session.scalar(
+        select(Assignment.closed_by)
+        .where(Assignment.batch_id == batch_id, Assignment.labeler_id == labeler_id)
         .where(Assignment.state.in_(["done", "skipped"]))
         .order_by(Assignment.closed_at.desc(), Assignment.id.desc())
         .limit(1)
     )
-    if assignment is None:
-        return None
+
+
+def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, now: datetime) -> Assignment | None:
+    """Opens the task again that this submission of the labeler judged or skipped; None when it does not hold any more.
+
+    What was said stays stored, followed by a revision that takes it back; the next answer is a further one. Taking back the same
+    `submission` again does nothing more.
+    """
+    assignment = session.scalar(
+        select(Assignment)
+        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
+        .where(Assignment.closed_by == submission, Assignment.state.in_(["done", "skipped", "open"]))
+        .with_for_update()
+    )
+    if assignment is None or assignment.state == "open":
+        return assignment
     if assignment.state == "done":
         session.add(
             Judgement(
                 assignment_id=assignment.id,
                 revision=_next_revision(session, assignment.id),
                 note="",
-                submission=submission,
+                submission=content_id("t", submission),
                 created_at=now,
             )
         )
@@ -111,6 +119,10 @@ def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, 
     assignment.leased_until = now + timedelta(seconds=batch.lease_seconds)
     session.flush()
     return assignment
+
+
+def _close(assignment: Assignment, state: str, submission: str, now: datetime) -> None:
+    assignment.state, assignment.closed_at, assignment.closed_by = state, now, submission
 
 
 def _own(session: Session, assignment_id: int, labeler_id: int) -> Assignment:

@@ -16,7 +16,7 @@ DECIDED = ("promoted", "kept")
 @dataclass(frozen=True)
 class News:
     """Judgements that no retraining has seen: `since_finished` the last one that came to a decision, `since_started` the last
-    one at all; the retraining that runs or was killed; and the id of the newest judgement."""
+    one at all, also one that was cancelled before it began; the retraining that runs or was killed; the id of the newest judgement."""
 
     since_finished: int
     since_started: int
@@ -24,15 +24,20 @@ class News:
     last_judgement: int
 
 
-def read_news(session: Session, policy_name: str, criterion: str, batches: Sequence[str] = ()) -> News:
-    """What there is to learn from that the champion, and the challengers that it has been compared with, have not seen."""
+def read_news(
+    session: Session, policy_name: str, criterion: str, batches: Sequence[str] = (), last_cancelled: int = 0
+) -> News:
+    """What there is to learn from that the champion, and the challengers that it has been compared with, have not seen.
+
+    `last_cancelled`: the newest judgement that a retraining was to learn from which was cancelled before it began.
+    """
     own = select(Retraining).where(Retraining.policy_name == policy_name).order_by(Retraining.id.desc())
     last = session.scalar(own.limit(1))
     decided = session.scalar(own.where(Retraining.outcome.in_(DECIDED)).limit(1))
     champion = last_promotion(session, policy_name)
     seen = watermark(session, champion.snapshot_sha256 if champion else None)
     finished = max(seen, watermark(session, decided.snapshot_sha256 if decided else None))
-    started = max(finished, watermark(session, last.snapshot_sha256 if last else None))
+    started = max(finished, watermark(session, last.snapshot_sha256 if last else None), last_cancelled)
     return News(
         since_finished=num_judgements_after(session, finished, criterion, batches),
         since_started=num_judgements_after(session, started, criterion, batches),

@@ -160,7 +160,8 @@ class Assignment(Base):
     place is kept.
 
     `state`: open (given), done (judged), skipped (by the labeler), lapsed (the lease ran out and another took the place),
-    withdrawn (its labeler did). `closed_at`: when it was last judged or skipped.
+    withdrawn (its labeler did). `closed_at`: when it was last judged or skipped; `closed_by`: the key of the submission that did it,
+    None for imports.
     """
 
     __tablename__ = "assignments"
@@ -173,6 +174,7 @@ class Assignment(Base):
     given_at: Mapped[datetime]
     leased_until: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("task_id", "labeler_id"),
         Index(None, "task_id", "state", "leased_until"),
@@ -254,7 +256,7 @@ class Promotion(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     policy_name: Mapped[str] = mapped_column(index=True)
     version: Mapped[int]
-    policy_sha256: Mapped[str]
+    policy_sha256: Mapped[str] = mapped_column(server_default="")
     is_rollback: Mapped[bool]
     is_done: Mapped[bool]
     snapshot_sha256: Mapped[str | None] = mapped_column(ForeignKey("snapshots.sha256"))

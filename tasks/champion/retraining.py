@@ -24,10 +24,10 @@ class OpenRetraining:
     verdict: Verdict | None = None
 
 
-def count_news(config: PipelineConfig, labels: StoredFeedback) -> News:
-    """What is in the feedback store that no retraining has seen."""
+def count_news(config: PipelineConfig, labels: StoredFeedback, last_cancelled: int = 0) -> News:
+    """What is in the feedback store that no retraining has seen; for `last_cancelled` see `read_news`."""
     with FeedbackStore(config.feedback.url) as store, store.read() as session:
-        return read_news(session, config.tracking.policy_name, labels.criterion, labels.batches)
+        return read_news(session, config.tracking.policy_name, labels.criterion, labels.batches, last_cancelled)
 
 
 @contextmanager

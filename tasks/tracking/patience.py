@@ -6,24 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from models.errors import TrackingError
+from tasks.tracking.answers import LockedOut
 from tasks.tracking.outbox import RETRY_SECONDS, Logger
 
 
 class Patient:
-    """Stands before an object; its methods are tried again while `is_away` says that this can help.
+    """Stands before an object; its methods are tried again while `not_now` gives what an error of theirs is to be taken for.
 
-    After `patience_seconds` they raise TrackingError. `impatient` is the object itself.
+    After `patience_seconds` they raise TrackingError; at once where nobody but a person can help. `impatient` is the object itself.
     """
 
     def __init__(
         self,
         make: Callable[[], Any],
-        is_away: Callable[[Exception], bool],
-        name: str,
+        not_now: Callable[[Exception], TrackingError | None],
         patience_seconds: float,
         logger: Logger,
     ) -> None:
-        self.name, self.patience_seconds, self.logger, self._is_away = name, patience_seconds, logger, is_away
+        self.patience_seconds, self.logger, self._not_now = patience_seconds, logger, not_now
         self.impatient = self._patiently(make)()
 
     def __getattr__(self, method: str) -> Callable:
@@ -38,22 +38,17 @@ class Patient:
                 try:
                     return call(*arguments, **named)
                 except Exception as error:
-                    if not self._is_away(error):
+                    later = self._not_now(error)
+                    if later is None:
                         raise
-                    about = describe_away(self.name, error)
+                    if isinstance(later, LockedOut):
+                        raise later from error
                     if time.monotonic() > deadline:
                         waited = f"waited {self.patience_seconds:g} s (tracking.patience_seconds)"
-                        raise TrackingError(f"{about}; {waited}. Start it, or set tracking.uri") from error
+                        raise TrackingError(f"{later}; {waited}. Start it, or set tracking.uri") from error
                     if not warned:
-                        self.logger.warning("%s; waiting for it up to %g s", about, self.patience_seconds)
+                        self.logger.warning("%s; waiting for it up to %g s", later, self.patience_seconds)
                     warned = True
                     time.sleep(RETRY_SECONDS)
 
         return patient
-
-
-def describe_away(name: str, error: Exception) -> str:
-    """That it is away, and the first line of what is at the bottom of it."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return f"{name} is away ({f'{type(error).__name__}: {error}'.splitlines()[0]})"

@@ -1,10 +1,9 @@
-"""MLflow, and the only file that knows it. Every call names its run, since MLflow's "active run" is lost between threads.
+"""MLflow: a run, and models in the registry. Every call names its run, since MLflow's "active run" is lost between threads.
 
 Numbers, tags and the state that a run ends in go out in their own time (tasks/tracking/outbox.py). Calls that need an answer wait for
 `tracking.patience_seconds` while MLflow is away.
 """
 
-import errno
 import functools
 import json
 import logging
@@ -17,27 +16,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Param
 from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.tracking import MlflowClient
 from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
-from requests import RequestException
 
 from models.errors import ConfigError, TrackingError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
+from tasks.tracking.answers import not_now, send_letter
 from tasks.tracking.moved_folder import files_beside, follow_moved_folder
-from tasks.tracking.outbox import Letter, Logger, Outbox, send_kept
-from tasks.tracking.patience import Patient, describe_away
+from tasks.tracking.outbox import Logger, Outbox, send_kept
+from tasks.tracking.patience import Patient
 
 MAX_PARAM_CHARACTERS = 6000
-AWAY = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
-"""MLflow's error codes that trying again can cure: a locked database, a full disk, an overloaded server."""
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 HURRY_SECONDS = 5.0
 SAMPLE_SECONDS, SAMPLE_LATER_SECONDS, LATER_SECONDS = 1.0, 10.0, 600.0
 
@@ -45,7 +40,7 @@ SAMPLE_SECONDS, SAMPLE_LATER_SECONDS, LATER_SECONDS = 1.0, 10.0, 600.0
 def connect(config: TrackingConfig) -> Patient:
     """A client for the configured tracking server; a local database's folder is made when missing.
 
-    Raises TrackingError when it has not answered for `patience_seconds`.
+    Raises TrackingError when it has not answered for `patience_seconds`, or does not let this process in.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tried again here, where there is an end to it
     if database := _local_database(config):
@@ -58,8 +53,7 @@ def connect(config: TrackingConfig) -> Patient:
     mlflow.set_tracking_uri(config.uri)  # a local model registry looks there for what is registered
     return Patient(
         functools.partial(MlflowClient, tracking_uri=config.uri),
-        _is_away,
-        _name(config.uri),
+        functools.partial(not_now, config.uri),
         config.patience_seconds,
         run_logger(),
     )
@@ -70,7 +64,7 @@ class TrackedRun:
 
     def __init__(self, client: Patient, uri: str, experiment_id: str, run_id: str, root: Path) -> None:
         self.client, self.experiment_id, self.run_id = client, experiment_id, run_id
-        send = functools.partial(_send, client.impatient)
+        send = functools.partial(send_letter, client.impatient)
         self._outbox = Outbox(root / "unsent", uri, run_id, send, client.logger)
 
     def __getstate__(self) -> dict[str, str]:
@@ -197,36 +191,7 @@ def send_what_was_kept(config: TrackingConfig, root: Path) -> None:
     """Sends what earlier runs could not send to this address and have kept below `root`."""
     if (root / "unsent").is_dir():
         client = connect(config)
-        send_kept(root / "unsent", config.uri, functools.partial(_send, client.impatient), client.logger)
-
-
-def _send(client: MlflowClient, letter: Letter) -> None:
-    """Raises TrackingError when MLflow is away."""
-    metrics = [Metric(*point) for point in letter.metrics]
-    tags = [RunTag(key, value) for key, value in letter.tags.items()]
-    try:
-        if metrics or tags:
-            client.log_batch(letter.run_id, metrics=metrics, tags=tags)
-        if letter.status:
-            client.set_terminated(letter.run_id, letter.status, letter.ended)
-    except Exception as error:
-        if _is_away(error):
-            raise TrackingError(describe_away(_name(letter.uri), error)) from error
-        raise
-
-
-def _is_away(error: Exception) -> bool:
-    """Whether trying again can help: not when MLflow has understood and refused."""
-    reason = error.__context__ if isinstance(error, MlflowException) else error
-    if isinstance(reason, RequestException):  # no connection, or a server that answers with 5xx
-        return reason.response is None or reason.response.status_code >= 500
-    if isinstance(error, MlflowException):
-        return error.error_code in AWAY
-    return isinstance(error, OSError) and error.errno in FULL_DISK
-
-
-def _name(uri: str) -> str:
-    return f"MLflow at {uri}"
+        send_kept(root / "unsent", config.uri, functools.partial(send_letter, client.impatient), client.logger)
 
 
 def run_logger() -> Logger:

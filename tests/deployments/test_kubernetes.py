@@ -35,7 +35,7 @@ def kubectl(file: Path) -> str:
 
 
 def test_prefect_takes_the_template():
-    WorkPoolCreate(name="rein-gpu", type="kubernetes", base_job_template=TEMPLATE)
+    WorkPoolCreate(name="rein", type="kubernetes", base_job_template=TEMPLATE)
     variables = TEMPLATE["variables"]["properties"]
     assert {found.name for found in find_placeholders(TEMPLATE["job_configuration"])} == variables.keys()
 

@@ -121,9 +121,11 @@ def house_here(workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.Te
     config = load_config(tmp_path / "preset.yaml", places).model_dump(mode="json")
     flows = {one.name: one for one in (collect, retrain, promote)}
 
+    told: set[str] = set()
+
     def go_on() -> None:
         with get_client(sync_client=True) as client:
-            look(client)
+            look(client, told)
             for run in client.read_flow_runs():
                 if run.state.is_scheduled():
                     flow = flows[client.read_flow(run.flow_id).name]

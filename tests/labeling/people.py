@@ -8,7 +8,7 @@ from labeling.store import accounts
 from labeling.store.assignments import next_task
 from labeling.store.batches import publish
 from labeling.store.database import FeedbackStore
-from labeling.store.judgements import Answer, judge, take_back
+from labeling.store.judgements import Answer, judge, last_submission, skip, take_back
 from labeling.store.schema import Batch, Labeler
 from models.records import Completion, Prompt
 from models.settings.batch import BatchConfig
@@ -50,11 +50,23 @@ class People:
         self.says(name, given, **more)
         return given
 
-    def takes_back(self, name: str):
+    def skips(self, name: str, submission: str | None = None):
         self.number += 1
+        given = self.given(name)
         with self.store.write() as session:
+            skip(session, given.assignment_id, self.ids[name], submission or f"k{self.number}", self.now)
+        return given
+
+    def last(self, name: str) -> str | None:
+        with self.store.read() as session:
+            return last_submission(session, self.batch_id, self.ids[name])
+
+    def takes_back(self, name: str, submission: str | None = None):
+        """What this submission said or skipped; without one, the last."""
+        with self.store.write() as session:
+            named = submission or last_submission(session, self.batch_id, self.ids[name])
             batch = session.get_one(Batch, self.batch_id)
-            return take_back(session, batch, self.ids[name], f"t{self.number}", self.now)
+            return None if named is None else take_back(session, batch, self.ids[name], named, self.now)
 
     def rows(self, table):
         with self.store.read() as session:

@@ -1,11 +1,25 @@
-// What this browser tab keeps until the server has it: drafts of tasks, and the answer that is under way.
+// What this browser tab keeps until the server has it: drafts of tasks, the key of what is said of each, and the answer under way.
+
+import { randomKey } from "./dom.js";
 
 const draftKey = (assignment) => `rein.draft.${assignment}`;
+const submissionKey = (assignment) => `rein.submission.${assignment}`;
 const unsentKey = (batch) => `rein.unsent.${batch}`;
 
 export const keepDraft = (assignment, draft) => keep(draftKey(assignment), draft);
 export const draftOf = (assignment) => kept(draftKey(assignment));
-export const dropDraft = (assignment) => sessionStorage.removeItem(draftKey(assignment));
+
+// One key for a task from when it is first sent until the server has confirmed it: what is sent again is known by it.
+export function submissionOf(assignment) {
+  const key = kept(submissionKey(assignment)) ?? randomKey();
+  keep(submissionKey(assignment), key);
+  return key;
+}
+
+export function dropTask(assignment) {
+  sessionStorage.removeItem(draftKey(assignment));
+  sessionStorage.removeItem(submissionKey(assignment));
+}
 
 // `unsent`: {url, body, assignment}.
 export const keepUnsent = (batch, unsent) => keep(unsentKey(batch), unsent);

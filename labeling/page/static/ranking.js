@@ -3,6 +3,7 @@
 import { announce, element, letter } from "./dom.js";
 import { makeDraggable } from "./drag.js";
 import { Places } from "./places.js";
+import { areShortcutsOn } from "./shortcuts.js";
 import { askReason } from "./unusable.js";
 
 const EDGE_PIXELS = 24; // so near to the edge of a level a card goes between levels, else onto it
@@ -106,7 +107,7 @@ export class Ranking {
     this.#layOut();
     this.#focus(next ?? this.current);
     const { length } = this.places.unplaced;
-    announce(`${said}. ${length ? `${length} left to rank` : "All are ranked: submit with Enter"}.`);
+    announce(`${said}. ${length ? `${length} left to rank` : `All are ranked: submit with ${areShortcutsOn() ? "" : "Ctrl and "}Enter`}.`);
     this.host.changed();
   }
 

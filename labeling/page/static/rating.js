@@ -20,7 +20,7 @@ export class Rating {
     this.said = host.draft ?? task.former?.answer ?? null;
     this.buttons = ANSWERS[kind].map((one) => ({
       ...one,
-      button: element("button", { class: "choose", "aria-keyshortcuts": one.shown, onclick: () => this.#choose(one.answer) },
+      button: element("button", { class: "choose", onclick: () => this.#choose(one.answer) },
         `${one.label} `, element("kbd", {}, one.shown)),
     }));
     this.card = element("article", { class: "card", tabindex: "0", "aria-label": "Completion" },

@@ -1,29 +1,33 @@
 // The frame around a task: loads it, takes keys and buttons, saves what is said, and goes on to the next one.
 
 import { Choice } from "./choice.js";
-import { byId, randomKey } from "./dom.js";
-import { draftOf, dropDraft, dropUnsent, keepDraft, keepUnsent, unsentOf } from "./kept.js";
+import { byId } from "./dom.js";
+import { draftOf, dropTask, dropUnsent, keepDraft, keepUnsent, submissionOf, unsentOf } from "./kept.js";
+import { isSecondClick, isSecondPress } from "./presses.js";
 import { Ranking } from "./ranking.js";
 import { Rating } from "./rating.js";
 import { post, postUntilAnswered } from "./server.js";
+import { areShortcutsOn, offerSwitch } from "./shortcuts.js";
 
 const { kind, batch, formToken, noteKey } = byId("task").dataset;
 const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating };
 
 let task = null; // what is judged now
 let view = null; // how it is judged
+let last = null; // the submission that undo takes back
 let isBusy = true; // an answer is under way
 let isUnsaved = false; // it has not arrived yet
 
 // --- showing -------------------------------------------------------------------------------------------------------
 
-function show({ task: next, progress, read_instructions: mustRead }) {
+function show({ task: next, progress, last: submission, read_instructions: mustRead }) {
   if (mustRead) {
     location.reload(); // the server shows them
     return;
   }
   setBusy(false);
   task = next;
+  last = submission;
   showProgress(progress);
   byId("judging").hidden = !task;
   byId("done").hidden = Boolean(task);
@@ -86,13 +90,13 @@ function submit() {
     return;
   }
   changed();
-  const body = { submission: randomKey(), note: byId("note").value, ...view.answer };
+  const body = { submission: submissionOf(task.assignment), note: byId("note").value, ...view.answer };
   send({ url: `/api/assignments/${task.assignment}/judgement`, body, assignment: task.assignment, done: "Saved" });
 }
 
 function skip() {
   if (isBusy || !task) return;
-  send({ url: `/api/assignments/${task.assignment}/skip`, body: {}, assignment: task.assignment, done: "Skipped" });
+  send({ url: `/api/assignments/${task.assignment}/skip`, body: { submission: submissionOf(task.assignment) }, assignment: task.assignment, done: "Skipped" });
 }
 
 // Sends until the server has answered. Until then it is kept, also over a reload or a sign-in.
@@ -112,7 +116,7 @@ async function send(unsent) {
     await refuse(reply.data.error);
     return;
   }
-  dropDraft(unsent.assignment);
+  dropTask(unsent.assignment);
   showError(null);
   setStatus(unsent.done);
   show(reply.data.next);
@@ -149,12 +153,19 @@ async function load() {
 
 async function undo() {
   if (isBusy || view?.undo()) return;
+  if (!last) {
+    setStatus("There is nothing to undo");
+    return;
+  }
   setBusy(true);
-  const reply = await post(`/api/batches/${batch}/take-back`, { submission: randomKey() }, formToken);
+  const reply = await post(`/api/batches/${batch}/take-back`, { submission: last }, formToken);
   setBusy(false);
   if (reply?.status === 401) askToSignIn();
   else if (reply?.status !== 200) showError(`Not undone. ${reply?.data.error ?? "The server does not answer."}`);
-  else if (!reply.data.next) setStatus("There is nothing to undo");
+  else if (!reply.data.next) {
+    setStatus("Not undone: you have judged on elsewhere");
+    await load();
+  }
   else {
     showError(null);
     setStatus("Open again");
@@ -177,13 +188,16 @@ function onKey(event) {
 
 function wasUsed(event, isCommand) {
   const key = event.key.toLowerCase();
+  if (!isCommand && !event.altKey && !areShortcutsOn()) return false;
   if (event.repeat) return key.startsWith("arrow") && view instanceof Ranking && !isBusy && view.key(event);
+  if (isSecondPress(key, task)) return true;
   if (isCommand) {
     if (key === "enter") submit();
     else if (key === "z") undo();
     else return false;
     return true;
   }
+  if (event.altKey) return !isBusy && Boolean(task) && view.key(event);
   if (key === "?") byId("instructions").showModal();
   else if (isBusy || (event.target === byId("prompt") && key.startsWith("arrow"))) return false;
   else if (key === "u") undo();
@@ -201,6 +215,8 @@ function openNote() {
 }
 
 document.addEventListener("keydown", onKey);
+document.addEventListener("click", (event) => isSecondClick(event, task) && event.stopPropagation(), { capture: true });
+offerSwitch(byId("shortcuts"));
 byId("note").addEventListener("input", changed);
 byId("submit")?.addEventListener("click", submit);
 byId("skip").addEventListener("click", skip);

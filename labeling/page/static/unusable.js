@@ -1,6 +1,7 @@
 // The dialog that asks why a completion is unusable.
 
 import { byId } from "./dom.js";
+import { areShortcutsOn } from "./shortcuts.js";
 
 // The reason, or null when it was closed without one. It is there at once (the dialog's `close` event comes later): who
 // types on quickly is not interrupted by what follows.
@@ -22,7 +23,7 @@ export function askReason(label) {
     }, options);
     dialog.addEventListener("keydown", (event) => {
       const button = dialog.querySelectorAll("[data-reason]")[Number(event.key) - 1];
-      if (!button) return;
+      if (!button || !areShortcutsOn()) return;
       event.stopPropagation(); // the dialog is closed now: the page would take the key for its own
       end(button.dataset.reason);
     }, options);

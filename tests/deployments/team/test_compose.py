@@ -15,6 +15,7 @@ TEAM = PROJECT / "deployments" / "team"
 TEXT = (TEAM / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
+GPU = yaml.safe_load((TEAM / "gpu.yaml").read_text(encoding="utf-8"))
 EXAMPLE = (TEAM / ".env.example").read_text(encoding="utf-8")
 REFERENCED = re.compile(r"\$\{(\w+)(:\?)?\}")
 # what the Compose specification knows of a service, as far as it is used here
@@ -31,7 +32,7 @@ KEYS = {
         "volumes",
         "ports",
     ),
-    *("read_only", "tmpfs", "cap_drop", "security_opt", "user", "profiles", "deploy", "shm_size", "stop_grace_period"),
+    *("read_only", "tmpfs", "cap_drop", "security_opt", "user", "deploy", "stop_grace_period"),
     "sysctls",
 }
 every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
@@ -61,7 +62,7 @@ def test_only_the_proxy_listens_outside():
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy"}
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"proxy", "worker", "gpu-worker"}
+    assert outside == {"proxy", "worker"}
 
 
 @every_service
@@ -106,14 +107,23 @@ def test_code_in_healthchecks_is_python():
             ast.parse(test[-1])
 
 
-def test_workers_are_limited_and_keep_to_their_folder():
-    for name in ("worker", "gpu-worker"):
-        assert SERVICES[name]["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
-        assert SERVICES[name]["environment"]["REIN_ALLOWED_ROOTS"] == "/data"
-    gpu = SERVICES["gpu-worker"]
-    assert gpu["profiles"] == ["gpu"]
-    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
-    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+def test_the_worker_is_limited_and_keeps_to_its_folder():
+    assert SERVICES["worker"]["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert SERVICES["worker"]["environment"]["REIN_ALLOWED_ROOTS"] == "/data"
+
+
+def test_a_gpu_changes_nothing_but_the_image_and_what_it_may_take():
+    """Maps are merged by Compose: the limits stay, and so do user, networks, volume and pool."""
+    assert list(GPU) == ["services"] and list(GPU["services"]) == ["worker"]
+    worker = GPU["services"]["worker"]
+    assert worker.keys() == {"image", "build", "shm_size", "deploy"}
+    assert worker["image"] == "rein-worker:0.1.0-cuda"
+    dockerfile = (PROJECT / SERVICES["worker"]["build"]["dockerfile"]).read_text(encoding="utf-8")
+    (default,) = re.findall(r"^ARG TORCH_INDEX=(\S+)", dockerfile, flags=re.MULTILINE)
+    assert worker["build"] == {"args": {"TORCH_INDEX": default}}, "not the index without CUDA"
+    assert list(worker["deploy"]["resources"]) == ["reservations"]
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
 
 
 def test_the_proxy_knows_the_ports_of_the_services():

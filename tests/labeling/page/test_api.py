@@ -65,8 +65,9 @@ def test_nobody_can_answer_for_another(site: Site, action: str):
     batch = site.publish(TEXTS)
     task = next_of(site.labeler("Ada", batch), batch)["task"]
     bo = site.labeler("Bo", batch)
+    body = ranking_of(task) if action == "judgement" else {"submission": "s1"}
     for assignment in (task["assignment"], 999_999):
-        answer = bo.post(f"/api/assignments/{assignment}/{action}", json=ranking_of(task))
+        answer = bo.post(f"/api/assignments/{assignment}/{action}", json=body)
         assert (answer.status_code, answer.json()["error"]) == (403, "This task was given to someone else.")
     assert site.judgements("Ada") == site.judgements("Bo") == []
     assert site.states("Ada") == ["open"]
@@ -105,22 +106,31 @@ def test_an_answer_that_does_not_fit_is_refused_with_its_reason(site: Site):
 def test_skipping_and_taking_back(site: Site):
     batch = site.publish(TEXTS)
     client = site.labeler("Ada", batch)
-    first = next_of(client, batch)["task"]
-    assert client.post(f"/api/batches/{batch}/take-back", json={"submission": "t0"}).json() == {"next": None}
-    client.post(f"/api/assignments/{first['assignment']}/judgement", json={**ranking_of(first), "note": "Hm."})
+    shown = next_of(client, batch)
+    first = shown["task"]
+    assert shown["last"] is None
+    body = {**ranking_of(first), "note": "Hm."}
+    assert client.post(f"/api/assignments/{first['assignment']}/judgement", json=body).json()["next"]["last"] == "s1"
     second = next_of(client, batch)["task"]
-    skipped = client.post(f"/api/assignments/{second['assignment']}/skip").json()
-    assert skipped == {"next": {"task": None, "progress": {"done": 1, "skipped": 1, "left": 0}}}
+    for _ in range(2):
+        skipped = client.post(f"/api/assignments/{second['assignment']}/skip", json={"submission": "k1"}).json()
+        progress = {"done": 1, "skipped": 1, "left": 0}
+        assert skipped == {"next": {"task": None, "progress": progress, "last": "k1"}}
 
     def taken_back(submission: str) -> dict:
-        return client.post(f"/api/batches/{batch}/take-back", json={"submission": submission}).json()["next"]["task"]
+        return client.post(f"/api/batches/{batch}/take-back", json={"submission": submission}).json()["next"]
 
-    assert taken_back("t1") == second, "the skipped one was the last"
+    for _ in range(2):
+        shown = taken_back("k1")
+        assert (shown["task"], shown["last"]) == (second, "s1"), "the skipped one was the last"
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False]
     levels = [[name] for name in names_of(first)]
-    assert taken_back("t2") == {**first, "former": {"levels": levels, "unusable": {}, "answer": None, "note": "Hm."}}
+    former = {"levels": levels, "unusable": {}, "answer": None, "note": "Hm."}
+    assert taken_back("s1")["task"] == {**first, "former": former}
     assert [one.record_id is None for one in site.judgements("Ada")] == [False, True]
     client.post(f"/api/assignments/{first['assignment']}/judgement", json=ranking_of(first, "s2"))
     assert [one.revision for one in site.judgements("Ada")] == [1, 2, 3]
+    assert taken_back("s1") is None, "something else has been said since"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +152,7 @@ def test_what_is_answered_becomes_whether_it_is_wanted(site: Site, task, answer:
     assert client.post(url, json={"submission": "s0", "answer": foreign}).status_code == 422
     assert client.post(url, json={"submission": "s1", "answer": answer}).json()["next"]["task"] is None
     assert [one.wanted for one in site.judgements("Ada")] == [wanted]
-    opened = client.post(f"/api/batches/{batch}/take-back", json={"submission": "t1"}).json()["next"]["task"]
+    opened = client.post(f"/api/batches/{batch}/take-back", json={"submission": "s1"}).json()["next"]["task"]
     assert opened["former"]["answer"] == answer
 
 

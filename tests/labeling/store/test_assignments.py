@@ -75,7 +75,7 @@ def test_a_skipped_task_is_not_given_again_and_leaves_its_place(store):
     people = People(store, CONFIG.model_copy(update={"labelers_per_prompt": 1}))
     first = people.given("ann")
     with people.store.write() as session:
-        skip(session, first.assignment_id, people.ids["ann"], NOW)
+        skip(session, first.assignment_id, people.ids["ann"], "k1", NOW)
     assert people.given("ann").prompt != first.prompt
     assert people.given("bob").prompt == first.prompt
 
@@ -119,7 +119,7 @@ def test_progress_counts_what_is_done_skipped_and_left(people):
         batch = session.get_one(Batch, people.batch_id)
         counts = progress(session, batch, people.ids["ann"], NOW)
         assert (counts.num_done, counts.num_skipped, counts.num_left) == (1, 0, 3)
-        skip(session, opened.assignment_id, people.ids["ann"], NOW)
+        skip(session, opened.assignment_id, people.ids["ann"], "k1", NOW)
         session.flush()
         counts = progress(session, batch, people.ids["ann"], NOW)
         assert (counts.num_done, counts.num_skipped, counts.num_left) == (1, 1, 2)

@@ -5,8 +5,8 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 
 from labeling.store.batches import mark_instructions_read, publish
-from labeling.store.judgements import NotYours, skip, take_back
-from labeling.store.schema import Batch, Judgement
+from labeling.store.judgements import NotYours, skip
+from labeling.store.schema import Assignment, Judgement
 from models.errors import DataError
 from models.records import Ranking
 from models.settings.batch import BatchConfig, ThumbsTask
@@ -61,25 +61,54 @@ def test_taking_back_opens_the_last_task_and_keeps_what_was_said(people):
     assert people.takes_back("ann").id == first.assignment_id
 
 
-def test_taking_back_sent_twice_takes_back_once(people):
-    people.judges("ann")
-    second = people.judges("ann")
-    for _ in range(2):
-        with people.store.write() as session:
-            batch = session.get_one(Batch, people.batch_id)
-            assert take_back(session, batch, people.ids["ann"], "same", NOW).id == second.assignment_id
-    assert len(people.rows(Judgement)) == 3
+def states(people) -> list[str]:
+    return [one.state for one in people.rows(Assignment)]
+
+
+@pytest.mark.parametrize("how", ["skips", "judges"])
+def test_taking_back_sent_again_does_nothing_more(people, how):
+    people.judges("ann", submission="first")
+    people.minutes = 1
+    second = getattr(people, how)("ann", submission="second")
+    said = len(people.rows(Judgement))
+    for _ in range(3):
+        assert people.takes_back("ann", "second").id == second.assignment_id
+    assert states(people) == ["done", "open"], "what was said before stands"
+    assert len(people.rows(Judgement)) == said + (how == "judges")
+    assert people.last("ann") == "first", "which the page shows next"
+    getattr(people, how)("ann", submission="third")
+    assert people.takes_back("ann", "second") is None, "on its way for so long that more has been said since"
+    assert states(people)[1] != "open"
 
 
 def test_a_skip_can_be_taken_back(people):
     people.judges("ann")
-    skipped = people.given("ann")
     people.minutes = 1
-    with people.store.write() as session:
-        skip(session, skipped.assignment_id, people.ids["ann"], people.now)
+    skipped = people.skips("ann")
     assert people.takes_back("ann").id == skipped.assignment_id
     assert len(people.rows(Judgement)) == 1
     assert people.takes_back("bob") is None
+
+
+@pytest.mark.parametrize("how", ["skips", "judges"])
+def test_what_was_taken_back_is_not_closed_again_by_a_repetition(people, how):
+    given = getattr(people, how)("ann", submission="same")
+    people.takes_back("ann", "same")
+    said = len(people.rows(Judgement))
+    if how == "judges":
+        people.says("ann", given, submission="same")
+    else:
+        people.skips("ann", submission="same")
+    assert states(people) == ["open"] and len(people.rows(Judgement)) == said
+
+
+def test_taking_back_takes_what_it_names_and_only_ones_own(people):
+    people.judges("ann", submission="first")
+    people.minutes = 1
+    people.judges("ann", submission="second")
+    assert people.takes_back("bob", "first") is None and people.takes_back("ann", "unheard of") is None
+    people.takes_back("ann", "first")
+    assert states(people) == ["open", "done"], "a page that was opened before the second was judged"
 
 
 def test_nobody_writes_in_the_name_of_another(people):
@@ -88,7 +117,7 @@ def test_nobody_writes_in_the_name_of_another(people):
         with pytest.raises(NotYours):
             act()
     with pytest.raises(NotYours), people.store.write() as session:
-        skip(session, given.assignment_id, people.ids["bob"], NOW)
+        skip(session, given.assignment_id, people.ids["bob"], "k1", NOW)
     assert people.rows(Judgement) == []
 
 

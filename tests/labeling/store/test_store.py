@@ -29,6 +29,17 @@ def test_opening_again_keeps_everything(people):
     again.close()
 
 
+def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_taken_back(people):
+    judged, skipped = people.judges("ann", submission="s1"), people.skips("bob")
+    with people.store.write() as session:
+        session.execute(text("ALTER TABLE assignments DROP COLUMN closed_by"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    FeedbackStore(people.store.url).close()
+    assert people.last("ann") == "s1"
+    assert people.takes_back("ann").id == judged.assignment_id
+    assert people.takes_back("bob").id == skipped.assignment_id
+
+
 def test_who_opens_to_read_waits_for_nobody_who_writes(tmp_path):
     url = f"sqlite:///{tmp_path}/feedback.db"
     FeedbackStore(url).close()

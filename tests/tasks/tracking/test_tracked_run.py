@@ -20,8 +20,10 @@ from tasks.tracking import outbox
 from tasks.tracking import tracked_run as tracking
 from tasks.tracking.registry import register_challenger
 from tasks.tracking.tracked_run import TrackedRun, send_what_was_kept
+from tests.tasks.gate import Gate
 from tests.tasks.hand_made import making
 from tests.tasks.mlflow_server import MlflowServer
+from tests.waiting import until
 
 STEP_SECONDS = 0.02  # a call to a server that is away costs MLflow's own client minutes
 AWAY_SECONDS = 4.0
@@ -192,6 +194,44 @@ def test_a_locked_database_holds_nothing_up(server, client, folder):
     assert load and all(0 <= point.value <= 100 for point in load)
     memory = client.get_metric_history(run.run_id, "system/system_memory_usage_megabytes")
     assert [point.step for point in memory] == [point.step for point in load] and memory[0].value > 100
+
+
+def test_one_number_that_mlflow_refuses_costs_nothing_else(server, client, folder, caplog):
+    with start(settings(server), "one is refused", folder) as run:
+        run.log_metrics({"loss": 0.5, "pass?": 0.75, "kl": 1.5}, step=1)
+        run.set_tags({"rein.note": "kept", "rein." + "x" * 300: "a name too long"})
+    told = client.get_run(run.run_id)
+    assert told.info.status == "FINISHED" and told.data.tags["rein.note"] == "kept"
+    assert told.data.metrics == {"loss": 0.5, "kl": 1.5}
+    assert caplog.text.count("MLflow refuses the number pass? (0.75 at step 1)") == 1
+    assert "Names may only contain alphanumerics" in caplog.text and "MLflow refuses the tag rein.xxx" in caplog.text
+
+
+def test_a_sign_in_that_expires_loses_nothing_and_is_told_once(server, client, folder, caplog):
+    gate = Gate(server.url)
+    config = TrackingConfig(uri=gate.url, patience_seconds=1)
+    with start(config, "signed out", folder) as run:
+        run.log_metrics({"loss": 1}, step=1)
+        until(lambda: client.get_metric_history(run.run_id, "loss"))
+        gate.answer = (401, "text/html", "You are not authenticated.")
+        asked = gate.num_asked
+        run.log_metrics({"loss": 2}, step=2)
+        until(lambda: gate.num_asked > asked + 3)
+    assert caplog.text.count("does not let this run in") == 1 and "refuses" not in caplog.text
+    assert client.get_run(run.run_id).info.status == "RUNNING"
+    gate.answer = None
+    send_what_was_kept(config, folder)
+    gate.close()
+    assert [point.step for point in client.get_metric_history(run.run_id, "loss")] == [1, 2]
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_a_run_that_somebody_deleted_ends_without_waiting(server, client, folder, caplog):
+    with start(settings(server), "deleted", folder) as run:
+        client.delete_run(run.run_id)
+        run.log_metrics({"loss": 1}, step=1)
+    assert caplog.text.count(f"run {run.run_id} is not in MLflow any more") == 1
+    assert not (folder / "unsent" / f"{run.run_id}.json").exists()
 
 
 def test_a_cancelled_run_is_killed_in_mlflow(server, client, folder):

@@ -72,15 +72,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_completions_prompt_id"), "completions", ["prompt_id"], unique=False)
     op.create_table(
-        "completion_systems",
-        sa.Column("completion_id", sa.String(), nullable=False),
-        sa.Column("system", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["completion_id"], ["completions.id"], name=op.f("fk_completion_systems_completion_id_completions")
-        ),
-        sa.PrimaryKeyConstraint("completion_id", "system", name=op.f("pk_completion_systems")),
-    )
-    op.create_table(
         "instructions",
         sa.Column("batch_id", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),

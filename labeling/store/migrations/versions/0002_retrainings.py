@@ -34,7 +34,6 @@ def upgrade() -> None:
         _needed("id", sa.Integer()),
         _needed("policy_name", sa.String()),
         _needed("version", sa.Integer()),
-        _needed("policy_sha256", sa.String()),
         _needed("is_rollback", sa.Boolean()),
         _needed("is_done", sa.Boolean()),
         sa.Column("snapshot_sha256", sa.String()),
