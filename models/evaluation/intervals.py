@@ -16,10 +16,9 @@ def bootstrap_mean(totals: ArrayLike, weights: ArrayLike, reach: float) -> tuple
 
     An end of the interval is a quantile, .025 or .975, of the means of 10,000 draws of n prompts and two more, each prompt with all that
     belongs to it (percentile bootstrap, Efron 1979). The two more, of mean weight, are the worst for that end: `-reach` for the lower
-    one and `reach` for the upper one. Without them prompts that are all alike would show everything, and an end near what is possible
-    would be wrong three times as often as it may be; with them it is right also for few prompts (for the same end as Agresti and Coull 1998
-    add two successes and two failures). Fewer than nine prompts of equal weight never show a mean
-    other than zero, if none lies farther than `reach`.
+    one and `reach` for the upper one. Without them prompts that are all alike would show everything, and an end would be wrong far more
+    often than it may; with them it is right also for few prompts (Agresti and Coull 1998 add two successes and two failures for the
+    same purpose). Fewer than nine prompts of equal weight never show a mean other than zero, if none lies farther than `reach`.
 
     The random numbers are a generator's of its own, seeded with 0; the prompts' order does not matter.
     """
