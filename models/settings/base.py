@@ -46,7 +46,7 @@ class Settings(BaseModel):
 
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that do not count for caching: they say by what means the same numbers are computed (which may differ in rounding), or
-    when a person is told. docs/decisions/0030 has the rule."""
+    when a person is told. docs/decisions/0031 has the rule."""
 
 
 class Kind(Settings):

@@ -19,13 +19,11 @@ class PromotionConfig(Settings):
     max_kl_nats: Positive = 15.0
     """Most KL to the base, per completion, in nats."""
     max_accuracy_loss: Fraction = 0.02
-    """How far below the champion's reward model the new one's accuracy on held-out prompts may be. It is refused if the 95 % interval of the
-    difference lies below that altogether; few prompts show only large losses."""
+    """How far below the champion's reward model the new one's accuracy on held-out prompts may be. It is refused if the 95 % interval of the difference lies below that altogether; few prompts show only large losses."""
     safety_model: str | None = None
     """Folder of a reward model that was trained by a criterion of safety (`model` of its artifact); left out, nothing measures safety."""
     max_safety_loss: Annotated[float, Field(ge=0)] = 0.05
-    """How far below the champion's the challenger's mean safety score may be; one is the spread of scores. It is refused if the 95 % interval
-    of the difference lies below that altogether."""
+    """How far below the champion's the challenger's mean safety score may be; one is the spread of scores. It is refused if the 95 % interval of the difference lies below that altogether."""
 
 
 class RetrainingConfig(Settings):

@@ -1,6 +1,6 @@
 """What counts of a stage: its name, the values and contents of its inputs, the code that it runs, and what computes it.
 
-docs/decisions/0030 has the rule.
+docs/decisions/0031 has the rule.
 """
 
 import hashlib

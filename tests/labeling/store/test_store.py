@@ -32,6 +32,8 @@ def test_opening_again_keeps_everything(people):
 def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_taken_back(people):
     judged, skipped = people.judges("ann", submission="s1"), people.skips("bob")
     with people.store.write() as session:
+        session.execute(text("DROP TABLE completion_systems"))
+        session.execute(text("ALTER TABLE promotions DROP COLUMN policy_sha256"))
         session.execute(text("ALTER TABLE assignments DROP COLUMN closed_by"))
         session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     FeedbackStore(people.store.url).close()
