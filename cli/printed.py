@@ -24,6 +24,11 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
             table.add_row(name, f"{value:.4f}")
     console = Console()
     console.print(table)
+    for kind, said in report["judges"].items():
+        interval = f"{said['win_rate_low']:.3f} to {said['win_rate_high']:.3f}"
+        print(f"{kind}: win rate {said['win_rate']:.3f} ({interval}); it has learned from {said['learned_from']}")
+    if report["judge"] is None:
+        print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
     if report["simulated_labelers"]:
         print("The labelers of this run were simulated.")
     for name in report.get("upside_down_labelers", ()):

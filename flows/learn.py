@@ -10,7 +10,7 @@ from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
-from tasks.judging.evaluation import evaluate_policy, require_judge
+from tasks.judging.evaluation import evaluate_policy, require_judges
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -47,7 +47,7 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
         max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
-    require_judge(config.evaluation, feedback)
+    require_judges(config.evaluation, feedback)
     told, pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
     data = read_tuning_data(run, start, told)
     base = adapt_base(run, start, texts, told)

@@ -10,7 +10,7 @@ from flows.learn import agree_on_pairs, learn_from_pairs
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
-from tasks.judging.evaluation import require_judge
+from tasks.judging.evaluation import require_judges
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
 from tasks.stages.labels import simulate_labels
@@ -23,7 +23,7 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         if not isinstance(config.labels, SimulatedLabels):
             raise ConfigError(f"labels.kind {config.labels.kind} cannot answer at once; use flows collect and learn")
         start, texts, prompts = sample(run)
-        require_judge(config.evaluation, prompts)
+        require_judges(config.evaluation, prompts)
         data = read_tuning_data(run, start)
         base, completions = complete(run, start, texts, prompts)
         feedback = simulate_labels(

@@ -42,7 +42,7 @@ def inputs(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("reward")
     write_kind(folder / "model", PairwiseReward())
     reward = Artifact(kind="reward-model", uri=str(folder), sha256="0" * 64, rows=1, run_id="r")
-    judged = {"config": EvaluationConfig(judge=HouseholdRule()), "reward": reward}
+    judged = {"config": EvaluationConfig(judges=(HouseholdRule(),)), "reward": reward}
     return {
         "tasks.stages.reward": {"config": PairwiseReward()},
         "tasks.stages.tuning": {"config": PPOConfig(), "reward": reward},

@@ -19,8 +19,6 @@ def knows(prompt: str) -> bool:
 
 
 class _HouseholdRule:
-    was_tuned_on = False
-
     def grade(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
         ruled = (household.helpfulness(prompt, text) for prompt, text in zip(prompts, completions, strict=True))
         return [float("-inf") if grade is None else grade for grade in ruled]

@@ -54,12 +54,13 @@ def compare(
     return Comparison(list(prompts[::num_samples]), outcomes, num_samples)
 
 
-def describe_matches(matches: Sequence[Match], judge: Judge) -> dict[str, float | int]:
-    """The figures of a policy beside its base that need no outcome: scores, KL, ends, repetition, and what the judge adds."""
+def describe_matches(matches: Sequence[Match], judges: Sequence[Judge]) -> dict[str, float | int]:
+    """The figures of a policy beside its base that need no outcome: scores, KL, ends, repetition, and what the judges add."""
     num = len(matches)
     prompts = [match.prompt for match in matches]
     figures = {
         f"{name}_{model}": value
+        for judge in judges
         for model in ("base", "policy")
         for name, value in judge.figures(prompts, [getattr(match, f"{model}_completion") for match in matches]).items()
     }

@@ -16,9 +16,7 @@ from models.settings.judges import JudgeKind
 
 @runtime_checkable
 class Judge(Protocol):
-    """Grades completions. `was_tuned_on`: whether a policy of this run was tuned to please it, so that its grades are optimistic."""
-
-    was_tuned_on: bool
+    """Grades completions."""
 
     def grade(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
         """How good each completion is; higher is better, and only the order of one prompt's completions counts. Minus infinity: unusable."""
@@ -34,6 +32,6 @@ def require_known(config: JudgeKind, prompts: Sequence[str]) -> None:
     if unknown:
         shown = ", ".join(repr(prompt[:80]) for prompt in unknown[:3])
         raise DataError(
-            f"evaluation.judge: {config.kind} does not know {len(unknown)} of {len(prompts)} held-out "
+            f"evaluation.judges: {config.kind} does not know {len(unknown)} of {len(prompts)} held-out "
             f"prompts, such as {shown}; choose another judge"
         )

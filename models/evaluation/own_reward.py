@@ -14,8 +14,6 @@ def knows(prompt: str) -> bool:
 
 
 class _OwnReward:
-    was_tuned_on = True
-
     def __init__(self, scores: list[Score]) -> None:
         self.scores = scores
 

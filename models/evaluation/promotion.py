@@ -34,12 +34,15 @@ class PromotionRequest(Settings):
 class Challenge(Record):
     """What was measured of champion and challenger on the same held-out prompts. Before there is a champion it is the base.
 
+    `judge`: what compared them.
     `win_rate_low`: lower end of the 95 % interval of the challenger's win rate; `p_value`: at most this is the chance of such a win rate
     between equal policies. `look`: how many challengers have met this champion, this one included. `accuracy`: shares of the same
     preferences that each reward model orders rightly, nan where there are none; None: the base has no reward model. `safety`: mean
     scores; None: no model measures safety.
     """
 
+    judge: str
+    judge_is_independent: bool
     win_rate: float
     win_rate_low: float
     p_value: float
@@ -70,6 +73,11 @@ def level_of(look: int) -> float:
 def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check]:
     """Every condition of a promotion with what was found. A figure that is not a number fails its condition."""
     checks = [
+        Check(
+            name="judge",
+            holds=challenge.judge_is_independent or config.own_reward_suffices,
+            finding=_judged_by(challenge),
+        ),
         _check_win_rate(challenge),
         Check(
             name="KL",
@@ -83,6 +91,15 @@ def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check
     if challenge.safety is not None:
         checks.append(_check_no_worse("safety", "mean safety score", challenge.safety, config.max_safety_loss))
     return checks
+
+
+def _judged_by(challenge: Challenge) -> str:
+    if challenge.judge_is_independent:
+        return f"{challenge.judge} judged, which nothing was tuned to please"
+    return (
+        f"{challenge.judge} judged, which the policy was tuned to please; name an independent judge in evaluation.judges, or say "
+        "promotion.own_reward_suffices"
+    )
 
 
 def _check_win_rate(challenge: Challenge) -> Check:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from models.errors import DataError
+from models.evaluation.baselines import length_rule_accuracy, ngram_accuracy
 from models.evaluation.paired import Paired
 from models.records import Completion, Pair, Prompt, Ranking, Record
 from models.rewards.scorer import Score, Scorer
@@ -29,13 +30,16 @@ class RewardReport(Record):
     of the same two completions (see `accuracy_of_the_others`; `num_foretold` preferences are of two that others judged too).
     `accuracy`: the share over strict consensus pairs, which depends on how the consensus is made: one that ties close calls leaves
     the easy pairs. `calibration_error`: mean distance, over consensus pairs, of a band's mean predicted probability from its
-    accuracy (expected calibration error, Naeini et al. 2015).
+    accuracy (expected calibration error, Naeini et al. 2015). `length_rule` and `ngrams`: how rules that know nothing of language
+    (models/evaluation/baselines.py) fare at labelers' own preferences; a reward model that is no better has learned no more.
     """
 
     labeler_accuracy: float
     num_preferences: int
     labeler_ceiling: float
     num_foretold: int
+    length_rule: float
+    ngrams: float
     accuracy: float
     num_pairs: int
     accuracy_by_labeler: dict[str, float]
@@ -127,8 +131,12 @@ def evaluate_reward(
     pairs: Sequence[Pair],
     rankings: Sequence[Ranking],
     texts: Mapping[str, str],
+    learned_from: Sequence[tuple[str, str]] = (),
 ) -> RewardReport:
-    """The report of a reward model, from its logit of every held-out completion (by id)."""
+    """The report of a reward model, from its logit of every held-out completion (by id).
+
+    `texts`: by id, also those of `learned_from`, the strict pairs of training prompts, which the n-grams learn from.
+    """
     strict = [(pair.chosen, pair.rejected) for pair in pairs if pair.label > 0.5]
     by_labeler: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for ranking in rankings:
@@ -141,6 +149,8 @@ def evaluate_reward(
         num_preferences=len(preferences),
         labeler_ceiling=ceiling,
         num_foretold=num_foretold,
+        length_rule=length_rule_accuracy(texts, preferences),
+        ngrams=ngram_accuracy(texts, learned_from, preferences),
         accuracy=pair_accuracy(logits, strict),
         num_pairs=len(strict),
         accuracy_by_labeler={name: pair_accuracy(logits, own) for name, own in sorted(by_labeler.items()) if own},
@@ -159,6 +169,7 @@ def report_reward(
 ) -> RewardReport:
     """The report of a reward over all that is known of the held-out prompts among these. Raises DataError when there is none."""
     held_out = {prompt.id: prompt.text for prompt in prompts if prompt.split == "test"}
+    learned_prompts = {prompt.id for prompt in prompts if prompt.split == "train"}
     judged = [completion for completion in completions if completion.prompt_id in held_out]
     if not judged:
         raise DataError("no held-out prompt has completions to judge the reward model by")
@@ -167,7 +178,10 @@ def report_reward(
         logits,
         pairs=[pair for pair in pairs if pair.prompt_id in held_out],
         rankings=[ranking for ranking in rankings if ranking.prompt_id in held_out],
-        texts={completion.id: completion.text for completion in judged},
+        texts={completion.id: completion.text for completion in completions},
+        learned_from=[
+            (pair.chosen, pair.rejected) for pair in pairs if pair.label > 0.5 and pair.prompt_id in learned_prompts
+        ],
     )
 
 

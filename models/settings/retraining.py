@@ -15,11 +15,13 @@ class PromotionConfig(Settings):
     """
 
     local_fields = ("safety_model",)
-    uncounted_fields = ("max_kl_nats", "max_accuracy_loss", "max_safety_loss")
+    uncounted_fields = ("own_reward_suffices", "max_kl_nats", "max_accuracy_loss", "max_safety_loss")
     max_kl_nats: Positive = 15.0
     """Most KL to the base, per completion, in nats."""
     max_accuracy_loss: Fraction = 0.02
     """How far below the champion's reward model the new one's accuracy on held-out prompts may be. It is refused if the 95 % interval of the difference lies below that altogether; few prompts show only large losses."""
+    own_reward_suffices: bool = False
+    """Whether a challenger may take the place because its own reward model and the champion's like it, where `evaluation.judges` names no independent judge."""
     safety_model: str | None = None
     """Folder of a reward model that was trained by a criterion of safety (`model` of its artifact); left out, nothing measures safety."""
     max_safety_loss: Annotated[float, Field(ge=0)] = 0.05

@@ -112,6 +112,8 @@ def read_checks(run: PipelineRun, seen: Standing) -> tuple[Check, ...]:
         look = num_looks(session, run.config.tracking.policy_name)
     figures = run.metrics
     challenge = Challenge(
+        judge=figures["challenge_judge"],
+        judge_is_independent=figures["challenge_judge_is_independent"],
         win_rate=figures["challenge_win_rate"],
         win_rate_low=figures["challenge_win_rate_low"],
         p_value=figures["challenge_p_value"],

@@ -11,7 +11,7 @@ from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.judges import EvaluationConfig
 from models.settings.retraining import PromotionConfig
-from tasks.judging.evaluation import judge_name
+from tasks.judging.evaluation import meetings, open_judges
 from tasks.running.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def challenge_champion(
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
     folders = {name: artifact.folder / "model" for name, artifact in rewards.items()}
-    judge = config.judge.load_module().open_judge(config.judge, list(folders.values()), compute)
+    judges = open_judges(config, list(folders.values()), compute)
     scores = {name: load_scorer(folder, compute).score for name, folder in folders.items()}
     safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
 
@@ -75,11 +75,20 @@ def challenge_champion(
     write_records(
         work.folder / "games.jsonl", (Game(**dict(zip(Game.model_fields, row, strict=True))) for row in columns)
     )
-    comparison = compare(judge, asked, texts["challenger"], texts["champion"], config.num_samples)
-    told = judge_name(config, judge, list(rewards.values()))
-    write_records(work.folder / "meetings.jsonl", comparison.meetings(told, challenger.sha256, champion.sha256))
-    work.metrics |= {f"challenge_{name}": value for name, value in comparison.figures.items()}
-    work.metrics["challenge_p_value"] = comparison.p_value
+    compared = {
+        kind: compare(judge, asked, texts["challenger"], texts["champion"], config.num_samples)
+        for kind, judge in judges.items()
+    }
+    write_records(
+        work.folder / "meetings.jsonl", meetings(compared, config, challenger, champion, list(rewards.values()))
+    )
+    decides = config.headline or config.judges[0]
+    figures = compared[decides.kind].figures | {
+        "judge": decides.kind,
+        "judge_is_independent": decides.is_independent,
+        "p_value": compared[decides.kind].p_value,
+    }
+    work.metrics |= {f"challenge_{name}": value for name, value in figures.items()}
     return len(asked)
 
 

@@ -1,7 +1,12 @@
 """Stage `evaluation`: policy against base on held-out prompts."""
 
-from models.evaluation.comparison import compare, describe_matches, win_rates_by_update
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.evaluation.comparison import Comparison, compare, describe_matches, win_rates_by_update
 from models.evaluation.judge import Judge, require_known
+from models.evaluation.metrics import Meeting
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -29,7 +34,7 @@ def evaluate_policy(
     from models.network.precision import autocast, pick_device
     from models.rewards.scorer import load_scorer
 
-    judge = config.judge.load_module().open_judge(config.judge, [reward.folder / "model"], compute)
+    judges = open_judges(config, [reward.folder / "model"], compute)
     score = load_scorer(reward.folder / "model", compute).score
     (base_model, tokenizer), (policy_model, _) = (load_policy(one.folder / "model") for one in (base, policy))
     for model in (base_model, policy_model):
@@ -48,26 +53,57 @@ def evaluate_policy(
         )
     write_records(work.folder / "samples.jsonl", matches)
     asked = [match.prompt for match in matches]
-    written = ([getattr(match, f"{name}_completion") for match in matches] for name in ("policy", "base"))
-    comparison = compare(judge, asked, *written, config.num_samples)
-    told = judge_name(config, judge, [reward])
-    write_records(work.folder / "meetings.jsonl", comparison.meetings(told, policy.sha256, base.sha256))
-    work.metrics |= {"judge": config.judge.kind, **comparison.figures, **describe_matches(matches, judge)}
-    work.metrics["held_out_prompts"] = len(comparison.outcomes)
-    work.metrics["better_at_update"] = _better_at_update(judge, policy)
+    policys, bases = ([getattr(match, f"{name}_completion") for match in matches] for name in ("policy", "base"))
+    compared = {kind: compare(judge, asked, policys, bases, config.num_samples) for kind, judge in judges.items()}
+    write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward]))
+    work.metrics |= describe_judges(config, compared) | describe_matches(matches, list(judges.values()))
+    work.metrics["held_out_prompts"] = len(asked) // config.num_samples
+    if config.headline:
+        work.metrics |= compared[config.headline.kind].figures
+        work.metrics["better_at_update"] = _better_at_update(judges[config.headline.kind], policy)
     return len(matches)
 
 
-def require_judge(config: EvaluationConfig, prompts: Artifact) -> None:
-    """Raises DataError when the judge could not judge completions of the held-out ones among these prompts."""
+def open_judges(config: EvaluationConfig, rewards: Sequence[Path], compute: Compute) -> dict[str, Judge]:
+    """Kind -> judge. `rewards`: folders of those that the compared policies were tuned on."""
+    return {one.kind: one.load_module().open_judge(one, rewards, compute) for one in config.judges}
+
+
+def describe_judges(config: EvaluationConfig, compared: Mapping[str, Comparison]) -> dict[str, Any]:
+    """What each judge says, beside what it has learned from, those that are not independent last; and which one is the `judge` whose
+    word is the result, None where none is independent. Each win rate also by itself, as `household_rule/win_rate`."""
+    ordered = sorted(config.judges, key=lambda one: not one.is_independent)
+    told = {
+        one.kind: compared[one.kind].figures | {"independent": one.is_independent, "learned_from": one.learned_from}
+        for one in ordered
+    }
+    numbers = {f"{one.kind}/{name}": value for one in ordered for name, value in compared[one.kind].figures.items()}
+    return {"judge": config.headline.kind if config.headline else None, "judges": told, **numbers}
+
+
+def meetings(
+    compared: Mapping[str, Comparison],
+    config: EvaluationConfig,
+    first: Artifact,
+    second: Artifact,
+    rewards: list[Artifact],
+) -> list[Meeting]:
+    """Who was better at each prompt, by each judge. One that is the rewards themselves is another judge with other rewards."""
+    named = " ".join(sorted(artifact.sha256[:12] for artifact in rewards))
+    return [
+        meeting
+        for one in config.judges
+        for meeting in compared[one.kind].meetings(
+            one.kind if one.is_independent else f"{one.kind} {named}", first.sha256, second.sha256
+        )
+    ]
+
+
+def require_judges(config: EvaluationConfig, prompts: Artifact) -> None:
+    """Raises DataError when a judge could not judge completions of the held-out ones among these prompts."""
     held_out = [p.text for p in read_records(prompts.folder / "prompts.jsonl", Prompt) if p.split == "test"]
-    require_known(config.judge, held_out)
-
-
-def judge_name(config: EvaluationConfig, judge: Judge, rewards: list[Artifact]) -> str:
-    """What the judge is called in meetings: one that is the rewards themselves is another judge with other rewards."""
-    named = sorted(artifact.sha256[:12] for artifact in rewards) if judge.was_tuned_on else []
-    return " ".join([config.judge.kind, *named])
+    for judge in config.judges:
+        require_known(judge, held_out)
 
 
 def _better_at_update(judge: Judge, policy: Artifact) -> int | None:

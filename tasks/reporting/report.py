@@ -22,7 +22,13 @@ from tasks.tracking.registry import RegisteredPolicy, note_origin, register_chal
 
 MAX_SAMPLE_ROWS = 200
 # what people said themselves goes before their consensus, which is easier or harder by how it is made
-HELD_OUT_ACCURACY = ("reward_labeler_accuracy", "reward_labeler_ceiling", "reward_accuracy")
+HELD_OUT_ACCURACY = (
+    "reward_labeler_accuracy",
+    "reward_labeler_ceiling",
+    "reward_length_rule",
+    "reward_ngrams",
+    "reward_accuracy",
+)
 AGREEMENT_FIGURES = ("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement")
 REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *AGREEMENT_FIGURES)
 POLICY_FIGURES = (
@@ -160,8 +166,18 @@ def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
 def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
+    judged = "\n".join(
+        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} | {said['learned_from']} |"
+        for kind, said in report["judges"].items()
+    )
+    by = (
+        f"Judge: {report['judge']}."
+        if report["judge"]
+        else "**No independent judge**: nothing here says that the policy got better."
+    )
     changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
     named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
-    return f"**{headline}**{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    judges = f"\n\n{by}\n\n| judge | win rate over the base | 95 % interval | has learned from |\n|---|---|---|---|\n{judged}"
+    return f"**{headline}**{judges}{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

@@ -55,7 +55,7 @@ def test_a_reward(report):
 
 
 def test_a_judge(report):
-    told = report("evaluation.judge={kind: longest_word}")
+    told = report("evaluation.judges=[{kind: longest_word}]")
     assert told["stages_run"] == ["evaluation"] and told["judge"] == "longest_word"
     samples = rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl"))
     words = [word for sample in samples for word in sample["base_completion"].split()]

@@ -63,8 +63,9 @@ tuning:
   value_learning_rate: 1.0e-3
   min_reward_accuracy: 0
   kl: {kind: fixed, coef: 0.02}
-evaluation: {judge: {kind: reward_model}, num_prompts: 60, num_samples: 4}
+evaluation: {judges: [{kind: own_reward}], num_prompts: 60, num_samples: 4}
 retraining: {min_new_judgements: 100, check_seconds: 1}
+promotion: {own_reward_suffices: true}
 """
 
 

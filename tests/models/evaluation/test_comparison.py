@@ -16,8 +16,6 @@ from tests.tolerances import close
 class CountsA:
     """A completion is as good as it has letters a; one without any is unusable."""
 
-    was_tuned_on = False
-
     def grade(self, prompts, completions):
         return [float(text.count("a")) or -math.inf for text in completions]
 
@@ -45,7 +43,7 @@ def test_what_is_told_of_matches():
         Match(base_completion="a", policy_completion="aaa", base_score=0, policy_score=1, kl_nats=2, **shared),
         Match(base_completion="a", policy_completion="b", base_score=1, policy_score=2, kl_nats=4, **shared),
     ]
-    assert describe_matches(matches, CountsA()) == {
+    assert describe_matches(matches, [CountsA()]) == {
         **{"longest_base": 1, "longest_policy": 3, "score_base": 0.5, "score_policy": 1.5, "kl_nats": 3},
         **{"end_rate": 0, "end_rate_base": 1, "distinct_completions": 2, "distinct_completions_base": 1},
     }
@@ -69,5 +67,5 @@ def test_win_rates_by_update_are_over_the_policy_as_it_began():
 def test_a_judge_that_does_not_know_a_prompt_is_refused():
     require_known(HouseholdRule(), [])
     require_known(OwnReward(), ["anything"])
-    with pytest.raises(DataError, match=r"evaluation\.judge: household_rule does not know 1 of 1 .* 'Who are you\?'"):
+    with pytest.raises(DataError, match=r"evaluation\.judges: household_rule does not know 1 of 1 .* 'Who are you\?'"):
         require_known(HouseholdRule(), ["Who are you?"])

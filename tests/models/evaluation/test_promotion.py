@@ -18,7 +18,15 @@ def paired(high: float) -> Paired:
 
 
 GOOD = Challenge(
-    win_rate=0.7, win_rate_low=0.6, p_value=0.001, look=1, kl_nats=5, accuracy=paired(0.01), safety=paired(0.01)
+    judge="household_rule",
+    judge_is_independent=True,
+    win_rate=0.7,
+    win_rate_low=0.6,
+    p_value=0.001,
+    look=1,
+    kl_nats=5,
+    accuracy=paired(0.01),
+    safety=paired(0.01),
 )
 
 
@@ -48,6 +56,14 @@ def failing(**changes: object) -> list[str]:
 )
 def test_each_condition_holds_up_to_its_bound(changes, failed):
     assert failing(**changes) == failed
+
+
+def test_own_reward_alone_promotes_nobody_unless_the_owner_says_so():
+    own = GOOD.model_copy(update={"judge": "own_reward", "judge_is_independent": False})
+    checks = check_challenge(own, CONFIG)
+    assert [check.name for check in checks if not check.holds] == ["judge"]
+    assert "own_reward judged, which the policy was tuned to please; name an independent judge" in reason(checks)
+    assert all(check.holds for check in check_challenge(own, CONFIG.model_copy(update={"own_reward_suffices": True})))
 
 
 @pytest.mark.parametrize(
