@@ -60,8 +60,8 @@ MUTANTS = (
     Mutant(
         "cache key without the code",
         "tasks/running/cache_key.py",
-        "json.dumps([name, code_digest(*modules_of(module, inputs)), input_identity(inputs)]",
-        "json.dumps([name, input_identity(inputs)]",
+        "json.dumps([name, code_digest(*modules), environment_of(modules, inputs), counted]",
+        "json.dumps([name, environment_of(modules, inputs), counted]",
         ("tests/flows/test_rlhf.py::test_edited_code_runs_the_stages_that_use_it",),
     ),
     Mutant(
@@ -73,9 +73,9 @@ MUTANTS = (
     ),
     Mutant(
         "registered twice",
-        "tasks/tracking/tracked_run.py",
-        "    if same:\n",
-        "    if False:\n",
+        "tasks/tracking/registry.py",
+        "    if same := search_versions(client, ",
+        "    if same := (lambda *_: [])(client, ",
         ("tests/flows/test_rlhf.py::test_the_same_again_is_all_cached",),
     ),
     Mutant(
@@ -236,7 +236,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody is seen to rank upside down",
-        "models/preferences/consensus.py",
+        "models/preferences/agreement_report.py",
         "upside_down=looks_upside_down(taus_of[one][~np.isnan(taus_of[one])]),",
         "upside_down=False,",
         ("tests/models/preferences/test_consensus_sabotage.py",),

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from models.errors import ArtifactError
 from models.records import Artifact, Record, StepMetrics, describe_validation, read_records
@@ -63,7 +63,7 @@ class Making(Record):
     settings: dict[str, Any]
     chosen: tuple[str, ...]
     code_sha256: str
-    environment: dict[str, str]
+    environment: dict[str, str] = Field(default_factory=dict)
     version: str
     git_commit: str | None
     created_at: datetime

@@ -48,7 +48,7 @@ def test_there_is_a_walk_for_each_seam():
 
 def test_a_reward(report):
     told = report("reward={kind: shortest, per_word: 0.25}", "tuning.value_start=policy")
-    assert told["stages_run"] == ["reward", "tuning", "evaluation"]
+    assert told["stages_run"] == ["reward", "reward-report", "tuning", "evaluation"]
     assert settings_of(told, "reward") == {"kind": "shortest", "per_word": 0.25}
     for sample in rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl")):
         assert sample["policy_score"] == -0.25 * len(sample["policy_completion"].split())

@@ -238,7 +238,7 @@ def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, 
     up.wait_for(again, "Completed")
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
-    assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 11, "all stages before tuning"
+    assert sum("Cached(type=COMPLETED)" in line for line in logs(up, again)) == 12, "all stages before tuning"
 
 
 def logs(up: Up, name: str) -> list[str]:

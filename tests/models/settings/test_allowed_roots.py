@@ -74,6 +74,8 @@ NO_PLACES = {
     *("StoredFeedback.criterion", "StoredFeedback.batches", "FeedbackFolder.criterion", "LabelStudioExport.criterion"),
     *("AnnotatedFile.criterion", "AnnotatedFile.where", "AnnotatedFile.session_column"),
     *("AnnotatedFile.held_out_column", "PairFile.criterion", "PairFile.labeler", "PairFile.labeler_column"),
+    *("AnnotatedFile.systems_column", "PairFile.first_system_column", "PairFile.second_system_column"),
+    *("HubDataset.revision", "TextHub.revision", "DemonstrationHub.revision"),
     *("PairFile.first_column", "PairFile.second_column", "PairFile.winner_column"),
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column", "LoRA.target_modules"),
