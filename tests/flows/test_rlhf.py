@@ -51,6 +51,24 @@ def test_the_report_has_what_is_promised(first_report):
     assert first_report["cpu"] == describe_processor()
 
 
+def test_the_result_is_the_word_of_what_nothing_was_tuned_to_please(first_report, client):
+    judges = first_report["judges"]
+    assert first_report["judge"] == "household_rule" and list(judges) == ["household_rule", "own_reward"]
+    assert first_report["win_rate"] == judges["household_rule"]["win_rate"]
+    assert judges["household_rule"]["learned_from"] == "nothing" and not judges["own_reward"]["independent"]
+    numbers = client.get_run(first_report["mlflow_run_id"]).data.metrics
+    assert numbers["own_reward/win_rate_low"] == pytest.approx(judges["own_reward"]["win_rate_low"])
+
+
+def test_without_an_independent_judge_nothing_is_said_to_be_better(workplace, first_report):
+    done = workplace.rein("rlhf", SMOKE, "evaluation.judges=[{kind: own_reward}]")
+    report = workplace.report_of(done)
+    assert report["stages_run"] == ["evaluation"] and report["judge"] is None
+    assert "win_rate" not in report and report["seconds_to_better"] is None and 0 <= report["own_reward/win_rate"] <= 1
+    assert "No independent judge: nothing here says that the policy got better." in done.stdout
+    assert "own_reward: win rate" in done.stdout and "optimistic" in done.stdout
+
+
 def test_the_models_load_without_rein(first_report):
     policy = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['tuning']}/model")
     reward = AutoModelForSequenceClassification.from_pretrained(f"{first_report['artifacts']['reward']}/model")
