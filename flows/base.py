@@ -29,8 +29,17 @@ def open_base(run: PipelineRun) -> tuple[Artifact, Artifact | None]:
     return start_base(run, config=config.base, texts=tokenizer_texts, seed=config.seed), texts
 
 
-def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedback: Artifact | None = None) -> Artifact:
-    """The base after pretraining and SFT; either can be left out. All data is read before anything is trained."""
+def adapt_base(
+    run: PipelineRun,
+    base: Artifact,
+    texts: Artifact | None,
+    feedback: Artifact | None = None,
+    sides: Artifact | None = None,
+) -> Artifact:
+    """The base after pretraining and SFT; either can be left out. All data is read before anything is trained.
+
+    `feedback`: what is learned from, where it is known already; `sides`: all of it, which says what is held out.
+    """
     config = run.config
     demonstrations = None
     if config.pretraining and texts is None:
@@ -41,6 +50,7 @@ def adapt_base(run: PipelineRun, base: Artifact, texts: Artifact | None, feedbac
             source=config.sft.source,
             base=base,
             feedback=feedback if config.sft.source.from_feedback else None,
+            sides=sides,
             split=config.split,
             seed=config.seed,
         )
@@ -68,8 +78,10 @@ class TuningData:
     texts: Artifact | None
 
 
-def read_tuning_data(run: PipelineRun, base: Artifact, feedback: Artifact | None = None) -> TuningData:
-    """The prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for."""
+def read_tuning_data(
+    run: PipelineRun, base: Artifact, feedback: Artifact | None = None, sides: Artifact | None = None
+) -> TuningData:
+    """As above: the prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for."""
     config, source = run.config, run.config.tuning.text_source
     prompts = texts = None
     if config.tuning.prompts is not None:
@@ -78,6 +90,7 @@ def read_tuning_data(run: PipelineRun, base: Artifact, feedback: Artifact | None
             config=config.tuning.prompts,
             split=config.split,
             base=base,
+            sides=sides,
             max_new_tokens=config.sampling.max_new_tokens,
             seed=config.seed,
         )

@@ -49,8 +49,8 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
     )
     require_judges(config.evaluation, feedback)
     told, pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
-    data = read_tuning_data(run, start, told)
-    base = adapt_base(run, start, texts, told)
+    data = read_tuning_data(run, start, told, sides=feedback)
+    base = adapt_base(run, start, texts, told, sides=feedback)
     return learn_from_pairs(run, base, feedback, told, pairs, data)
 
 

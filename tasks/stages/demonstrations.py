@@ -7,21 +7,30 @@ from models.records import Artifact, Demonstration, write_records
 from models.settings.pipeline import SplitConfig
 from models.settings.sources import DemonstrationSource
 from tasks.running.stage import Work, stage
+from tasks.stages.prompts import sides_of
 
 
-@stage("demonstrations", kind="demonstrations", unit="demonstrations", reads_data=True)
+@stage(
+    "demonstrations",
+    kind="demonstrations",
+    unit="demonstrations",
+    reads={"sides": ("prompts.jsonl",)},
+    reads_data=True,
+)
 def prepare_demonstrations(
     work: Work,
     source: DemonstrationSource,
     base: Artifact,
     feedback: Artifact | None,
+    sides: Artifact | None,
     split: SplitConfig,
     seed: int,
 ) -> int:
     """demonstrations.jsonl: those whose prompt is a training prompt.
 
-    The others are left aside, and counted: no prompt stands on both sides. (Those that come from the feedback are of training
-    prompts already; the feedback brings its own split.) Raises DataError for demonstrations that the base cannot read whole.
+    The others are left aside, and counted: no prompt stands on both sides. `sides`: the feedback, where it is known already;
+    it says on which side its prompts stand, `split` says it of all others. (Those that come from the feedback are of
+    training prompts already.) Raises DataError for demonstrations that the base cannot read whole.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -30,7 +39,8 @@ def prepare_demonstrations(
     read = read_demonstrations(source, seed, feedback and feedback.folder)
     kept = read
     if not source.from_feedback:
-        kept = [row for row in read if assign_split(row[0], split, seed) == "train"]
+        side_of = sides_of(sides)
+        kept = [row for row in read if (side_of.get(row[0]) or assign_split(row[0], split, seed)) == "train"]
     if not kept:
         raise DataError("no demonstration is left: the prompts of all of them are held out")
     tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")

@@ -6,7 +6,7 @@ from collections import Counter
 from labeling.sources.read_source import read_prompts
 from models.errors import DataError
 from models.preferences.splits import assign_split
-from models.records import Artifact, Prompt, write_records
+from models.records import Artifact, Prompt, Split, read_records, write_records
 from models.settings.generation import PromptsConfig
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
@@ -22,7 +22,7 @@ def sample_prompts(
     Read with the tokenizer of the base model, so that a prompt that leaves no room for a completion is refused (DataError)
     before anything is trained.
     """
-    prompts = _sampled(config, "prompts", split, base, max_new_tokens, seed)
+    prompts = _sampled(config, "prompts", split, None, base, max_new_tokens, seed)
     sizes = Counter(prompt.split for prompt in prompts)
     if not sizes["train"] or not sizes["test"]:
         raise DataError(f"{len(prompts)} prompts are too few for a split: {dict(sizes)}; raise prompts.num_prompts")
@@ -30,21 +30,40 @@ def sample_prompts(
     return write_records(work.folder / "prompts.jsonl", prompts)
 
 
-@stage("tuning-prompts", kind="prompts", unit="prompts", reads_data=True)
+@stage("tuning-prompts", kind="prompts", unit="prompts", reads={"sides": ("prompts.jsonl",)}, reads_data=True)
 def sample_tuning_prompts(
-    work: Work, config: PromptsConfig, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
+    work: Work,
+    config: PromptsConfig,
+    split: SplitConfig,
+    base: Artifact,
+    sides: Artifact | None,
+    max_new_tokens: int,
+    seed: int,
 ) -> int:
-    """prompts.jsonl as above, of prompts that the policy is tuned on and nobody has ranked completions of."""
-    prompts = _sampled(config, "tuning.prompts", split, base, max_new_tokens, seed)
+    """prompts.jsonl as above, of prompts that the policy is tuned on. One that the feedback (`sides`) knows stands on its side."""
+    prompts = _sampled(config, "tuning.prompts", split, sides, base, max_new_tokens, seed)
     return write_records(work.folder / "prompts.jsonl", prompts)
 
 
 def _sampled(
-    config: PromptsConfig, key: str, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int
+    config: PromptsConfig,
+    key: str,
+    split: SplitConfig,
+    sides: Artifact | None,
+    base: Artifact,
+    max_new_tokens: int,
+    seed: int,
 ) -> list[Prompt]:
     texts = list(dict.fromkeys(read_prompts(config.source, seed)))
     if len(texts) < config.num_prompts:
         raise DataError(f"{key}.num_prompts is {config.num_prompts}, but the source has {len(texts)} different prompts")
     texts = random.Random(seed).sample(texts, config.num_prompts)
     require_room(base, texts, max_new_tokens)
-    return [Prompt.of(text, assign_split(text, split, seed)) for text in texts]
+    side_of = sides_of(sides)
+    return [Prompt.of(text, side_of.get(text) or assign_split(text, split, seed)) for text in texts]
+
+
+def sides_of(feedback: Artifact | None) -> dict[str, Split]:
+    """Prompt -> its side of the split, of all that the feedback knows; where there is none yet, of none."""
+    known = read_records(feedback.folder / "prompts.jsonl", Prompt) if feedback else []
+    return {prompt.text: prompt.split for prompt in known}

@@ -69,7 +69,7 @@ def test_collect_then_people_then_learn(workplace, batch):
     assert report["flow"] == "learn" and report["simulated_labelers"] is False
     assert report["rankings"] == 80 and report["krippendorff_alpha"] == pytest.approx(1.0)  # 2 labelers x 40 prompts
     # what was trained for `rlhf` is not trained again
-    assert report["stages_cached"] == ["texts", "base-model", "demonstrations", "pretraining", "sft"]
+    assert report["stages_cached"] == ["texts", "base-model", "pretraining", "sft"]
 
 
 def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batch, tmp_path):
@@ -93,6 +93,27 @@ def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batc
     again = workplace.report(*asked)
     assert again["stages_run"] == ["feedback", "hold-out", "reward-report"]
     assert again["held_out_rankings"] == 40
+
+
+def test_no_demonstration_is_of_a_prompt_that_the_feedback_holds_out(workplace, batch, tmp_path):
+    """Although by the text alone, as `split` has it, other prompts would be held out."""
+    prompts = [json.loads(line) for line in (batch / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+    side = {one["text"]: ("test" if number % 3 else "train") for number, one in enumerate(prompts)}
+    shutil.copytree(batch, tmp_path / "batch")
+    text = "".join(json.dumps(one | {"split": side[one["text"]]}) + "\n" for one in prompts)
+    (tmp_path / "batch" / "prompts.jsonl").write_text(text, encoding="utf-8")
+    write_rankings(tmp_path / "batch", rank_by_length(batch))
+    shown = "".join(json.dumps({"prompt": text, "completion": "So."}) + "\n" for text in [*side, "Another?"])
+    (tmp_path / "shown.jsonl").write_text(shown, encoding="utf-8")
+    report = workplace.report(
+        *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "tuning.num_updates=1"),
+        *(f"sft.source={{kind: file, path: {tmp_path}/shown.jsonl}}", "split.test=0", "split.validation=0.001"),
+    )
+    taught = (
+        Path(report["artifacts"]["demonstrations"], "demonstrations.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    asked = {json.loads(line)["prompt"] for line in taught}
+    assert asked == {text for text in side if side[text] == "train"} | {"Another?"}
 
 
 def test_the_printed_next_step_is_one_that_works(workplace, batch):
