@@ -16,7 +16,6 @@ from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
-from models.plain_text import printable
 from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
@@ -128,6 +127,9 @@ for command, name, text in (
     ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
+app.command(
+    "cli.standings:standings", name="standings", help="Elo ratings of policies, and of systems that people ranked."
+)
 app.command("cli.storage_commands:forget", name="forget", help="The next run makes anew what a stage has made.")
 app.command(
     "cli.storage_commands:prune",
@@ -218,43 +220,6 @@ def lineage(
         if branches:
             console.print()
             console.print(as_tree(branches, heading))
-
-
-@app.command
-def standings(*, root: str = StorageConfig().root, tracking_uri: str = TrackingConfig().uri) -> None:
-    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met; and, by criterion, of the
-    systems that wrote what people ranked, where the feedback says it.
-
-    Parameters
-    ----------
-    root
-        The folder of the artifacts (`storage.root`).
-    tracking_uri
-        Where models are registered (`tracking.uri`).
-    """
-    set_defaults(Path(root).resolve())
-    from tasks.champion.standings import standings as rate
-    from tasks.champion.standings import standings_of_systems
-    from tasks.tracking.registry import registered_versions
-
-    by_judge = rate(Path(root).resolve())
-    names = {rating.name for ratings in by_judge.values() for rating in ratings}
-    versions = registered_versions(TrackingConfig(uri=tracking_uri), names) if names else {}
-    for judge, ratings in by_judge.items():
-        print(f"judge: {judge}")
-        for one in ratings:
-            known = ", ".join(versions.get(one.name, ["not registered"]))
-            interval = f"{one.low:.0f} to {one.high:.0f}"
-            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {one.name[:12]}  {known}")
-    by_criterion = standings_of_systems(Path(root).resolve())
-    for criterion, ratings in by_criterion.items():
-        print(f"people, by {printable(criterion)}")
-        for one in ratings:
-            print(
-                f"  {one.rating:6.0f}  ({one.low:.0f} to {one.high:.0f}, {one.num_matches} matches)  {printable(one.name)}"
-            )
-    if not (by_judge or by_criterion):
-        print(f"{root}: no policy has been evaluated yet, and no feedback says which systems wrote what was ranked")
 
 
 @app.command

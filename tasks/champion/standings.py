@@ -1,10 +1,20 @@
 """How policies stand against each other, by the meetings of all evaluations, and systems, by what people said: Elo ratings."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy import select
+
+from labeling.feedback import Feedback
+from labeling.store.database import FeedbackStore
+from labeling.store.schema import Batch
+from labeling.store.snapshots import take_snapshot
+from models.errors import DataError
 from models.evaluation.metrics import Meeting
 from models.preferences.elo import EloRating, HeadToHead, elo_ratings, meetings_of_systems
 from models.records import Authorship, Ranking, read_records
+from tasks.lineage.origin import is_there
 from tasks.running.storage import MANIFEST
 
 
@@ -25,13 +35,17 @@ def standings(root: Path) -> dict[str, list[EloRating]]:
     return {judge: elo_ratings(own) for judge, own in sorted(matches.items())}
 
 
-def standings_of_systems(root: Path) -> dict[str, list[EloRating]]:
+def standings_of_systems(root: Path, store_url: str) -> dict[str, list[EloRating]]:
     """Criterion -> the ratings of all systems whose completions people ranked, best first.
 
-    From all feedback below `root/artifacts` that says who wrote what; a ranking that stands in several snapshots counts once.
+    From the feedback store and all feedback below `root/artifacts`, as far as they say who wrote what; a ranking that stands in several
+    places counts once.
     """
     wrote: dict[tuple[str, str], Authorship] = {}
     said: dict[str, Ranking] = {}
+    for feedback in _in_store(store_url):
+        wrote |= {(one.completion_id, one.system): one for one in feedback.systems}
+        said |= {one.id: one for one in feedback.rankings}
     for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
         if (systems := manifest.with_name("systems.jsonl")).is_file():
             wrote |= {(one.completion_id, one.system): one for one in read_records(systems, Authorship)}
@@ -42,3 +56,13 @@ def standings_of_systems(root: Path) -> dict[str, list[EloRating]]:
         if matches := meetings_of_systems(own, list(wrote.values())):
             rated[criterion] = elo_ratings(matches)
     return rated
+
+
+def _in_store(url: str) -> Iterator[Feedback]:
+    """What counts now, by each criterion."""
+    if not is_there(url):
+        return
+    with FeedbackStore(url) as store, store.read() as session:
+        for criterion in session.scalars(select(Batch.criterion).distinct()):
+            with suppress(DataError):  # nobody has judged by it yet
+                yield take_snapshot(session, criterion)

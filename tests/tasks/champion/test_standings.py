@@ -2,10 +2,15 @@
 
 import pytest
 
+from labeling.exporters.tables import export_raw
+from labeling.feedback import Feedback
+from labeling.store.database import FeedbackStore
+from labeling.store.intake import take_in
 from models.evaluation.metrics import Meeting
-from models.records import write_records
-from tasks.champion.standings import standings
+from models.records import Authorship, Completion, Prompt, Ranking, write_records
+from tasks.champion.standings import standings, standings_of_systems
 from tasks.running.storage import MANIFEST
+from tests.labeling.people import NOW
 
 
 def evaluated(root, name, judge, policy, results, base="base"):
@@ -49,3 +54,23 @@ def test_what_a_killed_evaluation_has_left_is_passed_over(tmp_path):
 
 def test_nothing_evaluated(tmp_path):
     assert standings(tmp_path) == {}
+
+
+def test_systems_stand_as_people_have_ranked_them_in_the_store_and_in_artifacts(tmp_path):
+    """The same ranking in both places counts once; who wrote a text is told by either."""
+    prompt = Prompt.of("My house is too hot.", "train")
+    a, b, c = (Completion.of(prompt.id, text) for text in ("Open it.", "Wait.", "Sing."))
+    wrote = [Authorship(completion_id=one.id, system=name) for one, name in ((a, "x"), (b, "y"), (c, "z"))]
+    first = Ranking.of(prompt.id, "ann", "helpfulness", [[a.id], [b.id]])
+    second = Ranking.of(prompt.id, "bob", "helpfulness", [[b.id], [c.id]])
+    url = f"sqlite:///{tmp_path}/feedback.db"
+    assert standings_of_systems(tmp_path, url) == {} and not (tmp_path / "feedback.db").exists()
+    with FeedbackStore(url) as store, store.write() as session:
+        take_in(session, Feedback([prompt], [a, b, c], [first], (), wrote[:2]), "file", False, NOW)
+    folder = tmp_path / "artifacts" / "feedback-1"
+    folder.mkdir(parents=True)
+    export_raw(Feedback([prompt], [a, b, c], [first, second], (), wrote), folder)
+    (folder / MANIFEST).write_text("{}")
+    found = standings_of_systems(tmp_path, url)
+    assert list(found) == ["helpfulness"]
+    assert [(one.name, one.num_matches) for one in found["helpfulness"]] == [("x", 1), ("y", 2), ("z", 1)]

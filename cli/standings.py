@@ -1,0 +1,45 @@
+"""`rein standings`: who stands where."""
+
+from pathlib import Path
+
+from cli.defaults import set_defaults
+from cli.store_option import DEFAULT_STORE, Store
+from models.plain_text import printable
+from models.settings.pipeline import StorageConfig, TrackingConfig
+
+
+def standings(
+    *, store: Store = DEFAULT_STORE, root: str = StorageConfig().root, tracking_uri: str = TrackingConfig().uri
+) -> None:
+    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met; and, by criterion, of the
+    systems that wrote what people ranked, where the feedback says it.
+
+    Parameters
+    ----------
+    root
+        The folder of the artifacts (`storage.root`).
+    tracking_uri
+        Where models are registered (`tracking.uri`).
+    """
+    place = Path(root).resolve()
+    set_defaults(place)
+    from tasks.champion.standings import standings as rate
+    from tasks.champion.standings import standings_of_systems
+    from tasks.tracking.registry import registered_versions
+
+    by_judge, by_criterion = rate(place), standings_of_systems(place, store)
+    names = {rating.name for ratings in by_judge.values() for rating in ratings}
+    versions = registered_versions(TrackingConfig(uri=tracking_uri), names) if names else {}
+    for judge, ratings in by_judge.items():
+        print(f"judge: {judge}")
+        for one in ratings:
+            known = ", ".join(versions.get(one.name, ["not registered"]))
+            interval = f"{one.low:.0f} to {one.high:.0f}"
+            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {one.name[:12]}  {known}")
+    for criterion, ratings in by_criterion.items():
+        print(f"people, by {printable(criterion)}")
+        for one in ratings:
+            interval = f"{one.low:.0f} to {one.high:.0f}"
+            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} matches)  {printable(one.name)}")
+    if not (by_judge or by_criterion):
+        print(f"{root}: no policy has been evaluated yet, and no feedback says which systems wrote what was ranked")
