@@ -76,7 +76,7 @@ def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check
         Check(
             name="judge",
             holds=challenge.judge_is_independent or config.own_reward_suffices,
-            finding=_judged_by(challenge),
+            finding=_judged_by(challenge, config),
         ),
         _check_win_rate(challenge),
         Check(
@@ -93,9 +93,11 @@ def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check
     return checks
 
 
-def _judged_by(challenge: Challenge) -> str:
+def _judged_by(challenge: Challenge, config: PromotionConfig) -> str:
     if challenge.judge_is_independent:
         return f"{challenge.judge} judged, which nothing was tuned to please"
+    if config.own_reward_suffices:
+        return f"{challenge.judge} judged, which the policy was tuned to please: promotion.own_reward_suffices says that this is enough"
     return (
         f"{challenge.judge} judged, which the policy was tuned to please; name an independent judge in evaluation.judges, or say "
         "promotion.own_reward_suffices"

@@ -47,7 +47,8 @@ PRESET = """
 base: {kind: scratch, vocab_size: 512, hidden_size: 48, num_layers: 2, num_heads: 2, context_length: 96}
 pretraining: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
 sft: {source: {kind: household, num_rows: 800}, batch_size: 16, learning_rate: 3.0e-3}
-prompts: {source: {kind: household, num_rows: 300}, num_prompts: 72}
+prompts: {source: {kind: household, num_rows: 300}, num_prompts: 96}
+split: {validation: 0.05, test: 0.35}
 sampling: {max_new_tokens: 24}
 generation: {num_completions: 4, shard_size: 72}
 batch: {labelers_per_prompt: 8}
@@ -241,13 +242,13 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
         assert promoted.state.is_completed()
     assert house.champion() == 1
 
-    assert olga.ranks() == ann.ranks() == 52
+    assert olga.ranks() == ann.ranks() == 76
     outcome, reason = house.last_of(2)
     assert outcome == "promoted", reason
     assert house.champion() == 2
 
     for name in ("sam", "sue"):
-        Person(house, name, longest_first=True).ranks(60)
+        Person(house, name, longest_first=True).ranks(80)
     outcome, reason = house.last_of(3)
     assert outcome == "kept" and "the reward model's accuracy on held-out prompts is" in reason, reason
     assert house.champion() == 2
