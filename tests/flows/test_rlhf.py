@@ -266,9 +266,9 @@ def opened(monkeypatch) -> list[tuple[str, str, str]]:
         if event == "open" and current and isinstance(arguments[0], str | Path):
             traits, inputs = current[-1]
             for name in traits.reads:
-                folder = inputs[name].folder
-                if folder in Path(arguments[0]).parents:
-                    found.append((traits.name, name, Path(arguments[0]).relative_to(folder).as_posix()))
+                given = inputs[name]
+                if given and given.folder in Path(arguments[0]).parents:
+                    found.append((traits.name, name, Path(arguments[0]).relative_to(given.folder).as_posix()))
 
     sys.addaudithook(hear)  # there is no taking it away; it hears nothing after this
     execute = stage._execute
