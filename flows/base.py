@@ -81,7 +81,10 @@ class TuningData:
 def read_tuning_data(
     run: PipelineRun, base: Artifact, feedback: Artifact | None = None, sides: Artifact | None = None
 ) -> TuningData:
-    """As above: the prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for."""
+    """The prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for.
+
+    `feedback` and `sides` as `adapt_base` has them.
+    """
     config, source = run.config, run.config.tuning.text_source
     prompts = texts = None
     if config.tuning.prompts is not None:
