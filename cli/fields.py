@@ -3,6 +3,7 @@
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -28,6 +29,9 @@ def _default(value: Any) -> str:
         return " (required)"
     if isinstance(value, BaseModel):
         return ""
+    if isinstance(value, tuple):  # as a preset writes it
+        plain = [one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in value]
+        return f" = {yaml.safe_dump(plain, default_flow_style=True, width=1000).strip()}"
     return f" = {value}"
 
 
