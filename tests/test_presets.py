@@ -243,6 +243,7 @@ def test_every_setting_is_listed_with_a_text():
         if line and not line.startswith(" "):
             listed[line.partition(" ")[0]] = text.strip()
     assert set(listed) == keys_of(PipelineConfig)
+    assert "evaluation.judges = [{kind: own_reward}]" in lines, "lists as a preset writes them"
     silent = {key for key, text in listed.items() if not text and not key.endswith("kind")}
     assert not silent
 
