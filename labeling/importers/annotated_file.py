@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of
+from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of
 from labeling.importers.annotated_table import read_annotated_table
-from labeling.importers.dialogue_rows import read_name, read_text
+from labeling.importers.dialogue_rows import read_name, read_optional_name, read_text
 from labeling.sources.bad_rows import BadRows, Row, shown
 from models.records import Ranking
 from models.settings.labels import AnnotatedFile
@@ -57,7 +57,7 @@ class _ListReader:
         """Adds a row: its prompt, its completions and one ranking per annotation; nothing of a bad row."""
         read = self._read(row)
         side = self._sides.side(row, read.text, self._bad)
-        session = session_of(row, self._config, self._bad)
+        session = read_optional_name(row, self._config.session_column, self._bad)
         keys = {labeler: (read.text, labeler, session, frozenset(read.completions)) for labeler in read.numbers}
         for labeler, key in keys.items():
             if earlier := self._said.get(key):

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from labeling.importers.dialogue_rows import read_name
 from labeling.sources.bad_rows import BadRows, Row, shown
 from labeling.sources.row_files import read_rows
 from models.errors import DataError
@@ -78,24 +77,3 @@ def levels_of(names: Sequence[str], numbers: Sequence, config: AnnotatedFile) ->
     for name, of_name in given.items():
         found.setdefault(sum(of_name) / len(of_name), []).append(name)
     return [found[number] for number in sorted(found, reverse=config.by == "scores")]
-
-
-def system_of(row: Row, column: str | None, bad: BadRows) -> str:
-    """The system that the column names; empty where the settings name no such column."""
-    if column is None:
-        return ""
-    if column not in row.values:
-        bad.add(row, column, "no such column, but the settings ask for systems there")
-        return ""
-    return read_name(row, column, row.values[column], bad)
-
-
-def session_of(row: Row, config: AnnotatedFile, bad: BadRows) -> str:
-    """The session that the row is of; empty where the settings name no such column."""
-    column = config.session_column
-    if column is None:
-        return ""
-    if column not in row.values:
-        bad.add(row, column, "no such column, but `session_column` asks for it")
-        return ""
-    return read_name(row, column, row.values[column], bad)

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of, session_of, system_of
-from labeling.importers.dialogue_rows import read_name, read_text
+from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of
+from labeling.importers.dialogue_rows import read_name, read_optional_name, read_text
 from labeling.sources.bad_rows import BadRows, Row, shown
 from models.records import Ranking, Split
 from models.settings.labels import AnnotatedFile
@@ -73,8 +73,8 @@ def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
     if not is_number:
         bad.add(row, column, "no such column" if written is None else f"expected {expected}, found {shown(written)}")
     number = Decimal(written) if is_number else Decimal(0)
-    question = _Question(text, labeler, session_of(row, config, bad))
-    system = system_of(row, config.systems_column, bad)
+    question = _Question(text, labeler, read_optional_name(row, config.session_column, bad))
+    system = read_optional_name(row, config.systems_column, bad)
     return question, _Cell(row, completion, system, number, sides.side(row, text, bad))
 
 

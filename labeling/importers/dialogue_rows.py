@@ -30,6 +30,16 @@ def read_name(row: Row, field: str, value: Any, bad: BadRows) -> str:
     return ""
 
 
+def read_optional_name(row: Row, column: str | None, bad: BadRows) -> str:
+    """The name in a column that the settings may name; empty where they name none. A complaint where the row has no such column."""
+    if column is None:
+        return ""
+    if column not in row.values:
+        bad.add(row, column, "no such column, but the settings ask for it")
+        return ""
+    return read_name(row, column, row.values[column], bad)
+
+
 def read_text(row: Row, field: str, bad: BadRows) -> str:
     """A text that is not blank; a complaint and an empty text for anything else."""
     value = row.values.get(field)

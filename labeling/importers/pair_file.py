@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.annotated_rows import system_of
-from labeling.importers.dialogue_rows import read_dialogue, read_labeler
+from labeling.importers.dialogue_rows import read_dialogue, read_labeler, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
 from labeling.sources.row_files import read_rows
 from models.errors import DataError
@@ -61,7 +60,7 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     columns = (config.first_column, config.second_column)
     asked = read_dialogue(row, columns, bad)
     said = _levels(row, config, bad)
-    systems = [system_of(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
+    systems = [read_optional_name(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
     if asked is None or row in bad:
         return None
     prompt, replies = asked

@@ -1,8 +1,9 @@
-"""Which side of the split a prompt is on: a pure function of its text and the seed."""
+"""Which side of the split a prompt is on: the one it stands on already, else a pure function of its text and the seed."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 
-from models.records import Split
+from models.records import Prompt, Split
 from models.settings.pipeline import SplitConfig
 
 
@@ -15,3 +16,13 @@ def assign_split(prompt: str, config: SplitConfig, seed: int) -> Split:
     if place < config.test + config.validation:
         return "validation"
     return "train"
+
+
+def sides_of(prompts: Iterable[Prompt]) -> dict[str, Split]:
+    """Text -> side of prompts whose side is decided, as `side_of` wants it."""
+    return {prompt.text.strip(): prompt.split for prompt in prompts}
+
+
+def side_of(prompt: str, known: Mapping[str, Split], config: SplitConfig, seed: int) -> Split:
+    """The side that is known of a prompt's text, else the one that `assign_split` gives; outer white space does not count."""
+    return known.get(prompt.strip()) or assign_split(prompt, config, seed)

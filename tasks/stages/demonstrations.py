@@ -2,12 +2,11 @@
 
 from labeling.sources.read_source import read_demonstrations
 from models.errors import DataError
-from models.preferences.splits import assign_split
-from models.records import Artifact, Demonstration, write_records
+from models.preferences.splits import side_of, sides_of
+from models.records import Artifact, Demonstration, Prompt, read_records, write_records
 from models.settings.pipeline import SplitConfig
 from models.settings.sources import DemonstrationSource
 from tasks.running.stage import Work, stage
-from tasks.stages.prompts import sides_of
 
 
 @stage(
@@ -39,8 +38,8 @@ def prepare_demonstrations(
     read = read_demonstrations(source, seed, feedback and feedback.folder)
     kept = read
     if not source.from_feedback:
-        side_of = sides_of(sides)
-        kept = [row for row in read if (side_of.get(row[0]) or assign_split(row[0], split, seed)) == "train"]
+        known = sides_of(read_records(sides.folder / "prompts.jsonl", Prompt) if sides else ())
+        kept = [row for row in read if side_of(row[0], known, split, seed) == "train"]
     if not kept:
         raise DataError("no demonstration is left: the prompts of all of them are held out")
     tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")

@@ -5,8 +5,8 @@ from collections import Counter
 
 from labeling.sources.read_source import read_prompts
 from models.errors import DataError
-from models.preferences.splits import assign_split
-from models.records import Artifact, Prompt, Split, read_records, write_records
+from models.preferences.splits import side_of, sides_of
+from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.generation import PromptsConfig
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
@@ -59,11 +59,5 @@ def _sampled(
         raise DataError(f"{key}.num_prompts is {config.num_prompts}, but the source has {len(texts)} different prompts")
     texts = random.Random(seed).sample(texts, config.num_prompts)
     require_room(base, texts, max_new_tokens)
-    side_of = sides_of(sides)
-    return [Prompt.of(text, side_of.get(text) or assign_split(text, split, seed)) for text in texts]
-
-
-def sides_of(feedback: Artifact | None) -> dict[str, Split]:
-    """Prompt -> its side of the split, of all that the feedback knows; where there is none yet, of none."""
-    known = read_records(feedback.folder / "prompts.jsonl", Prompt) if feedback else []
-    return {prompt.text: prompt.split for prompt in known}
+    known = sides_of(read_records(sides.folder / "prompts.jsonl", Prompt) if sides else ())
+    return [Prompt.of(text, side_of(text, known, split, seed)) for text in texts]

@@ -170,7 +170,7 @@ def test_a_bad_annotated_row_is_named_by_line_and_field(tmp_path, bad, complaint
 
 def test_a_missing_session_column_is_named(tmp_path):
     message = refusal(config_for(tmp_path, annotated(), session_column="setup"))
-    assert "ranked.jsonl:1: setup: no such column, but `session_column` asks for it" in message
+    assert "ranked.jsonl:1: setup: no such column, but the settings ask for it" in message
 
 
 def test_mixed_criteria_are_refused(tmp_path):

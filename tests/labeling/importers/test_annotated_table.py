@@ -110,6 +110,4 @@ def test_a_table_has_a_system_in_each_row(tmp_path):
         ("b", "y"),
         ("c", "z"),
     ]
-    assert "by: no such column, but the settings ask for systems there" in refusal(
-        table(tmp_path, RANKED, systems_column="by")
-    )
+    assert "by: no such column, but the settings ask for it" in refusal(table(tmp_path, RANKED, systems_column="by"))

@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 
-from models.preferences.splits import assign_split
+from models.preferences.splits import assign_split, side_of, sides_of
+from models.records import Prompt
 from models.settings.pipeline import SplitConfig
 
 CONFIG = SplitConfig(validation=0.1, test=0.2)
@@ -46,3 +47,13 @@ def test_a_larger_test_share_keeps_the_test_prompts():
 def test_empty_shares_are_empty():
     only_train = SplitConfig(validation=0.0, test=0.0)
     assert {assign_split(prompt, only_train, seed=0) for prompt in PROMPTS[:500]} == {"train"}
+
+
+def test_a_side_that_is_known_goes_before_and_outer_white_space_does_not_count():
+    """By its text "my sink leaks" is a training prompt (above), and "my door squeaks" is held out."""
+    known = sides_of([Prompt.of("my sink leaks ", "test"), Prompt.of("\n\nHuman: my tap\n\nAssistant:", "validation")])
+    for text in ("my sink leaks", " my sink leaks", "my sink leaks\n"):
+        assert side_of(text, known, CONFIG, seed=0) == "test"
+    assert side_of("Human: my tap\n\nAssistant:", known, CONFIG, seed=0) == "validation"
+    assert side_of("my door squeaks", known, CONFIG, seed=0) == "test"
+    assert side_of("my sink leaks", sides_of([]), CONFIG, seed=0) == "train"
