@@ -4,12 +4,12 @@ from typing import Any
 
 from prefect import flow
 
+from flows.learn import judge_policy
 from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing
-from tasks.judging.evaluation import evaluate_policy
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.tracking.registry import HANDLES, RegisteredPolicy, find_policy
@@ -21,19 +21,9 @@ def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str =
     with open_run(config, "evaluate") as run:
         first, second = (_found(run, which) for which in (policy, opponent))
         first = with_files(run, first, *HANDLES)
-        evaluation = evaluate_policy(
-            run,
-            config=config.evaluation,
-            sampling=config.sampling,
-            base=first.base,
-            policy=first.policy,
-            reward=first.reward,
-            feedback=first.feedback,
-            compute=config.compute,
-            seed=config.seed,
-        )
+        matches = judge_policy(run, first.base, first.policy, first.reward, first.feedback)
         meet(run, first, Standing(second, move=None))
-        return write_report(run, evaluation, first)
+        return write_report(run, matches, first)
 
 
 def _found(run: PipelineRun, which: str) -> RegisteredPolicy:

@@ -10,7 +10,7 @@ from models.records import Artifact
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
-from tasks.judging.evaluation import evaluate_policy, require_judges
+from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -31,12 +31,12 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
             raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
         labels = config.labels
         source = freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
-        policy, evaluation = learn_from_source(run, source)
-        return write_report(run, evaluation, policy)
+        policy, matches = learn_from_source(run, source)
+        return write_report(run, matches, policy)
 
 
 def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[RegisteredPolicy, Artifact]:
-    """Everything from files of feedback to the registered policy and its evaluation, shared with flow `retrain`."""
+    """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
     config = run.config
     start, texts = open_base(run)
     feedback = ingest_feedback(
@@ -66,7 +66,7 @@ def agree_on_pairs(run: PipelineRun, feedback: Artifact) -> tuple[Artifact, Arti
 def learn_from_pairs(
     run: PipelineRun, base: Artifact, feedback: Artifact, told: Artifact, pairs: Artifact, data: TuningData
 ) -> tuple[RegisteredPolicy, Artifact]:
-    """Everything from pairs to the registered policy and its evaluation, shared with other flows.
+    """Everything from pairs to the registered policy and its matches, shared with other flows.
 
     `told`: the part of the feedback that is learned from; all of it tells how good what was learned is.
     """
@@ -89,16 +89,33 @@ def learn_from_pairs(
         compute=compute,
         seed=seed,
     )
-    evaluation = evaluate_policy(
+    matches = judge_policy(run, base, policy, reward, feedback)
+    registered = register_models(run, policy=policy, reward=reward, base=base, feedback=feedback, pairs=pairs)
+    return registered, matches
+
+
+def judge_policy(run: PipelineRun, base: Artifact, policy: Artifact, reward: Artifact, feedback: Artifact) -> Artifact:
+    """The matches of a policy with its base on held-out prompts, which the judges have judged; shared with flow `evaluate`."""
+    config = run.config
+    matches = play_held_out(
         run,
-        config=config.evaluation,
+        num_prompts=config.evaluation.num_prompts,
+        num_samples=config.evaluation.num_samples,
         sampling=config.sampling,
         base=base,
         policy=policy,
         reward=reward,
         feedback=feedback,
-        compute=compute,
-        seed=seed,
+        compute=config.compute,
+        seed=config.seed,
     )
-    registered = register_models(run, policy=policy, reward=reward, base=base, feedback=feedback, pairs=pairs)
-    return registered, evaluation
+    evaluate_policy(
+        run,
+        config=config.evaluation,
+        matches=matches,
+        base=base,
+        policy=policy,
+        reward=reward,
+        compute=config.compute,
+    )
+    return matches

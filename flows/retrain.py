@@ -40,9 +40,9 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
         if champion := read_standing(config.tracking, config.feedback).champion:
             with_files(run, champion, *OF_CHAMPION)  # what the challenger will meet is here before it is trained
         with open_retraining(run, config.labels, news) as retraining:
-            challenger, evaluation = learn_from_source(run, retraining.feedback)
+            challenger, matches = learn_from_source(run, retraining.feedback)
             retraining.verdict = settle(run, challenger)
-        return write_report(run, evaluation, challenger, retraining.verdict)
+        return write_report(run, matches, challenger, retraining.verdict)
 
 
 def settle(run: PipelineRun, challenger: RegisteredPolicy) -> Verdict:

@@ -30,5 +30,5 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
         told, pairs = agree_on_pairs(run, feedback)
-        policy, evaluation = learn_from_pairs(run, base, feedback, told, pairs, data)
-        return write_report(run, evaluation, policy)
+        policy, matches = learn_from_pairs(run, base, feedback, told, pairs, data)
+        return write_report(run, matches, policy)

@@ -1,10 +1,10 @@
 """The judge of the tiny world: its rule, which no model has seen."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from labeling.worlds import household
 from models.errors import DataError
+from models.evaluation.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import HouseholdRule
 
@@ -29,6 +29,6 @@ class _HouseholdRule:
         return {"helpful": sum(helpful) / len(helpful)}
 
 
-def open_judge(config: HouseholdRule, rewards: Sequence[Path], compute: Compute) -> _HouseholdRule:
+def open_judge(config: HouseholdRule, material: Material, compute: Compute) -> _HouseholdRule:
     """The rule; it needs nothing."""
     return _HouseholdRule()

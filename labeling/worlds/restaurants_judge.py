@@ -1,9 +1,9 @@
 """The judge of the restaurant world: which facts of the prompt a text states, by a rule that no model has seen."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from labeling.worlds.restaurants import attributes_of, check_facts
+from models.evaluation.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import RestaurantFacts
 
@@ -29,6 +29,6 @@ class _RestaurantFacts:
         }
 
 
-def open_judge(config: RestaurantFacts, rewards: Sequence[Path], compute: Compute) -> _RestaurantFacts:
+def open_judge(config: RestaurantFacts, material: Material, compute: Compute) -> _RestaurantFacts:
     """The rule; it needs nothing."""
     return _RestaurantFacts()

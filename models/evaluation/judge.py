@@ -3,15 +3,27 @@
 The module of a kind of judge offers:
 
 - `knows(prompt) -> bool`: whether it can judge completions of this prompt; asked when prompts are read, not after training;
-- `open_judge(config, rewards, compute) -> Judge`, where `rewards` are the folders of the rewards that the compared policies
-  were tuned on.
+- `open_judge(config, material, compute) -> Judge`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from models.errors import DataError
 from models.settings.judges import JudgeKind
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run has that a judge may be made of, as folders.
+
+    `rewards`: those that the compared policies were tuned on. `held_out_reward`: one that nothing was tuned on, where a stage made it.
+    """
+
+    rewards: Sequence[Path] = ()
+    held_out_reward: Path | None = None
 
 
 @runtime_checkable

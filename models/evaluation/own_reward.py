@@ -1,8 +1,8 @@
 """The judge that is the reward itself: optimistic, since the policy was tuned to please it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from models.evaluation.judge import Material
 from models.rewards.scorer import Score, load_scorer
 from models.settings.compute import Compute
 from models.settings.judges import OwnReward
@@ -25,6 +25,6 @@ class _OwnReward:
         return {}
 
 
-def open_judge(config: OwnReward, rewards: Sequence[Path], compute: Compute) -> _OwnReward:
+def open_judge(config: OwnReward, material: Material, compute: Compute) -> _OwnReward:
     """Its grade is the mean score by all rewards: by its own alone each policy would win."""
-    return _OwnReward([load_scorer(folder, compute).score for folder in rewards])
+    return _OwnReward([load_scorer(folder, compute).score for folder in material.rewards])

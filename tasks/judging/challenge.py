@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.evaluation.comparison import compare
+from models.evaluation.judge import Material
 from models.evaluation.metrics import Game
 from models.evaluation.paired import Paired
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
@@ -51,7 +52,7 @@ def challenge_champion(
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
     folders = {name: artifact.folder / "model" for name, artifact in rewards.items()}
-    judges = open_judges(config, list(folders.values()), compute)
+    judges = open_judges(config, Material(list(folders.values())), compute)
     scores = {name: load_scorer(folder, compute).score for name, folder in folders.items()}
     safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
 

@@ -1,12 +1,11 @@
-"""Stage `evaluation`: policy against base on held-out prompts."""
+"""Stages `matches` and `evaluation`: policy against base on held-out prompts, and what the judges say of it."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from models.evaluation.comparison import Comparison, compare, describe_matches, win_rates_by_update
-from models.evaluation.judge import Judge, require_known
-from models.evaluation.metrics import Meeting
+from models.evaluation.judge import Judge, Material, require_known
+from models.evaluation.metrics import Match, Meeting
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -14,11 +13,14 @@ from models.settings.judges import EvaluationConfig
 from models.tuning.progress_sample import PROGRESS, ProgressSample
 from tasks.running.stage import Work, stage
 
+SAMPLES = "samples.jsonl"
 
-@stage("evaluation", kind="evaluation", unit="completions", reads={"feedback": ("prompts.jsonl",)})
-def evaluate_policy(
+
+@stage("matches", kind="matches", unit="completions", reads={"feedback": ("prompts.jsonl",)})
+def play_held_out(
     work: Work,
-    config: EvaluationConfig,
+    num_prompts: int,
+    num_samples: int,
     sampling: SamplingConfig,
     base: Artifact,
     policy: Artifact,
@@ -27,46 +29,52 @@ def evaluate_policy(
     compute: Compute,
     seed: int,
 ) -> int:
-    """samples.jsonl (both models' completions of held-out prompts, with scores and KL), meetings.jsonl (who was better at each
-    prompt) and the figures of the report."""
+    """samples.jsonl: both models' completions of held-out prompts, with scores and KL. They are drawn once, whoever judges them."""
     from models.evaluation.matches import play_matches
     from models.network.networks import freeze, load_policy
     from models.network.precision import autocast, pick_device
     from models.rewards.scorer import load_scorer
 
-    judges = open_judges(config, [reward.folder / "model"], compute)
     score = load_scorer(reward.folder / "model", compute).score
     (base_model, tokenizer), (policy_model, _) = (load_policy(one.folder / "model") for one in (base, policy))
     for model in (base_model, policy_model):
         freeze(model).to(pick_device(compute))
     held_out = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
+    asked = held_out[:num_prompts]
+    given = (base_model, policy_model, tokenizer, score, asked)
     with autocast(compute):
-        matches = play_matches(
-            base_model,
-            policy_model,
-            tokenizer,
-            score,
-            held_out[: config.num_prompts],
-            num_samples=config.num_samples,
-            sampling=sampling,
-            seed=seed,
-        )
-    write_records(work.folder / "samples.jsonl", matches)
-    asked = [match.prompt for match in matches]
-    policys, bases = ([getattr(match, f"{name}_completion") for match in matches] for name in ("policy", "base"))
+        matches = play_matches(*given, num_samples=num_samples, sampling=sampling, seed=seed)
+    work.metrics["held_out_prompts"] = len(asked)
+    return write_records(work.folder / SAMPLES, matches)
+
+
+@stage("evaluation", kind="evaluation", unit="completions", reads={"matches": (SAMPLES,)})
+def evaluate_policy(
+    work: Work,
+    config: EvaluationConfig,
+    matches: Artifact,
+    base: Artifact,
+    policy: Artifact,
+    reward: Artifact,
+    compute: Compute,
+) -> int:
+    """meetings.jsonl (who was better at each held-out prompt, by each judge) and the figures of the report."""
+    judges = open_judges(config, Material([reward.folder / "model"]), compute)
+    played = read_records(matches.folder / SAMPLES, Match)
+    asked = [match.prompt for match in played]
+    policys, bases = ([getattr(match, f"{name}_completion") for match in played] for name in ("policy", "base"))
     compared = {kind: compare(judge, asked, policys, bases, config.num_samples) for kind, judge in judges.items()}
     write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward]))
-    work.metrics |= describe_judges(config, compared) | describe_matches(matches, list(judges.values()))
-    work.metrics["held_out_prompts"] = len(asked) // config.num_samples
+    work.metrics |= describe_judges(config, compared) | describe_matches(played, list(judges.values()))
     if config.headline:
         work.metrics |= compared[config.headline.kind].figures
         work.metrics["better_at_update"] = _better_at_update(judges[config.headline.kind], policy)
-    return len(matches)
+    return len(played)
 
 
-def open_judges(config: EvaluationConfig, rewards: Sequence[Path], compute: Compute) -> dict[str, Judge]:
-    """Kind -> judge. `rewards`: folders of those that the compared policies were tuned on."""
-    return {one.kind: one.load_module().open_judge(one, rewards, compute) for one in config.judges}
+def open_judges(config: EvaluationConfig, material: Material, compute: Compute) -> dict[str, Judge]:
+    """Kind -> judge."""
+    return {one.kind: one.load_module().open_judge(one, material, compute) for one in config.judges}
 
 
 def describe_judges(config: EvaluationConfig, compared: Mapping[str, Comparison]) -> dict[str, Any]:

@@ -65,12 +65,12 @@ def register_models(
 
 @task(name="report", cache_policy=NO_CACHE)
 def write_report(
-    run: PipelineRun, evaluation: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
+    run: PipelineRun, matches: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
 ) -> dict[str, Any]:
     """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
-    matches = read_records(evaluation.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
+    samples = read_records(matches.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
     columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
-    run.tracked.log_table({name: [getattr(match, name) for match in matches] for name in columns}, "samples.json")
+    run.tracked.log_table({name: [getattr(match, name) for match in samples] for name in columns}, "samples.json")
     path = run.report_folder / "report.json"
     report = run.metrics | {
         "path": str(path),
@@ -101,7 +101,7 @@ def write_report(
     run.tracked.log_metrics({"seconds": report["seconds"]})
     stages = ", ".join(report["stages_run"]) or "none"
     run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
-    create_table_artifact(_shown_samples(matches[:20]), key="samples", description="Held-out prompts before and after")
+    create_table_artifact(_shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
     create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
     report_lineage(run, policy)
     return report

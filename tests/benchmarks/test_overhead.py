@@ -34,7 +34,14 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
         },
         "flows.collect": {"make_batch", "sample_prompts", "generate_completions"},
         "flows.learn": {
-            *("agree_on_rankings", "convert_to_pairs", "train_reward_model", "tune_policy", "evaluate_policy"),
+            *(
+                "agree_on_rankings",
+                "convert_to_pairs",
+                "train_reward_model",
+                "tune_policy",
+                "play_held_out",
+                "evaluate_policy",
+            ),
             *("ingest_feedback", "hold_out_labelers", "report_on_reward"),
         },
         "flows.rlhf": {"simulate_labels"},

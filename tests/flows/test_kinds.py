@@ -48,16 +48,16 @@ def test_there_is_a_walk_for_each_seam():
 
 def test_a_reward(report):
     told = report("reward={kind: shortest, per_word: 0.25}", "tuning.value_start=policy")
-    assert told["stages_run"] == ["reward", "reward-report", "tuning", "evaluation"]
+    assert told["stages_run"] == ["reward", "reward-report", "tuning", "matches", "evaluation"]
     assert settings_of(told, "reward") == {"kind": "shortest", "per_word": 0.25}
-    for sample in rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl")):
+    for sample in rows_of(Path(told["artifacts"]["matches"], "samples.jsonl")):
         assert sample["policy_score"] == -0.25 * len(sample["policy_completion"].split())
 
 
 def test_a_judge(report):
     told = report("evaluation.judges=[{kind: longest_word}]")
     assert told["stages_run"] == ["evaluation"] and told["judge"] == "longest_word"
-    samples = rows_of(Path(told["artifacts"]["evaluation"], "samples.jsonl"))
+    samples = rows_of(Path(told["artifacts"]["matches"], "samples.jsonl"))
     words = [word for sample in samples for word in sample["base_completion"].split()]
     assert told["longest_word_base"] == max(map(len, words))
 
@@ -74,13 +74,15 @@ def test_a_labeler(report):
 
 def test_a_tuner(report):
     told = report("tuning={kind: unchanged, min_reward_accuracy: 0}")
-    assert told["stages_run"] == ["tuning", "evaluation"]
+    assert told["stages_run"] == ["tuning", "matches", "evaluation"]
     weights = [Path(told["artifacts"][stage], "model", "model.safetensors").read_bytes() for stage in ("sft", "tuning")]
     assert weights[0] == weights[1] and told["kl_nats"] == 0.0
 
 
 def test_a_source_of_prompts_to_tune_on(report):
     told = report("tuning.prompts={source: {kind: weather, num_days: 12}, num_prompts: 12}")
-    assert told["stages_run"] == ["tuning-prompts", "tuning", "evaluation"], "nobody has ranked completions of these"
+    assert told["stages_run"] == ["tuning-prompts", "tuning", "matches", "evaluation"], (
+        "nobody has ranked completions of these"
+    )
     prompts = rows_of(Path(told["artifacts"]["tuning-prompts"], "prompts.jsonl"))
     assert {prompt["text"] for prompt in prompts} == {f"Will it rain on day {day}?" for day in range(12)}

@@ -28,7 +28,7 @@ def test_a_cancel_ends_the_ranks_and_the_same_command_goes_on(workplace: Workpla
     assert process.returncode != 0 and not processes_that_name(workplace.root)
 
     report = workplace.report(*COMMAND)
-    assert report["stages_run"] == ["tuning", "evaluation"], "the number of processes re-runs no stage"
+    assert report["stages_run"] == ["tuning", "matches", "evaluation"], "the number of processes re-runs no stage"
     assert report["tuning_updates"] == 8 and not list(checkpoints.iterdir())
     client = MlflowClient(tracking_uri=workplace.tracking_uri)
     parent = client.get_run(report["mlflow_run_id"])

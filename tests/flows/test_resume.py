@@ -38,7 +38,7 @@ def test_the_same_command_goes_on_after_a_kill(workplace: Workplace, first_repor
     broken = workplace.report_of(done)
     resumed = re.findall(r"resumed at step (\d+) of 12", done.stdout + done.stderr)
     assert len(resumed) == 1 and 0 < int(resumed[0]) < 12
-    assert broken["stages_run"] == ["tuning", "evaluation"] and broken["tuning_updates"] == 12
+    assert broken["stages_run"] == ["tuning", "matches", "evaluation"] and broken["tuning_updates"] == 12
     assert not list(checkpoints.iterdir())
     sha256 = sha256_of(broken)
 

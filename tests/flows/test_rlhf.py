@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from models.processor import describe_processor
-from tasks.judging.evaluation import evaluate_policy
+from tasks.judging.evaluation import evaluate_policy, play_held_out
 from tasks.judging.reward_report import report_on_reward
 from tasks.running import code_digest, stage
 from tasks.stages.consensus import agree_on_rankings
@@ -26,7 +26,7 @@ from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 STAGES = [
     *("texts", "base-model", "prompts", "demonstrations", "pretraining", "sft", "completions", "labels"),
-    *("consensus", "pairs", "reward", "reward-report", "tuning", "evaluation"),
+    *("consensus", "pairs", "reward", "reward-report", "tuning", "matches", "evaluation"),
 ]
 
 
@@ -185,7 +185,7 @@ def lora_report(workplace: Workplace, first_report: dict) -> dict:
 
 
 def test_one_changed_setting_runs_ppo_and_what_follows(lora_report):
-    assert lora_report["stages_run"] == ["tuning", "evaluation"]
+    assert lora_report["stages_run"] == ["tuning", "matches", "evaluation"]
 
 
 def test_a_policy_tuned_through_lora_is_an_ordinary_one_with_its_adapter_beside_it(first_report, lora_report):
@@ -212,7 +212,7 @@ def test_ppo_takes_its_options_and_their_text_is_read_first(workplace, first_rep
         *("tuning.value_warmup_updates=1", "tuning.score_clip=3", "tuning.whiten_rewards=true"),
         *("tuning.policy_ema=0.9", "tuning.target_kl=0.1"),
     )
-    assert report["stages_run"] == ["tuning-texts", "tuning", "evaluation"]
+    assert report["stages_run"] == ["tuning-texts", "tuning", "matches", "evaluation"]
     made = list(report["artifacts"])
     assert made.index("tuning-texts") < made.index("pretraining"), "data is read before anything is trained"
     manifest = json.loads(Path(report["artifacts"]["tuning"], "manifest.json").read_text())
@@ -293,6 +293,7 @@ def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, fi
             train_reward_model,
             report_on_reward,
             tune_policy,
+            play_held_out,
             evaluate_policy,
             agree_on_rankings,
             convert_to_pairs,

@@ -9,6 +9,7 @@ import pytest
 
 from labeling.worlds import restaurants_judge
 from labeling.worlds.restaurants import attributes_of, check_facts
+from models.evaluation.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import RestaurantFacts
 
@@ -99,7 +100,7 @@ def test_people_say_it_in_many_ways(prompt, text, mistakes):
 
 
 def test_the_judge_prefers_fewer_mistakes_and_then_amounts():
-    judge = restaurants_judge.open_judge(RestaurantFacts(), [], Compute())
+    judge = restaurants_judge.open_judge(RestaurantFacts(), Material(), Compute())
     prompt = "name[Cocum], eatType[pub], priceRange[less than £20]"
     texts = [
         "Cocum is a pub for less than £20.",
@@ -117,7 +118,7 @@ def test_people_agree_with_it():
     rows = map(json.loads, (DATA / "rankings/e2e_quality.jsonl").read_text(encoding="utf-8").splitlines())
     right = decided = num_pairs = 0
     for row in rows:
-        grades = restaurants_judge.open_judge(RestaurantFacts(), [], Compute()).grade(
+        grades = restaurants_judge.open_judge(RestaurantFacts(), Material(), Compute()).grade(
             [row["prompt"]] * 5, row["completions"]
         )
         for said in row["annotations"]:
