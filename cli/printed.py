@@ -25,8 +25,11 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     for kind, said in report["judges"].items():
+        chose = "; it chose the policy, by other prompts" if said["chose"] else ""
         interval = f"{said['win_rate_low']:.3f} to {said['win_rate_high']:.3f}"
-        print(f"{kind}: win rate {said['win_rate']:.3f} ({interval}); it has learned from {said['learned_from']}")
+        print(
+            f"{kind}: win rate {said['win_rate']:.3f} ({interval}); it has learned from {said['learned_from']}{chose}"
+        )
     if report["judge"] is None:
         print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
     if report["simulated_labelers"]:

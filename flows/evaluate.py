@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.learn import judge_policy
+from flows.learn import hold_back, judge_policy, train_judge
 from flows.retrain import meet
 from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
@@ -21,8 +21,9 @@ def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str =
     with open_run(config, "evaluate") as run:
         first, second = (_found(run, which) for which in (policy, opponent))
         first = with_files(run, first, *HANDLES)
-        matches = judge_policy(run, first.base, first.policy, first.reward, first.feedback)
-        meet(run, first, Standing(second, move=None))
+        judge = train_judge(run, first.base, hold_back(run, first.feedback))
+        matches = judge_policy(run, first.base, first.policy, first.reward, judge, first.feedback)
+        meet(run, first, Standing(second, move=None), judge)
         return write_report(run, matches, first)
 
 

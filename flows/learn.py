@@ -1,5 +1,6 @@
 """Flow `learn`: rankings -> consensus -> pairs -> reward model -> policy -> report. Starts where people end."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
@@ -7,10 +8,12 @@ from prefect import flow
 from flows.base import TuningData, adapt_base, open_base, read_tuning_data
 from models.errors import ConfigError
 from models.records import Artifact
+from models.settings.judges import HeldOutReward
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
+from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -23,6 +26,26 @@ from tasks.stages.tuning import tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
 
+@dataclass(frozen=True)
+class Preferences:
+    """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from, its
+    `pairs`; and `held_back`, what the judge of the evaluation that is a reward model learns from (None where there is no such judge)."""
+
+    feedback: Artifact
+    told: Artifact
+    pairs: Artifact
+    held_back: Artifact | None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The registered policy, its matches with its base on held-out prompts, and the reward model that judged them, if one did."""
+
+    policy: RegisteredPolicy
+    matches: Artifact
+    held_out_reward: Artifact | None
+
+
 @flow(name="learn")
 def learn(config: PipelineConfig) -> dict[str, Any]:
     """Learns a policy from rankings that exist already, and reports on it."""
@@ -31,11 +54,11 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
             raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
         labels = config.labels
         source = freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
-        policy, matches = learn_from_source(run, source)
-        return write_report(run, matches, policy)
+        learned = learn_from_source(run, source)
+        return write_report(run, learned.matches, learned.policy)
 
 
-def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[RegisteredPolicy, Artifact]:
+def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
     config = run.config
     start, texts = open_base(run)
@@ -48,53 +71,83 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> tuple[Register
         seed=config.seed,
     )
     require_judges(config.evaluation, feedback)
-    told, pairs = agree_on_pairs(run, feedback)  # what cannot be learned from is said before anything is trained
-    data = read_tuning_data(run, start, told, sides=feedback)
-    base = adapt_base(run, start, texts, told, sides=feedback)
-    return learn_from_pairs(run, base, feedback, told, pairs, data)
+    preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
+    data = read_tuning_data(run, start, preferences.told, sides=feedback)
+    base = adapt_base(run, start, texts, preferences.told, sides=feedback)
+    return learn_from_preferences(run, base, preferences, data)
 
 
-def agree_on_pairs(run: PipelineRun, feedback: Artifact) -> tuple[Artifact, Artifact]:
-    """What is learned from of a feedback snapshot, and its pairs, shared with other flows."""
+def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
+    """From a feedback snapshot to pairs, shared with other flows."""
     config, told = run.config, feedback
     if labelers := config.consensus.held_out_labelers:
         told = hold_out_labelers(run, labelers=labelers, feedback=feedback)
     consensus = agree_on_rankings(run, config=config.consensus, feedback=told)
-    return told, convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
+    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
+    return Preferences(feedback, told, pairs, hold_back(run, feedback))
 
 
-def learn_from_pairs(
-    run: PipelineRun, base: Artifact, feedback: Artifact, told: Artifact, pairs: Artifact, data: TuningData
-) -> tuple[RegisteredPolicy, Artifact]:
-    """Everything from pairs to the registered policy and its matches, shared with other flows.
-
-    `told`: the part of the feedback that is learned from; all of it tells how good what was learned is.
-    """
+def hold_back(run: PipelineRun, feedback: Artifact) -> Artifact | None:
+    """What the judge that is a reward model learns from; None where the settings ask for no such judge."""
     config = run.config
-    compute, seed = config.compute, config.seed
+    if config.evaluation.held_out_reward is None:
+        return None
+    return hold_pairs_back(
+        run,
+        consensus=config.consensus,
+        pairs=config.pairs,
+        held_out_labelers=config.consensus.held_out_labelers,
+        feedback=feedback,
+    )
+
+
+def train_judge(run: PipelineRun, base: Artifact, held_back: Artifact | None) -> Artifact | None:
+    """The judge that is a reward model, where there is something for it to learn from."""
+    config = run.config
+    if held_back is None or (judge := config.evaluation.held_out_reward) is None:
+        return None
+    return train_held_out_reward(
+        run, config=judge.reward, base=base, held_back=held_back, compute=config.compute, seed=config.seed
+    )
+
+
+def learn_from_preferences(run: PipelineRun, base: Artifact, given: Preferences, data: TuningData) -> Learned:
+    """Everything from pairs to the registered policy and its matches, shared with other flows."""
+    config, feedback, pairs = run.config, given.feedback, given.pairs
+    compute, seed, chooser = config.compute, config.seed, config.chooser
     reward = train_reward_model(
-        run, config=config.reward, base=base, feedback=told, pairs=pairs, compute=compute, seed=seed
+        run, config=config.reward, base=base, feedback=given.told, pairs=pairs, compute=compute, seed=seed
     )
     report = report_on_reward(run, reward=reward, feedback=feedback, pairs=pairs, compute=compute)
     require_accuracy(config.tuning, report)
+    judge = train_judge(run, base, given.held_back)
     policy = tune_policy(
         run,
         config=config.tuning,
         sampling=config.sampling,
         base=base,
         reward=reward,
-        feedback=told,
+        judge=chooser,
+        held_out_reward=judge if isinstance(chooser, HeldOutReward) else None,
+        feedback=given.told,
         prompts=data.prompts,
         texts=data.texts,
         compute=compute,
         seed=seed,
     )
-    matches = judge_policy(run, base, policy, reward, feedback)
+    matches = judge_policy(run, base, policy, reward, judge, feedback)
     registered = register_models(run, policy=policy, reward=reward, base=base, feedback=feedback, pairs=pairs)
-    return registered, matches
+    return Learned(registered, matches, judge)
 
 
-def judge_policy(run: PipelineRun, base: Artifact, policy: Artifact, reward: Artifact, feedback: Artifact) -> Artifact:
+def judge_policy(
+    run: PipelineRun,
+    base: Artifact,
+    policy: Artifact,
+    reward: Artifact,
+    held_out_reward: Artifact | None,
+    feedback: Artifact,
+) -> Artifact:
     """The matches of a policy with its base on held-out prompts, which the judges have judged; shared with flow `evaluate`."""
     config = run.config
     matches = play_held_out(
@@ -116,6 +169,8 @@ def judge_policy(run: PipelineRun, base: Artifact, policy: Artifact, reward: Art
         base=base,
         policy=policy,
         reward=reward,
+        held_out_reward=held_out_reward,
+        chooser=config.chooser and config.chooser.kind,
         compute=config.compute,
     )
     return matches

@@ -7,6 +7,7 @@ from prefect.states import Completed
 
 from flows.learn import learn_from_source
 from models.errors import ConfigError
+from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
@@ -40,23 +41,23 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
         if champion := read_standing(config.tracking, config.feedback).champion:
             with_files(run, champion, *OF_CHAMPION)  # what the challenger will meet is here before it is trained
         with open_retraining(run, config.labels, news) as retraining:
-            challenger, matches = learn_from_source(run, retraining.feedback)
-            retraining.verdict = settle(run, challenger)
-        return write_report(run, matches, challenger, retraining.verdict)
+            learned = learn_from_source(run, retraining.feedback)
+            retraining.verdict = settle(run, learned.policy, learned.held_out_reward)
+        return write_report(run, learned.matches, learned.policy, retraining.verdict)
 
 
-def settle(run: PipelineRun, challenger: RegisteredPolicy) -> Verdict:
+def settle(run: PipelineRun, challenger: RegisteredPolicy, held_out_reward: Artifact | None) -> Verdict:
     """Lets the challenger meet the champion; once more, where that has become another one meanwhile."""
     while True:
         seen = read_standing(run.config.tracking, run.config.feedback)
         if seen.champion is not None and seen.champion.policy.identity == challenger.policy.identity:
             return Verdict("kept", "learning from all feedback gives the very champion again", seen.champion.version)
-        meet(run, challenger, seen)
+        meet(run, challenger, seen, held_out_reward)
         if verdict := conclude(run, challenger, seen):
             return verdict
 
 
-def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing) -> None:
+def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing, held_out_reward: Artifact | None) -> None:
     """Challenger against champion on held-out prompts; against the base before there is a champion."""
     config = run.config
     champion = seen.champion and with_files(run, seen.champion, *OF_CHAMPION)
@@ -70,6 +71,7 @@ def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing) -> None
         champion_reward=champion.reward if champion else None,
         challenger=challenger.policy,
         challenger_reward=challenger.reward,
+        held_out_reward=held_out_reward,
         feedback=challenger.feedback,
         pairs=challenger.pairs,
         compute=config.compute,

@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.base import read_tuning_data
 from flows.collect import complete, sample
-from flows.learn import agree_on_pairs, learn_from_pairs
+from flows.learn import agree_on_preferences, learn_from_preferences
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
@@ -29,6 +29,5 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        told, pairs = agree_on_pairs(run, feedback)
-        policy, matches = learn_from_pairs(run, base, feedback, told, pairs, data)
-        return write_report(run, matches, policy)
+        learned = learn_from_preferences(run, base, agree_on_preferences(run, feedback), data)
+        return write_report(run, learned.matches, learned.policy)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
 QUARTERS = {
     "models": (
         *("settings", "preferences", "distributed", "network", "generation", "training"),
-        *("rewards", "tuning", "evaluation", "stages"),
+        *("rewards", "evaluation", "tuning", "stages"),
     ),
     "tasks": ("tracking", "running", "lineage", "champion", "reporting", "stages", "judging"),
     "labeling": (

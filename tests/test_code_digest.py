@@ -86,7 +86,7 @@ def test_a_reward_belongs_to_those_that_train_it_or_score_with_it(changed_by):
     }
 
 
-@pytest.mark.parametrize("file", ["reward_report", "metrics", "comparison", "matches"])
+@pytest.mark.parametrize("file", ["reward_report", "comparison", "checks", "matches"])
 def test_how_it_is_judged_belongs_to_nothing_that_learns(changed_by, file):
     changed = changed_by(f"models/evaluation/{file}.py")
     assert changed and all(stage.startswith("tasks.judging.") for stage in changed)
@@ -100,7 +100,9 @@ def test_a_kind_that_is_not_chosen_belongs_to_none(changed_by):
 
 def test_what_is_reached_through_other_modules_counts(changed_by):
     """consensus.py imports agreement.py; pairs.py takes its probabilities from consensus.py."""
-    assert changed_by("models/preferences/agreement.py") == {"tasks.stages.consensus", "tasks.stages.pairs"}
+    assert changed_by("models/preferences/agreement.py") == {
+        *("tasks.stages.consensus", "tasks.stages.pairs", "tasks.judging.held_out_reward"),
+    }
 
 
 def test_records_belong_to_every_stage(changed_by):

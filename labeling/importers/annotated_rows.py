@@ -57,7 +57,8 @@ class SidesOfSplit:
             bad.add(row, column, f"expected a whole number, found {shown(number)}")
             return "train"
         is_held_out = number % self._config.held_out_modulus < self._config.held_out_below
-        side: Split = "test" if is_held_out else "train"
+        rest = SplitConfig(validation=self._split.validation, test=0)
+        side: Split = "test" if is_held_out else assign_split(text, rest, self._seed)
         first, place = self._first.get(text, (side, ""))
         if first != side:
             bad.add(row, column, f"makes the prompt {side}, but the same text is {first} at {place}")

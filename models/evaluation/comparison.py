@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from models.evaluation.intervals import sign_flip_p_value, win_rate
 from models.evaluation.judge import Judge
 from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt
-from models.tuning.progress_sample import ProgressSample
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,3 @@ def describe_matches(matches: Sequence[Match], judges: Sequence[Judge]) -> dict[
         "distinct_completions": len({match.policy_completion for match in matches}),
         "distinct_completions_base": len({match.base_completion for match in matches}),
     }
-
-
-def win_rates_by_update(judge: Judge, samples: Sequence[ProgressSample]) -> dict[int, tuple[float, float, float]]:
-    """Update -> win rate over the policy as it began, on the same prompts, with its 95 % interval. Empty without samples."""
-    by_update = {update: list(own) for update, own in groupby(samples, key=lambda sample: sample.update)}
-    start = by_update.pop(0, [])
-    rates = {}
-    for update, own in by_update.items():
-        now, then = ([one.completion for one in given] for given in (own, start))
-        rates[update] = win_rate(compare(judge, [one.prompt for one in own], now, then, num_samples=1).outcomes)
-    return rates

@@ -192,6 +192,19 @@ def scores_of(score: Score, prompts: Mapping[str, str], completions: Sequence[Co
     return {completion.id: one for completion, one in zip(completions, scores, strict=True)}
 
 
+def accuracy_by_preferences(
+    score: Score, prompts: Sequence[Prompt], completions: Sequence[Completion], rankings: Sequence[Ranking]
+) -> tuple[float, int]:
+    """(`pair_accuracy`, of how many) by every single labeler's strict preferences on the test prompts among these."""
+    held_out = {prompt.id: prompt.text for prompt in prompts if prompt.split == "test"}
+    ranked = {name for ranking in rankings for name in ranking.places}
+    judged = [one for one in completions if one.prompt_id in held_out and one.id in ranked]
+    texts = {one.id: one.text for one in judged}
+    own = [one for one in rankings if one.prompt_id in held_out]
+    preferences = [preference for ranking in own for preference in strict_preferences(ranking, texts)]
+    return pair_accuracy(scores_of(score, held_out, judged), preferences), len(preferences)
+
+
 def held_out_preferences(
     prompts: Mapping[str, str],
     completions: Sequence[Completion],

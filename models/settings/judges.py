@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from models.settings.base import Count, Kind, OneOf, Settings
+from models.settings.rewards import PairwiseReward, Reward
 
 
 class JudgeKind(Kind):
@@ -30,6 +31,16 @@ class RestaurantFacts(JudgeKind):
     kind: Literal["restaurant_facts"] = "restaurant_facts"
 
 
+class HeldOutReward(JudgeKind):
+    """A reward model that the run makes to judge alone: of held-out prompts, and of held-out labelers where there are some."""
+
+    learned_from = "rankings of held-out prompts, by held-out labelers alone where there are some"
+    code = "models.evaluation.held_out_reward"
+    kind: Literal["held_out_reward"] = "held_out_reward"
+    reward: Reward = PairwiseReward()
+    """How it is trained."""
+
+
 class OwnReward(JudgeKind):
     """The score that the policy was tuned on: optimistic."""
 
@@ -46,7 +57,7 @@ class EvaluationConfig(Settings):
     """Base and policy complete the same held-out prompts, and judges compare."""
 
     judges: Annotated[tuple[Judge, ...], Field(min_length=1)] = (OwnReward(),)
-    """What compares, each by itself. The first one that nothing was tuned to please is the headline; `own_reward` is optimistic and never is."""
+    """What compares, each by itself. The first one that nothing was tuned to please is the headline, the next such one chooses which policy is kept; `own_reward` is optimistic and never does."""
     num_prompts: Count = 200
     """At most this many held-out prompts."""
     num_samples: Count = 2
@@ -56,6 +67,17 @@ class EvaluationConfig(Settings):
     def headline(self) -> JudgeKind | None:
         """The judge whose word is the result: fixed here, before anything is known of what it will say. None: no independent one."""
         return next((judge for judge in self.judges if judge.is_independent), None)
+
+    @property
+    def chooser(self) -> JudgeKind | None:
+        """The judge that chooses among the policies of a tuning: the second independent one, or the only one. None: there is none."""
+        independent = [judge for judge in self.judges if judge.is_independent]
+        return independent[:2][-1] if independent else None
+
+    @property
+    def held_out_reward(self) -> HeldOutReward | None:
+        """The judge that the run has to train; None where there is none."""
+        return next((judge for judge in self.judges if isinstance(judge, HeldOutReward)), None)
 
     @model_validator(mode="after")
     def _each_kind_once(self) -> "EvaluationConfig":

@@ -93,7 +93,7 @@ class AnnotatedFile(FeedbackFiles):
     held_out_modulus: Count = 10
     """… its remainder after division by this decides:"""
     held_out_below: Count = 3
-    """remainders below this are the test split, the rest is training."""
+    """remainders below this are the test split; of the rest, `split.validation` is for validation, by the prompt's text."""
 
 
 class PairFile(FeedbackFiles):

@@ -12,7 +12,7 @@ from models.settings.base import Fraction, Seed, Settings
 from models.settings.batch import BatchConfig, FeedbackConfig
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, PromptsConfig, SamplingConfig
-from models.settings.judges import EvaluationConfig
+from models.settings.judges import EvaluationConfig, JudgeKind
 from models.settings.labels import LabelSource, SimulatedLabels
 from models.settings.retraining import PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
@@ -148,6 +148,11 @@ class PipelineConfig(Settings):
     tracking: TrackingConfig = TrackingConfig()
     """Where runs are recorded."""
 
+    @property
+    def chooser(self) -> JudgeKind | None:
+        """The judge that chooses which policy of the tuning is kept; None: the last one is."""
+        return self.evaluation.chooser if self.tuning.keeps_best else None
+
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "PipelineConfig":
         if isinstance(self.base, ScratchBase) and self.pretraining is None:
@@ -167,6 +172,10 @@ class PipelineConfig(Settings):
             stage = getattr(self, name)
             if isinstance(stage, Training):
                 self.compute.require_rows(name, stage.batch_size)
+        if (judge := self.evaluation.held_out_reward) and isinstance(judge.reward, Training):
+            self.compute.require_rows("evaluation.judges: held_out_reward.reward", judge.reward.batch_size)
+        if getattr(self.tuning, "stop_after", None) is not None and self.chooser is None:
+            raise ValueError("tuning.stop_after needs an independent judge in evaluation.judges")
         self.tuning.require_fit(self.compute, self.base.context_length if isinstance(self.base, ScratchBase) else None)
         if isinstance(self.base, ScratchBase):
             self._fits_the_context(self.base.context_length)

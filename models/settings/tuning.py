@@ -78,6 +78,11 @@ class TuningKind(Kind):
     """Tuning is not started when the reward's held-out accuracy is below this."""
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether a judge is to choose the policy that is kept."""
+        return False
+
+    @property
     def text_source(self) -> TextSourceKind | None:
         """Where text comes from that is read before anything is trained, and handed to `tune`; None where it needs none."""
         return None
@@ -109,9 +114,24 @@ class OnlineTuning(TuningKind):
     microbatch_tokens: Count = 8192
     """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
     sample_every: Count = 5
-    """Updates after which the policy completes validation prompts, so that a judge can say later when it became better. It learns nothing from them."""
+    """Updates between checks: the policy completes validation prompts (of the feedback), and judges compare. It learns nothing from them."""
+    keep: Literal["best", "last"] = "best"
+    """best: the policy of the check that an independent judge likes best; without such a judge or validation prompts, and with last: the last."""
+    stop_after: Count | None = None
+    """Stop after so many checks at which the choosing judge found nothing better."""
     checkpoint_every: Count = 5
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
+
+    @property
+    def keeps_best(self) -> bool:
+        """As above."""
+        return self.keep == "best"
+
+    @model_validator(mode="after")
+    def _somebody_says_stop(self) -> "OnlineTuning":
+        if self.stop_after is not None and self.keep == "last":
+            raise ValueError("stop_after goes with keep best: it is the choosing judge who finds nothing better")
+        return self
 
 
 class PPOConfig(OnlineTuning):

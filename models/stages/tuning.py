@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import DataError
+from models.evaluation.judge import Material
 from models.records import StepMetrics
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
+from models.settings.judges import Judge
 from models.settings.tuning import Tuning
 from models.stages.rank_process import run_rank
 from models.training.checkpoints import Checkpoints
@@ -19,6 +21,8 @@ def train(
     sampling: SamplingConfig,
     base: Path,
     reward: Path,
+    judge: Judge | None,
+    held_out_reward: Path | None,
     feedback: Path,
     prompts: Path | None,
     texts: Path | None,
@@ -26,13 +30,17 @@ def train(
     seed: int,
     checkpoints: Checkpoints,
 ) -> Iterator[StepMetrics]:
-    """Writes `model/`, the tuned policy, into the folder; yields the updates. Raises DataError when no prompt is left to tune on."""
+    """Writes `model/`, the tuned policy, into the folder; yields the updates. `judge`: what chooses the policy that is kept. Raises DataError when no prompt is left to tune on."""
     to_tune_on, validation = read_prompts(feedback, prompts)
     if not to_tune_on:
         raise DataError("there is no prompt to tune on: all of them are held out")
     read = read_texts(texts)
-    given = (base / "model", reward / "model", to_tune_on, validation, read, sampling, compute, seed, checkpoints)
-    yield from config.load_module().tune(TuningTask(folder, *given), config)
+    chooser = None
+    if judge is not None:
+        material = Material([reward / "model"], held_out_reward and held_out_reward / "model")
+        chooser = judge.load_module().open_judge(judge, material, compute)
+    given = (base / "model", reward / "model", to_tune_on, validation, read, chooser, sampling, compute, seed)
+    yield from config.load_module().tune(TuningTask(folder, *given, checkpoints), config)
 
 
 if __name__ == "__main__":

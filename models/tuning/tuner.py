@@ -7,6 +7,7 @@ The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetr
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.evaluation.judge import Judge
 from models.records import Prompt, Text, read_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -29,6 +30,8 @@ class TuningTask:
     validation_prompts: list[str]
     """To look at on the way; nothing is learned from them."""
     texts: list[str] | None
+    judge: Judge | None
+    """What chooses which policy on the way is kept; None: the last one."""
     sampling: SamplingConfig
     compute: Compute
     seed: int
@@ -36,15 +39,15 @@ class TuningTask:
 
 
 def read_prompts(feedback: Path, prompts: Path | None) -> tuple[list[str], list[str]]:
-    """Prompts to tune on and validation prompts: those of the feedback, or of a folder of their own.
+    """Prompts to tune on, those of the feedback or of a folder of their own, and the feedback's validation prompts.
 
-    Of the latter those are left aside that the feedback holds out: what it was decided on stays unseen.
+    Of a folder of their own those are left aside that the feedback holds out: what it was decided on stays unseen.
     """
     told = read_records(feedback / "prompts.jsonl", Prompt)
     given = told if prompts is None else read_records(prompts / "prompts.jsonl", Prompt)
     side = {prompt.id: prompt.split for prompt in given} | {prompt.id: prompt.split for prompt in told}
-    train, validation = ([one.text for one in given if side[one.id] == split] for split in ("train", "validation"))
-    return train, validation
+    validation = [one.text for one in told if one.split == "validation"]
+    return [one.text for one in given if side[one.id] == "train"], validation
 
 
 def read_texts(texts: Path | None) -> list[str] | None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.evaluation.comparison import compare
-from models.evaluation.judge import Material
 from models.evaluation.metrics import Game
 from models.evaluation.paired import Paired
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
@@ -12,7 +11,7 @@ from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.judges import EvaluationConfig
 from models.settings.retraining import PromotionConfig
-from tasks.judging.evaluation import meetings, open_judges
+from tasks.judging.evaluation import material_of, meetings, open_judges
 from tasks.running.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def challenge_champion(
     champion_reward: Artifact | None,
     challenger: Artifact,
     challenger_reward: Artifact,
+    held_out_reward: Artifact | None,
     feedback: Artifact,
     pairs: Artifact,
     compute: Compute,
@@ -51,9 +51,8 @@ def challenge_champion(
     from models.rewards.scorer import load_scorer
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
-    folders = {name: artifact.folder / "model" for name, artifact in rewards.items()}
-    judges = open_judges(config, Material(list(folders.values())), compute)
-    scores = {name: load_scorer(folder, compute).score for name, folder in folders.items()}
+    judges = open_judges(config, material_of(list(rewards.values()), held_out_reward), compute)
+    scores = {name: load_scorer(one.folder / "model", compute).score for name, one in rewards.items()}
     safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
@@ -81,7 +80,8 @@ def challenge_champion(
         for kind, judge in judges.items()
     }
     write_records(
-        work.folder / "meetings.jsonl", meetings(compared, config, challenger, champion, list(rewards.values()))
+        work.folder / "meetings.jsonl",
+        meetings(compared, config, challenger, champion, list(rewards.values()), held_out_reward),
     )
     decides = config.headline or config.judges[0]
     figures = compared[decides.kind].figures | {

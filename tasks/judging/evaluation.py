@@ -1,16 +1,17 @@
 """Stages `matches` and `evaluation`: policy against base on held-out prompts, and what the judges say of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.evaluation.comparison import Comparison, compare, describe_matches, win_rates_by_update
+from models.evaluation.checks import Checks, Parting, check_steps
+from models.evaluation.comparison import Comparison, compare, describe_matches
 from models.evaluation.judge import Judge, Material, require_known
 from models.evaluation.metrics import Match, Meeting
+from models.evaluation.progress_sample import PROGRESS, ProgressSample
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
-from models.settings.judges import EvaluationConfig
-from models.tuning.progress_sample import PROGRESS, ProgressSample
+from models.settings.judges import EvaluationConfig, JudgeKind
 from tasks.running.stage import Work, stage
 
 SAMPLES = "samples.jsonl"
@@ -48,7 +49,7 @@ def play_held_out(
     return write_records(work.folder / SAMPLES, matches)
 
 
-@stage("evaluation", kind="evaluation", unit="completions", reads={"matches": (SAMPLES,)})
+@stage("evaluation", kind="evaluation", unit="completions", curves="checks/", reads={"matches": (SAMPLES,)})
 def evaluate_policy(
     work: Work,
     config: EvaluationConfig,
@@ -56,20 +57,60 @@ def evaluate_policy(
     base: Artifact,
     policy: Artifact,
     reward: Artifact,
+    held_out_reward: Artifact | None,
+    chooser: str | None,
     compute: Compute,
 ) -> int:
-    """meetings.jsonl (who was better at each held-out prompt, by each judge) and the figures of the report."""
-    judges = open_judges(config, Material([reward.folder / "model"]), compute)
+    """meetings.jsonl (who was better at each held-out prompt, by each judge), the curves of the checks on the way, and the figures of
+    the report. `chooser`: the kind of the judge that chose the policy, if one did."""
+    judges = open_judges(config, material_of([reward], held_out_reward), compute)
     played = read_records(matches.folder / SAMPLES, Match)
     asked = [match.prompt for match in played]
     policys, bases = ([getattr(match, f"{name}_completion") for match in played] for name in ("policy", "base"))
     compared = {kind: compare(judge, asked, policys, bases, config.num_samples) for kind, judge in judges.items()}
-    write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward]))
-    work.metrics |= describe_judges(config, compared) | describe_matches(played, list(judges.values()))
+    write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward], held_out_reward))
+    work.metrics |= describe_judges(config, compared, chooser) | describe_matches(played, list(judges.values()))
     if config.headline:
         work.metrics |= compared[config.headline.kind].figures
-        work.metrics["better_at_update"] = _better_at_update(judges[config.headline.kind], policy)
+    work.metrics |= _look_back(work, policy, judges, reward, config.headline, compute)
     return len(played)
+
+
+def _look_back(
+    work: Work,
+    policy: Artifact,
+    judges: Mapping[str, Judge],
+    reward: Artifact,
+    headline: JudgeKind | None,
+    compute: Compute,
+) -> dict[str, Any]:
+    """What the checks on the way say: their curves go to the stage's steps, the headline's figures come back."""
+    from models.rewards.scorer import load_scorer
+
+    path = policy.folder / PROGRESS
+    checks = Checks.of(read_records(path, ProgressSample) if path.exists() else [])
+    if not checks.completions:
+        return {"better_at_update": None}
+    score = load_scorer(reward.folder / "model", compute).score
+    scores = {update: score(checks.prompts, texts).mean().item() for update, texts in checks.completions.items()}
+    work.follow(iter(check_steps(checks, judges, scores, max(checks.completions))))
+    if headline is None:
+        return {"better_at_update": None}
+    judge = judges[headline.kind]
+    better = (update for update, (_, low, _) in checks.win_rates(judge).items() if low > 0.5)
+    parting = Parting.of(checks, judge, scores)
+    return {
+        "better_at_update": next(better, None),
+        "peak_update": parting.peak_update,
+        "over_optimised": parting.parted,
+    }
+
+
+def material_of(rewards: Sequence[Artifact], held_out_reward: Artifact | None) -> Material:
+    """What judges are made of. `rewards`: those that the compared policies were tuned on."""
+    return Material(
+        [one.folder / "model" for one in rewards], held_out_reward.folder / "model" if held_out_reward else None
+    )
 
 
 def open_judges(config: EvaluationConfig, material: Material, compute: Compute) -> dict[str, Judge]:
@@ -77,12 +118,16 @@ def open_judges(config: EvaluationConfig, material: Material, compute: Compute) 
     return {one.kind: one.load_module().open_judge(one, material, compute) for one in config.judges}
 
 
-def describe_judges(config: EvaluationConfig, compared: Mapping[str, Comparison]) -> dict[str, Any]:
-    """What each judge says, beside what it has learned from, those that are not independent last; and which one is the `judge` whose
-    word is the result, None where none is independent. Each win rate also by itself, as `household_rule/win_rate`."""
+def describe_judges(
+    config: EvaluationConfig, compared: Mapping[str, Comparison], chooser: str | None = None
+) -> dict[str, Any]:
+    """What each judge says, beside what it has learned from and whether it chose the policy, those that are not independent last; and
+    which one is the `judge` whose word is the result, None where none is independent. Each win rate also by itself, as
+    `household_rule/win_rate`."""
     ordered = sorted(config.judges, key=lambda one: not one.is_independent)
     told = {
-        one.kind: compared[one.kind].figures | {"independent": one.is_independent, "learned_from": one.learned_from}
+        one.kind: compared[one.kind].figures
+        | {"independent": one.is_independent, "learned_from": one.learned_from, "chose": one.kind == chooser}
         for one in ordered
     }
     numbers = {f"{one.kind}/{name}": value for one in ordered for name, value in compared[one.kind].figures.items()}
@@ -95,28 +140,23 @@ def meetings(
     first: Artifact,
     second: Artifact,
     rewards: list[Artifact],
+    held_out_reward: Artifact | None,
 ) -> list[Meeting]:
-    """Who was better at each prompt, by each judge. One that is the rewards themselves is another judge with other rewards."""
-    named = " ".join(sorted(artifact.sha256[:12] for artifact in rewards))
+    """Who was better at each prompt, by each judge. One that is a reward, or rewards, is another judge with other ones."""
+    made_of = {"own_reward": rewards, "held_out_reward": [held_out_reward] if held_out_reward else []}
     return [
         meeting
         for one in config.judges
         for meeting in compared[one.kind].meetings(
-            one.kind if one.is_independent else f"{one.kind} {named}", first.sha256, second.sha256
+            " ".join([one.kind, *sorted(artifact.sha256[:12] for artifact in made_of.get(one.kind, []))]),
+            first.sha256,
+            second.sha256,
         )
     ]
 
 
 def require_judges(config: EvaluationConfig, prompts: Artifact) -> None:
-    """Raises DataError when a judge could not judge completions of the held-out ones among these prompts."""
-    held_out = [p.text for p in read_records(prompts.folder / "prompts.jsonl", Prompt) if p.split == "test"]
+    """Raises DataError when a judge could not judge completions of the held-out (validation and test) ones among these prompts."""
+    held_out = [p.text for p in read_records(prompts.folder / "prompts.jsonl", Prompt) if p.split != "train"]
     for judge in config.judges:
         require_known(judge, held_out)
-
-
-def _better_at_update(judge: Judge, policy: Artifact) -> int | None:
-    """The first update before which the policy surely beat what it began as, on validation prompts; None where none did."""
-    path = policy.folder / PROGRESS
-    samples = read_records(path, ProgressSample) if path.exists() else []
-    rates = win_rates_by_update(judge, samples)
-    return next((update for update, (_, low, _) in rates.items() if low > 0.5), None)

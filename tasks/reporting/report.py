@@ -167,7 +167,7 @@ def _markdown(report: dict[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
     judged = "\n".join(
-        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} | {said['learned_from']} |"
+        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} | {said['learned_from']}{'; it chose the policy, by other prompts' if said['chose'] else ''} |"
         for kind, said in report["judges"].items()
     )
     by = (

@@ -1,8 +1,12 @@
 """Stage `tuning`: the policy, tuned on the reward."""
 
+import json
+
+from models.evaluation.progress_sample import KEPT
 from models.records import Artifact, StepMetrics
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
+from models.settings.judges import JudgeKind
 from models.settings.tuning import Tuning
 from tasks.running.stage import Work, stage
 from tasks.running.torch_ranks import run_training
@@ -22,29 +26,37 @@ def tune_policy(
     sampling: SamplingConfig,
     base: Artifact,
     reward: Artifact,
+    judge: JudgeKind | None,
+    held_out_reward: Artifact | None,
     feedback: Artifact,
     prompts: Artifact | None,
     texts: Artifact | None,
     compute: Compute,
     seed: int,
 ) -> int:
-    """A folder `model/` with the tuned policy, and what its kind adds; gives back the number of updates."""
+    """A folder `model/` with the tuned policy, and what its kind adds. `judge` chooses which one on the way it is; gives back the number of updates."""
     from models.stages import tuning
 
     inputs = {"base": base, "reward": reward, "feedback": feedback, "prompts": prompts, "texts": texts}
-    steps = run_training(work, tuning.train, config, compute, **inputs, sampling=sampling, seed=seed)
+    chooser = {"judge": judge, "held_out_reward": held_out_reward}
+    steps = run_training(work, tuning.train, config, compute, **inputs, **chooser, sampling=sampling, seed=seed)
     work.metrics["tuning_updates"] = len(steps)
+    kept = work.folder / KEPT
+    told = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     if steps:
-        work.metrics |= _figures(steps)
+        work.metrics |= _figures(steps, told.get("stopped_without_gain", False))
+    if told:
+        work.metrics |= {"tuning_kept_update": told["update"], "tuning_kept_by": judge and judge.kind}
     return len(steps)
 
 
-def _figures(steps: list[StepMetrics]) -> dict[str, float | bool]:
+def _figures(steps: list[StepMetrics], stopped_without_gain: bool) -> dict[str, float | bool]:
     first, last = steps[0].values, steps[-1].values
     figures = {
         "tuning_score_first": first.get("objective/scores"),
         "tuning_score_last": last.get("objective/scores"),
         "tuning_kl_last": last.get("objective/kl"),
-        "tuning_stopped_by_kl_budget": len(steps) < steps[-1].num_steps,
+        "tuning_stopped_without_gain": stopped_without_gain,
+        "tuning_stopped_by_kl_budget": len(steps) < steps[-1].num_steps and not stopped_without_gain,
     }
     return {name: value for name, value in figures.items() if value is not None}

@@ -42,7 +42,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
                 "play_held_out",
                 "evaluate_policy",
             ),
-            *("ingest_feedback", "hold_out_labelers", "report_on_reward"),
+            *("ingest_feedback", "hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
         },
         "flows.rlhf": {"simulate_labels"},
     }

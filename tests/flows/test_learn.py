@@ -95,6 +95,34 @@ def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batc
     assert again["held_out_rankings"] == 40
 
 
+def test_a_reward_model_judges_that_learned_from_other_prompts_and_other_people(workplace, batch, tmp_path):
+    shutil.copytree(batch, tmp_path / "batch")
+    write_rankings(tmp_path / "batch", rank_by_length(batch))
+    asked = (
+        *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}"),
+        "evaluation.judges=[{kind: held_out_reward, reward: {num_epochs: 1, batch_size: 4}}, {kind: own_reward}]",
+    )
+    same_people = workplace.report(*asked)
+    assert same_people["judge"] == "held_out_reward" and same_people["judges"]["held_out_reward"]["independent"]
+    assert same_people["win_rate"] == same_people["held_out_reward/win_rate"]
+    other_people = workplace.report(*asked, "consensus.held_out_labelers=[ann]")
+    for report, learned_by, told_by in ((same_people, 2, {"ann", "ben"}), (other_people, 1, {"ben"})):
+        side = {row["id"]: row["split"] for row in rows_of(report, "feedback", "prompts.jsonl")}
+        held_out = {name for name in side if side[name] != "train"}
+        assert held_out == {row["prompt_id"] for row in rows_of(report, "held-out-pairs", "pairs.jsonl")}
+        told = rows_of(report, "held-out-pairs", "rankings.jsonl")
+        assert {row["prompt_id"] for row in told} == side.keys() - held_out
+        assert {row["labeler"] for row in told} == told_by and report["held_out_reward_labelers"] == learned_by
+        assert report["held_out_reward_rankings"] == learned_by * len(held_out)
+        assert report["held_out_reward_preferences"] == 6 * len(told), "of four completions, all different"
+        assert 0 <= report["held_out_reward_accuracy"] <= 1
+
+
+def rows_of(report: dict, stage: str, file: str) -> list[dict]:
+    text = Path(report["artifacts"][stage], file).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def test_no_demonstration_is_of_a_prompt_that_the_feedback_holds_out(workplace, batch, tmp_path):
     """Although by the text alone, as `split` has it, other prompts would be held out."""
     prompts = [json.loads(line) for line in (batch / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -46,7 +46,7 @@ def _ppo(folder: Path, config: PPOConfig, base: Path, reward: Path, feedback: Pa
     from models.stages import tuning
     from tests.models.ppo_examples import SAMPLING
 
-    return tuning.train(folder, config, SAMPLING, base, reward, feedback, None, None, *rest)
+    return tuning.train(folder, config, SAMPLING, base, reward, None, None, feedback, None, None, *rest)
 
 
 def _idle() -> Iterator[StepMetrics]:

@@ -15,6 +15,7 @@ import copy
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -68,8 +69,8 @@ def train_ppo(
     The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
     adapter that is added to it here, and only adapters and the value model's head learn. With `kl_budget_nats` set, training ends
     when a batch's completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema`
-    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. `progress` is
-    given the policy as it was before each update. With `checkpoints`, training goes on from the newest one; all else that is handed in must be as it was when the run began.
+    set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. `progress`
+    looks at the policy (with `policy_ema` at its average) before some updates and at the end, and may end training and choose the policy that is left. With `checkpoints`, training goes on from the newest one; all else that is handed in must be as it was when the run began.
 
     Raises TrainingError when the first minibatch shows a ratio other than 1 or a KL other than 0 (something computes
     log-probabilities in two different ways), when a number is not finite, or when half of what did not fit into memory does not
@@ -93,12 +94,14 @@ def train_ppo(
     average = None if config.policy_ema is None else WeightAverage(policy, config.policy_ema)
     mix = _pretraining_mix(policy, tokenizer, ptx_texts, config, compute, seed)
 
+    def check(progress: Progress, update: int) -> None:
+        with average.lent() if average else nullcontext():
+            progress.check(update, sampling_copy(whole(policy), compute), learned)
+
     def roll_out(update: int) -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches)]
         own = share_of(range(len(asked)))
         sampler = sampling_copy(whole(policy), compute)
-        if progress and update < config.num_updates:
-            progress.sample(update, sampler)
         samples = sample_completions(
             sampler,
             tokenizer,
@@ -145,6 +148,10 @@ def train_ppo(
     yield from checkpointed.steps
     for update in range(len(checkpointed.steps), config.num_updates):
         started = time.perf_counter()
+        if progress and progress.is_due(update):
+            check(progress, update)
+            if progress.says_stop():
+                break
         rollout = roll_out(update)
         numbers = describe_rollout(rollout, kl_control.coef, config.score_clip)
         if update == 0:
@@ -187,8 +194,12 @@ def train_ppo(
         if config.kl_budget_nats is not None:
             last = describe_rollout(roll_out(config.num_updates), kl_control.coef)
             kl_budget.keep_within(average or learned, last["objective/kl"])
+    if progress:
+        check(progress, len(checkpointed.steps))
     if average:
         average.hand_over()
+    if progress:
+        progress.hand_over(learned)
 
 
 def _pretraining_mix(

@@ -17,13 +17,11 @@ from models.tuning.tuner import TuningTask
 
 
 def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
-    """Writes `model/`, with `lora` also `adapter/`, which is merged into it, and progress.jsonl; yields the updates."""
+    """Writes `model/`, with `lora` also `adapter/`, which is merged into it, progress.jsonl and, with a judge, kept.json; yields the updates."""
     policy, tokenizer = load_policy(task.base)
     scorer = load_scorer(task.reward, task.compute)
     value_model = start_value_model(config, policy, tokenizer, scorer)
-    progress = Progress(
-        tokenizer, task.validation_prompts, task.sampling, config.sample_every, config.batch_size, task.seed
-    )
+    progress = Progress(tokenizer, task.validation_prompts, task.sampling, config, task.seed, task.judge)
     yield from train_ppo(
         policy,
         value_model,

@@ -1,5 +1,8 @@
 """The moving average of a network's weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +32,16 @@ class WeightAverage:
         """Gives the network the average as its weights."""
         for name, weight in self._trained.items():
             weight.copy_(self._average[name])
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Meanwhile the network has the average as its weights."""
+        own = {name: weight.detach().clone() for name, weight in self._trained.items()}
+        self.hand_over()
+        yield
+        with torch.no_grad():
+            for name, weight in self._trained.items():
+                weight.copy_(own[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""

@@ -11,6 +11,7 @@ from labeling.feedback import Feedback, in_order
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
+from models.settings.pipeline import SplitConfig
 from tests.labeling.importers.feedback_files import SEED, SPLIT, read, read_rest, refusal, write_lines
 from tests.labeling.importers.test_annotated_table import table
 
@@ -157,7 +158,7 @@ def test_an_empty_file_is_refused(tmp_path):
             {},
             "prompt: no such column; completions: expected a list of texts, found None; number: expected a whole number",
         ),
-        (annotated(12, "Name a bird."), "number: makes the prompt test, but the same text is train at "),
+        (annotated(12, "Name a bird."), "number: makes the prompt test, but the same text is validation at "),
         ("nope", "not JSON"),
     ],
 )
@@ -223,12 +224,22 @@ def test_without_a_column_the_text_decides_the_split(tmp_path):
     assert set(sides.values()) == {"train", "validation", "test"}
 
 
+def test_with_a_column_the_text_decides_which_of_the_rest_are_for_validation(tmp_path):
+    rows = [annotated(number, f"Name fruit {number}.") for number in range(200)]
+    sides = {one.text: one.split for one in read(config_for(tmp_path, *rows)).prompts}
+    rest = {one["prompt"] for one in rows if sides[one["prompt"]] != "test"}
+    assert rest == {f"Name fruit {number}." for number in range(200) if number % 10 >= 3}, "as before"
+    of_validation = {text for text in rest if assign_split(text, SplitConfig(validation=0.1, test=0), SEED) != "train"}
+    assert {text for text in rest if sides[text] == "validation"} == of_validation
+    assert 5 <= len(of_validation) <= 25, "a tenth of 140, give or take 3 standard deviations"
+
+
 def test_a_bad_annotation_sets_its_whole_row_aside(tmp_path):
     """Nothing of it is taken: no prompt, no completions, no side of the split."""
     two = [{"annotator": "w1", "ranks": [1, 2, 3]}, {"annotator": "w1", "ranks": [3, 2, 1]}]
     rows = [annotated(12, annotations=two), annotated(5), annotated(5, "Name a bird.")]
     feedback, rejected = read_rest(config_for(tmp_path, *rows), tmp_path)
-    assert set(feedback.prompts) == {Prompt.of("Name a fruit.", "train"), Prompt.of("Name a bird.", "train")}
+    assert set(feedback.prompts) == {Prompt.of("Name a fruit.", "train"), Prompt.of("Name a bird.", "validation")}
     assert len(feedback.completions) == 6
     assert len(feedback.rankings) == 2
     assert [(one["line"], one["row"]) for one in rejected] == [(1, rows[0])]

@@ -5,11 +5,10 @@ import math
 import pytest
 
 from models.errors import DataError
-from models.evaluation.comparison import compare, describe_matches, win_rates_by_update
+from models.evaluation.comparison import compare, describe_matches
 from models.evaluation.judge import require_known
 from models.evaluation.metrics import Match
 from models.settings.judges import HouseholdRule, OwnReward
-from models.tuning.progress_sample import ProgressSample
 from tests.tolerances import close
 
 
@@ -47,21 +46,6 @@ def test_what_is_told_of_matches():
         **{"longest_base": 1, "longest_policy": 3, "score_base": 0.5, "score_policy": 1.5, "kl_nats": 3},
         **{"end_rate": 0, "end_rate_base": 1, "distinct_completions": 2, "distinct_completions_base": 1},
     }
-
-
-def test_win_rates_by_update_are_over_the_policy_as_it_began():
-    written = {0: ["b", "a", "a", "a"], 5: ["a", "a", "a", "b"], 10: ["aa", "aa", "aa", "aa"]}
-    samples = [
-        ProgressSample(update=update, prompt=f"p{number}", completion=text)
-        for update, texts in written.items()
-        for number, text in enumerate(texts)
-    ]
-    rates = win_rates_by_update(CountsA(), samples)
-    assert {update: rate for update, (rate, _, _) in rates.items()} == {5: 0.5, 10: 1.0}  # a win, two ties, a loss
-    assert close(
-        rates[10][1:], (2 / 6, 1.0)
-    )  # of six draws, four of the two that are lost: 6 choose 4 / 3^6 * 4 + ... = .1
-    assert win_rates_by_update(CountsA(), []) == {}
 
 
 def test_a_judge_that_does_not_know_a_prompt_is_refused():

@@ -21,8 +21,8 @@ def test_those_of_the_feedback_by_default(folders):
     assert read_prompts(folders / "feedback", None) == (["a"], ["b"])
 
 
-def test_prompts_of_their_own_without_what_the_feedback_holds_out(folders):
-    assert read_prompts(folders / "feedback", folders / "prompts") == (["d"], ["e"])
+def test_prompts_of_their_own_without_what_the_feedback_holds_out_and_its_validation_prompts(folders):
+    assert read_prompts(folders / "feedback", folders / "prompts") == (["d"], ["b"])
 
 
 def test_texts_where_there_are_any(tmp_path):

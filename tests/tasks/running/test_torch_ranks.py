@@ -55,6 +55,8 @@ def ppo_without_a_break(folder: Path, compute: Compute, **given: Path) -> None:
             folder,
             CONFIG,
             sampling=SAMPLING,
+            judge=None,
+            held_out_reward=None,
             prompts=None,
             texts=None,
             compute=compute,
