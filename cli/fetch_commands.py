@@ -1,0 +1,43 @@
+"""`rein fetch`: rankings that people made and published, into the folder that presets read them from."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from labeling.public_data.data_set import DataSet, fill
+from labeling.public_data.e2e import E2E
+from labeling.public_data.rankme import RANKME
+
+fetch = App(name="fetch", help="Rankings that people made and published, into a folder for REIN_DATA to name.")
+
+Copies = Annotated[
+    Path | None, Parameter(name="--from", help="A folder with copies of the repositories (folders or .zip files).")
+]
+Replace = Annotated[bool, Parameter(negative="", help="Write anew what is there already.")]
+
+
+@fetch.command
+def e2e(folder: Path, *, copies: Copies = None, replace: Replace = False) -> None:
+    """The E2E NLG Challenge: two criteria, 21 systems, and what people wrote themselves."""
+    _fetch(E2E, folder, copies, replace)
+
+
+@fetch.command
+def rankme(folder: Path, *, copies: Copies = None, replace: Replace = False) -> None:
+    """RankME: three criteria, three systems."""
+    _fetch(RANKME, folder, copies, replace)
+
+
+def _fetch(data: DataSet, folder: Path, copies: Path | None, replace: bool) -> None:
+    filled = fill(data, folder, copies, replace)
+    for name, num_rows in filled.num_rows.items():
+        print(f"{folder / name}: {num_rows} rows")
+    for repository in data.repositories:
+        print(f"licence of {repository.page}: {repository.licence}")
+    print("Workers are numbers here; their ids, places and addresses were dropped.")
+    for path in filled.unlike_the_known:
+        print(f"not as published (by its sha256): {path}")
+    if filled.unlike_the_last is not None:
+        print(f"changed since it was last fetched: {', '.join(filled.unlike_the_last) or 'nothing'}")
+    print(f"what was read, with sha256: {folder / data.sources}")

@@ -1,0 +1,1 @@
+"""Rankings that people made and published, fetched and put into the form that Rein reads."""

@@ -1,0 +1,100 @@
+"""A public data set, put into a folder in the form that Rein reads, beside a file that says where it comes from."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from labeling.public_data.repositories import Repository, RepositoryFiles, opened
+from models.errors import DataError
+
+Rows = list[dict[str, Any]]
+
+
+class DataSet(NamedTuple):
+    """Which files are made of which repositories."""
+
+    name: str
+    repositories: tuple[Repository, ...]
+    files: tuple[str, ...]
+    convert: Callable[[Sequence[RepositoryFiles]], dict[str, Rows]]
+    """From the repositories' files, in their order, to the rows of each of `files`."""
+
+    @property
+    def sources(self) -> str:
+        """The name of the file that says where the others come from."""
+        return f"SOURCES.{self.name}.json"
+
+
+class Filled(NamedTuple):
+    """What has been written."""
+
+    num_rows: dict[str, int]
+    unlike_the_known: list[str]
+    """Raw files of a copy that are not the published ones."""
+    unlike_the_last: list[str] | None
+    """Raw files that have changed since the folder was last filled; None if it was not."""
+
+
+def fill(data: DataSet, folder: Path, copies: Path | None = None, replace: bool = False) -> Filled:
+    """Writes the data set's files below a folder, each of them whole or not at all.
+
+    From GitHub, or from a folder with copies of the repositories. Raises DataError if a file is there already and not to be replaced,
+    and for what cannot be fetched or read, where nothing is written, or cannot be written.
+    """
+    there = [name for name in (*data.files, data.sources) if (folder / name).exists()]
+    if there and not replace:
+        raise DataError(f"{folder}: {', '.join(there)} already there; --replace writes anew")
+    with ExitStack() as stack:
+        files = [stack.enter_context(opened(one, copies)) for one in data.repositories]
+        rows = data.convert(files)
+        last = _read_sources(folder / data.sources)
+        try:
+            _write(folder, rows, data.sources, _sources(data, files))
+        except OSError as error:
+            raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+    read = {f"{one.repository.name}/{path}": digest for one in files for path, digest in one.sha256.items()}
+    unlike_the_known = [f"{one.repository.name}/{path}" for one in files for path in one.unlike_the_known]
+    unlike_the_last = None if last is None else [path for path, digest in read.items() if last.get(path) != digest]
+    return Filled({name: len(rows[name]) for name in data.files}, unlike_the_known, unlike_the_last)
+
+
+def _sources(data: DataSet, files: Sequence[RepositoryFiles]) -> dict[str, Any]:
+    repositories = [
+        {
+            "repository": one.repository.page,
+            "commit": one.commit or "not known: read from a folder",
+            "licence": one.repository.licence,
+            "sha256": {f"{one.repository.name}/{path}": digest for path, digest in sorted(one.sha256.items())},
+        }
+        for one in files
+    ]
+    changed = "lines joined by what was shown together, ranks added; workers are numbers, their ids, places and addresses dropped"
+    head = {"made_by": f"rein fetch {data.name}", "changed": changed, "files": list(data.files)}
+    return head | {"repositories": repositories}
+
+
+def _read_sources(file: Path) -> dict[str, str] | None:
+    """Path -> digest of what was read when the folder was last filled."""
+    if not file.is_file():
+        return None
+    try:
+        repositories = json.loads(file.read_text(encoding="utf-8"))["repositories"]
+        return {path: digest for one in repositories for path, digest in one["sha256"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{file}: it is not as `rein fetch` writes it; move it away") from None
+
+
+def _write(folder: Path, rows: dict[str, Rows], sources_name: str, sources: dict[str, Any]) -> None:
+    lines = {name: "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in of) for name, of in rows.items()}
+    texts = lines | {sources_name: f"{json.dumps(sources, indent=1, ensure_ascii=False)}\n"}
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
+        for number, text in enumerate(texts.values()):
+            Path(scratch, str(number)).write_text(text, encoding="utf-8")
+        for number, name in enumerate(texts):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(scratch, str(number)), folder / name)
