@@ -127,7 +127,7 @@ for command, name, text in (
     ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
-app.command("cli.fetch_commands:fetch", name="fetch", help="Rankings that people made and published, into a folder.")
+app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
 app.command(
     "cli.standings:standings", name="standings", help="Elo ratings of policies, and of systems that people ranked."
 )

@@ -1,4 +1,4 @@
-"""`rein fetch`: rankings that people made and published, into the folder that presets read them from."""
+"""`rein fetch`: published rankings and a small model, into the folder that presets read them from."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,9 @@ from cyclopts import App, Parameter
 from labeling.public_data.data_set import DataSet, fill
 from labeling.public_data.e2e import E2E
 from labeling.public_data.rankme import RANKME
+from labeling.public_data.stories260k import STORIES260K
 
-fetch = App(name="fetch", help="Rankings that people made and published, into a folder for REIN_DATA to name.")
+fetch = App(name="fetch", help="Published rankings and a small model, into a folder for REIN_DATA to name.")
 
 Copies = Annotated[
     Path | None, Parameter(name="--from", help="A folder with copies of the repositories (folders or .zip files).")
@@ -29,13 +30,19 @@ def rankme(folder: Path, *, copies: Copies = None, replace: Replace = False) -> 
     _fetch(RANKME, folder, copies, replace)
 
 
+@fetch.command
+def stories260k(folder: Path, *, copies: Copies = None, replace: Replace = False) -> None:
+    """A real model of 260,000 weights, the base of deployments/rankme.yaml."""
+    _fetch(STORIES260K, folder, copies, replace)
+
+
 def _fetch(data: DataSet, folder: Path, copies: Path | None, replace: bool) -> None:
     filled = fill(data, folder, copies, replace)
-    for name, num_rows in filled.num_rows.items():
-        print(f"{folder / name}: {num_rows} rows")
+    for name in data.files:
+        print(f"{folder / name}" + (f": {filled.num_rows[name]} rows" if name in filled.num_rows else ""))
     for repository in data.repositories:
         print(f"licence of {repository.page}: {repository.licence}")
-    print("Workers are numbers here; their ids, places and addresses were dropped.")
+    print(data.changed)
     for path in filled.unlike_the_known:
         print(f"not as published (by its sha256): {path}")
     if filled.unlike_the_last is not None:

@@ -1,1 +1,1 @@
-"""Rankings that people made and published, fetched and put into the form that Rein reads."""
+"""Rankings that people made and published, and a small model, fetched and put into the form that Rein reads."""

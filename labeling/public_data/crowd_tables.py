@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from models.errors import DataError
 
 WORKER = "_worker_id"
+CHANGED = "Lines joined by what was shown together, ranks added; workers are numbers, and their ids, places and addresses dropped."
 
 
 class Line(NamedTuple):

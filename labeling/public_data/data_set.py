@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 from labeling.public_data.repositories import Repository, RepositoryFiles, opened
 from models.errors import DataError
 
-Rows = list[dict[str, Any]]
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    """A file of rows."""
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
 class DataSet(NamedTuple):
@@ -20,8 +23,10 @@ class DataSet(NamedTuple):
     name: str
     repositories: tuple[Repository, ...]
     files: tuple[str, ...]
-    convert: Callable[[Sequence[RepositoryFiles]], dict[str, Rows]]
-    """From the repositories' files, in their order, to the rows of each of `files`."""
+    changed: str
+    """What is made of the published files; kept beside them, since some licences ask for it."""
+    convert: Callable[[Sequence[RepositoryFiles]], dict[str, bytes]]
+    """From the repositories' files, in their order, to the content of each of `files`."""
 
     @property
     def sources(self) -> str:
@@ -33,6 +38,7 @@ class Filled(NamedTuple):
     """What has been written."""
 
     num_rows: dict[str, int]
+    """Of those files that hold rows."""
     unlike_the_known: list[str]
     """Raw files of a copy that are not the published ones."""
     unlike_the_last: list[str] | None
@@ -42,7 +48,7 @@ class Filled(NamedTuple):
 def fill(data: DataSet, folder: Path, copies: Path | None = None, replace: bool = False) -> Filled:
     """Writes the data set's files below a folder, each of them whole or not at all.
 
-    From GitHub, or from a folder with copies of the repositories. Raises DataError if a file is there already and not to be replaced,
+    From where they are published, or from a folder with copies of the repositories. Raises DataError if a file is there already and not to be replaced,
     and for what cannot be fetched or read, where nothing is written, or cannot be written.
     """
     there = [name for name in (*data.files, data.sources) if (folder / name).exists()]
@@ -50,19 +56,20 @@ def fill(data: DataSet, folder: Path, copies: Path | None = None, replace: bool 
         raise DataError(f"{folder}: {', '.join(there)} already there; --replace writes anew")
     with ExitStack() as stack:
         files = [stack.enter_context(opened(one, copies)) for one in data.repositories]
-        rows = data.convert(files)
+        contents = data.convert(files)
         last = _read_sources(folder / data.sources)
         try:
-            _write(folder, rows, data.sources, _sources(data, files))
+            _write(folder, contents | {data.sources: _sources(data, files)})
         except OSError as error:
             raise DataError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
     read = {f"{one.repository.name}/{path}": digest for one in files for path, digest in one.sha256.items()}
     unlike_the_known = [f"{one.repository.name}/{path}" for one in files for path in one.unlike_the_known]
     unlike_the_last = None if last is None else [path for path, digest in read.items() if last.get(path) != digest]
-    return Filled({name: len(rows[name]) for name in data.files}, unlike_the_known, unlike_the_last)
+    num_rows = {name: contents[name].count(b"\n") for name in data.files if name.endswith(".jsonl")}
+    return Filled(num_rows, unlike_the_known, unlike_the_last)
 
 
-def _sources(data: DataSet, files: Sequence[RepositoryFiles]) -> dict[str, Any]:
+def _sources(data: DataSet, files: Sequence[RepositoryFiles]) -> bytes:
     repositories = [
         {
             "repository": one.repository.page,
@@ -72,9 +79,9 @@ def _sources(data: DataSet, files: Sequence[RepositoryFiles]) -> dict[str, Any]:
         }
         for one in files
     ]
-    changed = "lines joined by what was shown together, ranks added; workers are numbers, their ids, places and addresses dropped"
-    head = {"made_by": f"rein fetch {data.name}", "changed": changed, "files": list(data.files)}
-    return head | {"repositories": repositories}
+    head = {"made_by": f"rein fetch {data.name}", "changed": data.changed, "files": list(data.files)}
+    text = json.dumps(head | {"repositories": repositories}, indent=1, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 def _read_sources(file: Path) -> dict[str, str] | None:
@@ -88,13 +95,11 @@ def _read_sources(file: Path) -> dict[str, str] | None:
         raise DataError(f"{file}: it is not as `rein fetch` writes it; move it away") from None
 
 
-def _write(folder: Path, rows: dict[str, Rows], sources_name: str, sources: dict[str, Any]) -> None:
-    lines = {name: "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in of) for name, of in rows.items()}
-    texts = lines | {sources_name: f"{json.dumps(sources, indent=1, ensure_ascii=False)}\n"}
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
-        for number, text in enumerate(texts.values()):
-            Path(scratch, str(number)).write_text(text, encoding="utf-8")
-        for number, name in enumerate(texts):
+        for number, content in enumerate(contents.values()):
+            Path(scratch, str(number)).write_bytes(content)
+        for number, name in enumerate(contents):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(scratch, str(number)), folder / name)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from labeling.public_data.crowd_tables import (
+    CHANGED,
     WORKER,
     Line,
     Rows,
@@ -21,7 +22,7 @@ from labeling.public_data.crowd_tables import (
     scores_of,
     several,
 )
-from labeling.public_data.data_set import DataSet
+from labeling.public_data.data_set import DataSet, json_lines
 from labeling.public_data.repositories import Repository, RepositoryFiles
 from models.errors import DataError
 
@@ -47,18 +48,19 @@ SCORES = {"quality": "quality", "naturalness": "natur"}
 """Criterion -> the columns of its scores."""
 
 
-def convert(files: Sequence[RepositoryFiles]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each file, from TEXTS and RATINGS. Raises DataError for what is missing or cannot be read."""
+def convert(files: Sequence[RepositoryFiles]) -> dict[str, bytes]:
+    """The content of each file, from TEXTS and RATINGS. Raises DataError for what is missing or cannot be read."""
     texts, ratings = files
     workers = Workers()  # the same people in both
     tables = {one: read_ratings(ratings.read(f"human_ratings/{one}.csv"), one, workers) for one in SCORES}
     prompts = {row["prompt"]: row["mr_id"] for rows in tables.values() for row in rows}
-    return {
+    rows = {
         **{f"rankings/e2e_{criterion}.jsonl": rows for criterion, rows in tables.items()},
         "e2e/system_outputs.jsonl": read_outputs(ratings, prompts),
         "e2e/demonstrations_dev.jsonl": read_references(texts.read("devset.csv"), "devset.csv"),
         "e2e/references_test.jsonl": read_references(texts.read("testset_w_refs.csv"), "testset_w_refs.csv"),
     }
+    return {name: json_lines(of_file) for name, of_file in rows.items()}
 
 
 def read_ratings(content: bytes, criterion: str, workers: Workers) -> list[dict[str, Any]]:
@@ -140,5 +142,6 @@ E2E = DataSet(
         "e2e/demonstrations_dev.jsonl",
         "e2e/references_test.jsonl",
     ),
+    CHANGED,
     convert,
 )

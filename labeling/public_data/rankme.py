@@ -8,9 +8,9 @@ scores' columns are those of the published forms; those of the systems (`sys1` .
 import io
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 from labeling.public_data.crowd_tables import (
+    CHANGED,
     WORKER,
     Line,
     Rows,
@@ -21,7 +21,7 @@ from labeling.public_data.crowd_tables import (
     scores_of,
     several,
 )
-from labeling.public_data.data_set import DataSet
+from labeling.public_data.data_set import DataSet, json_lines
 from labeling.public_data.repositories import Repository, RepositoryFiles
 from models.errors import DataError
 
@@ -42,8 +42,8 @@ TABLES = (
 FILE = "rankings/rankme_rankings.jsonl"
 
 
-def convert(files: Sequence[RepositoryFiles]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the file, from the repository. Raises DataError for what is missing or cannot be read."""
+def convert(files: Sequence[RepositoryFiles]) -> dict[str, bytes]:
+    """The content of the file, from the repository. Raises DataError for what is missing or cannot be read."""
     (repository,) = files
     workers = Workers()
     tables = []
@@ -58,7 +58,7 @@ def convert(files: Sequence[RepositoryFiles]) -> dict[str, list[dict[str, Any]]]
         for criterion, column in criteria.items():
             for line in lines:
                 _add(rows, line, setup, criterion, column, numbers[line.values["mr"]], workers)
-    return {FILE: rows.in_order()}
+    return {FILE: json_lines(rows.in_order())}
 
 
 def _add(rows: Rows, line: Line, setup: str, criterion: str, column: str, number: int, workers: Workers) -> None:
@@ -90,4 +90,4 @@ def _only_table(content: bytes, place: str) -> bytes:
     raise DataError(f"{place}: expected one .csv in it, found {', '.join(names) or 'none'}")
 
 
-RANKME = DataSet("rankme", (RANKME_REPOSITORY,), (FILE,), convert)
+RANKME = DataSet("rankme", (RANKME_REPOSITORY,), (FILE,), CHANGED, convert)

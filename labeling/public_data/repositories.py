@@ -1,4 +1,4 @@
-"""The files of a public repository on GitHub: fetched at a fixed commit, or out of a copy on this machine."""
+"""The files of a public repository on GitHub or the Hugging Face hub: at a fixed commit, or out of a copy on this machine."""
 
 import hashlib
 import io
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import httpx
 
@@ -20,21 +21,17 @@ class Repository:
     """What is fetched from where, and what may be done with it."""
 
     name: str
-    """Owner and name on GitHub."""
+    """Owner and name."""
     commit: str
     licence: str
     sha256: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Of files whose content is known: path -> hex digest."""
+    """Of files whose content is known: path -> hex digest. From the hub these alone are fetched."""
+    host: Literal["github.com", "huggingface.co"] = "github.com"
 
     @property
     def page(self) -> str:
         """Its address."""
-        return f"https://github.com/{self.name}"
-
-    @property
-    def archive(self) -> str:
-        """The address of everything in it at the commit, as one zip."""
-        return f"{self.page}/archive/{self.commit}.zip"
+        return f"https://{self.host}/{self.name}"
 
 
 @dataclass
@@ -79,13 +76,13 @@ class RepositoryFiles:
 
 @contextmanager
 def opened(repository: Repository, copies: Path | None = None) -> Iterator[RepositoryFiles]:
-    """The files of a repository, from GitHub or from a folder with copies.
+    """The files of a repository, from where it is published or from a folder with copies.
 
     A copy is called like the repository, or so with something after a hyphen, and is a folder or a .zip as GitHub gives it.
     Raises DataError if it cannot be had.
     """
     if copies is None:
-        place = repository.archive
+        place = f"{repository.page} at {repository.commit}"
         with _archive(io.BytesIO(fetched(repository)), place) as archive:
             files = _files_in(archive, repository, place)
             if files.commit != repository.commit:
@@ -101,13 +98,27 @@ def opened(repository: Repository, copies: Path | None = None) -> Iterator[Repos
 
 
 def fetched(repository: Repository, transport: httpx.BaseTransport | None = None) -> bytes:
-    """The repository's archive, over https alone. Raises DataError, in one line, if it does not come."""
-    url = repository.archive
+    """The repository's archive, over https alone; of the hub, which has none, one is made in the same form.
+
+    Raises DataError, in one line, if something does not come.
+    """
+    hooks = {"request": [_only_https]}
+    with httpx.Client(follow_redirects=True, timeout=60, transport=transport, event_hooks=hooks) as client:
+        if repository.host == "github.com":
+            return _content(client, f"{repository.page}/archive/{repository.commit}.zip")
+        address = f"{repository.page}/resolve/{repository.commit}"
+        contents = {path: _content(client, f"{address}/{path}") for path in repository.sha256}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened_archive:
+        opened_archive.comment = repository.commit.encode()
+        for path, content in contents.items():
+            opened_archive.writestr(f"{repository.commit}/{path}", content)
+    return archive.getvalue()
+
+
+def _content(client: httpx.Client, url: str) -> bytes:
     try:
-        with httpx.Client(
-            follow_redirects=True, timeout=60, transport=transport, event_hooks={"request": [_only_https]}
-        ) as client:
-            return client.get(url).raise_for_status().content
+        return client.get(url).raise_for_status().content
     except httpx.HTTPStatusError as error:
         why = f"the answer was {error.response.status_code} {error.response.reason_phrase}"
     except httpx.HTTPError as error:
@@ -123,7 +134,7 @@ def _only_https(request: httpx.Request) -> None:
 @contextmanager
 def _archive(content: io.BufferedIOBase, place: str) -> Iterator[zipfile.ZipFile]:
     try:
-        archive = zipfile.ZipFile(content)  # type: ignore[arg-type]  # any binary file will do
+        archive = zipfile.ZipFile(content)
     except zipfile.BadZipFile:
         raise DataError(f"{place}: it is no zip archive") from None
     with archive:

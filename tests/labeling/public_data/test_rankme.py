@@ -1,5 +1,7 @@
 """RankME's tables, in rows that were made up."""
 
+import json
+
 import pytest
 
 from labeling.public_data.rankme import FILE, RANKME, RANKME_REPOSITORY, convert
@@ -12,7 +14,8 @@ from tests.labeling.public_data.raw_files import RIVER, as_folders, rankme_files
 
 def converted(tmp_path, files: dict[str, bytes]) -> list[dict]:
     as_folders({"RankME": files}, tmp_path)
-    return convert([RepositoryFiles(RANKME_REPOSITORY, "RankME", tmp_path / "RankME", "")])[FILE]
+    content = convert([RepositoryFiles(RANKME_REPOSITORY, "RankME", tmp_path / "RankME", "")])[FILE]
+    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def test_a_row_for_each_setup_criterion_and_prompt(tmp_path):

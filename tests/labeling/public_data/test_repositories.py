@@ -25,6 +25,19 @@ def test_the_archive_of_the_commit_is_fetched_and_redirects_are_followed():
     assert fetched(REPOSITORY, answers({URL: moved, elsewhere: httpx.Response(200, content=b"zip")})) == b"zip"
 
 
+def test_of_the_hub_the_known_files_are_fetched(monkeypatch):
+    """Its second file is said to be missing, then both come."""
+    hub = Repository("someone/words", COMMIT, "CC0", {"in/a.bin": KNOWN, "b.bin": KNOWN}, "huggingface.co")
+    address = f"https://huggingface.co/someone/words/resolve/{COMMIT}"
+    words = httpx.Response(200, content=b"words")
+    with pytest.raises(DataError, match=rf"^{address}/b.bin: cannot be fetched \(the answer was 404 Not Found\)"):
+        fetched(hub, answers({f"{address}/in/a.bin": words}))
+    archive = fetched(hub, answers({f"{address}/in/a.bin": words, f"{address}/b.bin": words}))
+    monkeypatch.setattr("labeling.public_data.repositories.fetched", lambda _: archive)
+    with opened(hub) as found:
+        assert (found.read("in/a.bin"), found.read("b.bin"), found.commit) == (b"words", b"words", COMMIT)
+
+
 def test_a_way_that_is_not_https_is_not_taken():
     moved = httpx.Response(302, headers={"location": "http://codeload.example/words.zip"})
     plain = {URL: moved, "http://codeload.example/words.zip": httpx.Response(200, content=b"zip")}
