@@ -20,7 +20,7 @@ from tests.labeling.public_data.raw_files import as_folders
 DATA = Path(os.environ.get("REIN_DATA", "/nowhere"))
 WIDTH, HIDDEN, LAYERS, HEADS, KEY_HEADS, CONTEXT = 16, 20, 2, 4, 2, 8
 PER_HEAD = WIDTH // HEADS
-LEARNED = [" t", "he", " the", "in", "ing", *" theingsa"]
+LEARNED = [" t", "he", " the", "in", "ing", "th", "hi", "thi", *" theingsa"]
 """Tokens in the order of their scores."""
 VOCABULARY = 259 + len(LEARNED)
 
@@ -98,6 +98,8 @@ def folder(tmp_path) -> Path:
 def test_the_model_computes_what_llama2_c_computes(folder):
     tokens = [1, 262, 270, 3, 261, 40, 265]
     model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
+    ends = model.generation_config.bos_token_id, model.generation_config.eos_token_id, model.config.eos_token_id
+    assert ends == (1, 1, 1)
     with torch.no_grad():
         found = model(torch.tensor([tokens])).logits[0].numpy()
     assert np.allclose(found, logits_of(random_weights(), tokens), atol=1e-4)
@@ -117,7 +119,7 @@ def spelled(text: str) -> list[str]:
         pieces[best : best + 2] = [joined[best]]
 
 
-@pytest.mark.parametrize("text", ["the thing", "a thé in hinges", "then  the", "", "in\nit"])
+@pytest.mark.parametrize("text", ["the thing", "hithithe athi", "a thé in hinges", "then  the", "", "in\nit"])
 def test_the_tokenizer_spells_as_llama2_c_does(folder, text):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"]) == ["<s>", *(spelled(text) if text else [])]
@@ -133,6 +135,7 @@ def test_the_tokenizer_spells_as_llama2_c_does(folder, text):
             raw_tokens(LEARNED),
             r"stories260K.bin: no checkpoint of llama2.c: sizes \(16, ",
         ),
+        (bytes(28), raw_tokens(LEARNED), r"stories260K.bin: no checkpoint of llama2.c: sizes \(0, .*, 28 bytes"),
         (b"PK", raw_tokens(LEARNED), r"stories260K.bin: no checkpoint of llama2.c: sizes \(0, .*, 2 bytes"),
         (raw_weights(random_weights()), raw_tokens(LEARNED)[:-1], r"tok512.bin: no tokenizer of llama2.c"),
         (raw_weights(random_weights()), raw_tokens(LEARNED[1:]), r"tok512.bin: no tokenizer of llama2.c"),
