@@ -16,6 +16,7 @@ from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
 from models.generation.sampling import Sample, sample_tokens, sampling_copy
 from models.network.networks import RewardModel, ValueModel
+from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
@@ -221,7 +222,7 @@ def measure_learning(
         policy,
         policy,
         value_model,
-        lambda prompts, completions: torch.zeros(len(prompts)),
+        Scorer(lambda prompts, completions: torch.zeros(len(prompts))),
         [text_of(prompt) for prompt in prompts],
         [Sample(answer, text_of(answer), ended=False) for answer in answers],
         [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],

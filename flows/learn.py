@@ -20,7 +20,7 @@ from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
 from tasks.stages.labels import ingest_feedback
-from tasks.stages.pairs import convert_to_pairs
+from tasks.stages.pairs import convert_to_pairs, draw_labelers
 from tasks.stages.reward import train_reward_model
 from tasks.stages.tuning import tune_policy
 from tasks.tracking.registry import RegisteredPolicy
@@ -28,12 +28,14 @@ from tasks.tracking.registry import RegisteredPolicy
 
 @dataclass(frozen=True)
 class Preferences:
-    """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from, its
-    `pairs`; and `held_back`, what the judge of the evaluation that is a reward model learns from (None where there is no such judge)."""
+    """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from; its `pairs`,
+    and those of `draws` of its labelers; and `held_back`, what the judge that is a reward model learns from. The latter two are None
+    where nothing asks for them."""
 
     feedback: Artifact
     told: Artifact
     pairs: Artifact
+    draws: Artifact | None
     held_back: Artifact | None
 
 
@@ -84,7 +86,11 @@ def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
         told = hold_out_labelers(run, labelers=labelers, feedback=feedback)
     consensus = agree_on_rankings(run, config=config.consensus, feedback=told)
     pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
-    return Preferences(feedback, told, pairs, hold_back(run, feedback))
+    draws = None
+    if num_draws := config.reward.num_draws:
+        how = {"consensus": config.consensus, "pairs": config.pairs}
+        draws = draw_labelers(run, num_draws=num_draws, **how, feedback=told, seed=config.seed)
+    return Preferences(feedback, told, pairs, draws, hold_back(run, feedback))
 
 
 def hold_back(run: PipelineRun, feedback: Artifact) -> Artifact | None:
@@ -116,7 +122,14 @@ def learn_from_preferences(run: PipelineRun, base: Artifact, given: Preferences,
     config, feedback, pairs = run.config, given.feedback, given.pairs
     compute, seed, chooser = config.compute, config.seed, config.chooser
     reward = train_reward_model(
-        run, config=config.reward, base=base, feedback=given.told, pairs=pairs, compute=compute, seed=seed
+        run,
+        config=config.reward,
+        base=base,
+        feedback=given.told,
+        pairs=pairs,
+        draws=given.draws,
+        compute=compute,
+        seed=seed,
     )
     report = report_on_reward(run, reward=reward, feedback=feedback, pairs=pairs, compute=compute)
     require_accuracy(config.tuning, report)

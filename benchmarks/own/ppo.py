@@ -21,6 +21,7 @@ from models.network.networks import RewardModel, ValueModel, freeze
 from models.network.precision import autocast, pick_device
 from models.records import StepMetrics
 from models.rewards.pairwise import score_texts
+from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
@@ -44,7 +45,7 @@ def start_training(
         with autocast(compute):
             return score_texts(reward_model, tokenizer, prompts, completions)
 
-    return train_ppo(policy, value_model, tokenizer, score, prompts, config, sampling, compute, seed=0)
+    return train_ppo(policy, value_model, tokenizer, Scorer(score), prompts, config, sampling, compute, seed=0)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ class RewardReport(Record):
     the easy pairs. `calibration_error`: mean distance, over consensus pairs, of a band's mean predicted probability from its
     accuracy (expected calibration error, Naeini et al. 2015). `length_rule` and `ngrams`: how rules that know nothing of language
     (models/evaluation/baselines.py) fare at labelers' own preferences; a reward model that is no better has learned no more.
+    `disagreement`: mean over the completions of the standard deviation of the members' scores; None where the reward has no members.
     """
 
     labeler_accuracy: float
@@ -45,6 +46,7 @@ class RewardReport(Record):
     accuracy_by_labeler: dict[str, float]
     calibration_error: float
     bands: tuple[CalibrationBand, ...]
+    disagreement: float | None = None
 
 
 def pair_accuracy(logits: Mapping[str, float], pairs: Sequence[tuple[str, str]]) -> float:
@@ -132,6 +134,7 @@ def evaluate_reward(
     rankings: Sequence[Ranking],
     texts: Mapping[str, str],
     learned_from: Sequence[tuple[str, str]] = (),
+    disagreement: float | None = None,
 ) -> RewardReport:
     """The report of a reward model, from its logit of every held-out completion (by id).
 
@@ -157,6 +160,7 @@ def evaluate_reward(
         calibration_error=sum(band.num_pairs * abs(band.accuracy - band.mean_probability) for band in bands)
         / max(1, len(strict)),
         bands=bands,
+        disagreement=disagreement,
     )
 
 
@@ -173,7 +177,10 @@ def report_reward(
     judged = [completion for completion in completions if completion.prompt_id in held_out]
     if not judged:
         raise DataError("no held-out prompt has completions to judge the reward model by")
-    logits = {name: scorer.logit_std * score for name, score in scores_of(scorer.score, held_out, judged).items()}
+    scores, disagreement = scorer.with_disagreement(
+        [held_out[one.prompt_id] for one in judged], [one.text for one in judged]
+    )
+    logits = {one.id: scorer.logit_std * score for one, score in zip(judged, scores.tolist(), strict=True)}
     return evaluate_reward(
         logits,
         pairs=[pair for pair in pairs if pair.prompt_id in held_out],
@@ -182,6 +189,7 @@ def report_reward(
         learned_from=[
             (pair.chosen, pair.rejected) for pair in pairs if pair.label > 0.5 and pair.prompt_id in learned_prompts
         ],
+        disagreement=None if disagreement is None else disagreement.mean().item(),
     )
 
 

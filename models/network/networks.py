@@ -163,15 +163,16 @@ class RewardModel(nn.Module):
             tokenizer.save_pretrained(folder)
 
     @classmethod
-    def start(cls, base: Path, seed: int) -> "RewardModel":
-        """A reward model on the body of a base model; the head starts at zero, so every score starts equal."""
+    def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":
+        """A reward model on the body of a base model; the head starts at zero, so every score starts equal, or is drawn from the seed."""
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
             base, num_labels=1, dtype=torch.float32, use_safetensors=True
         )
         if not isinstance(getattr(model, "score", None), nn.Linear):
             raise ConfigError(f"{type(model).__name__} has no linear `score` head; use a decoder such as Llama or Qwen")
-        nn.init.zeros_(model.score.weight)
+        if zero_head:
+            nn.init.zeros_(model.score.weight)
         reward_model = cls(model)
         reward_model.set_normalisation(mean=0.0, std=1.0)
         return reward_model

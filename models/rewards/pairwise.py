@@ -21,10 +21,12 @@ from models.records import Completion, Pair, Prompt, StepMetrics
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.rewards.scorer import RewardTask, Scorer
 from models.settings.compute import Compute
-from models.settings.rewards import PairwiseReward
+from models.settings.rewards import PairwiseReward, PairwiseTraining
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 from models.training.loop import descend
+
+MIN_STD = 1e-6  # where all completions have one and the same logit
 
 
 def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
@@ -119,8 +121,7 @@ def comparison_loss(
     Each prompt counts once: the weighted mean over its C(K,2) pairs (Ouyang et al. 2022, equation 1), plus `centering`
     times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
     """
-    sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
-    logits = reward_model.logits(PackedBatch.of(sequences, reward_model.model.device))
+    logits = reward_model.logits(PackedBatch.of(sequences_of(comparisons), reward_model.model.device))
     chosen, rejected, weights, labels = [], [], [], []
     offset = 0
     for comparison in comparisons:
@@ -139,12 +140,25 @@ def comparison_loss(
 def train_reward(
     reward_model: RewardModel,
     comparisons: Sequence[Comparison],
-    config: PairwiseReward,
+    config: PairwiseTraining,
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
 ) -> Iterator[StepMetrics]:
-    """Trains the reward model in place, one step a batch of prompts, then fixes its normalisation.
+    """`learn_comparisons`, and then the normalisation is fixed on the completions that were compared."""
+    yield from learn_comparisons(reward_model, comparisons, config, compute, seed, checkpoints)
+    fix_normalisation(whole(reward_model), sequences_of(comparisons))
+
+
+def learn_comparisons(
+    reward_model: RewardModel,
+    comparisons: Sequence[Comparison],
+    config: PairwiseTraining,
+    compute: Compute,
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+) -> Iterator[StepMetrics]:
+    """Trains the reward model in place, one step a batch of prompts.
 
     Yields each step's `loss` (nats per prompt) and, where the batch has strict pairs, `accuracy` on them.
     Dropout stays off: comparing two completions through different random networks adds noise to their difference.
@@ -153,7 +167,7 @@ def train_reward(
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
 
-    def accumulate(numbers: list[int], config: PairwiseReward) -> dict[str, float]:
+    def accumulate(numbers: list[int], config: PairwiseTraining) -> dict[str, float]:
         rows = [comparisons[number] for number in numbers]
         num_strict = sum(label > 0.5 for row in rows for label in row.label)
         loss, num_right, own = 0.0, 0, share_of(rows)
@@ -172,13 +186,16 @@ def train_reward(
     distribute(reward_model, compute)
     lengths = [comparison.num_tokens for comparison in comparisons]
     yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
-    sequences = [sequence for comparison in comparisons for sequence in comparison.sequences]
-    fix_normalisation(whole(reward_model), sequences)
+
+
+def sequences_of(comparisons: Sequence[Comparison]) -> list[list[int]]:
+    """The completions that are compared, each with its prompt, as tokens."""
+    return [sequence for comparison in comparisons for sequence in comparison.sequences]
 
 
 @torch.no_grad()
-def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> None:
-    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation.
+def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> Float[Tensor, " N"]:
+    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation; gives back the logits.
 
     Raises TrainingError when a logit is not finite.
     """
@@ -189,7 +206,8 @@ def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[in
             "the reward model's logits on its training completions are not finite; try a lower reward.learning_rate, or "
             "compute.precision float32"
         )
-    reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), 1e-6))
+    reward_model.set_normalisation(mean=logits.mean().item(), std=max(logits.std(unbiased=False).item(), MIN_STD))
+    return logits
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ The module of a kind of reward offers:
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -18,23 +19,57 @@ from models.network.networks import RewardModel
 from models.records import Completion, Pair, Prompt, read_records
 from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.compute import Compute
+from models.shapes import Float
 from models.training.checkpoints import Checkpoints
+
+DRAWN = "pairs-*.jsonl"
+"""The pairs of draws of the labelers, a file each, by number."""
 
 Score = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each, higher is better."""
+
+
+class Scores(NamedTuple):
+    """Scores, and of each how far the members of the reward disagree on it; None where the reward has no members."""
+
+    scores: Float[Tensor, " N"]
+    disagreement: Float[Tensor, " N"] | None
+
+
+@dataclass(frozen=True)
+class Members:
+    """Of a reward of several: the score that each gives, and how these become one."""
+
+    score: Callable[[Sequence[str], Sequence[str]], Tensor]
+    """As a reward's `score`, but with a row for each member: [M, N]."""
+    combine: Callable[[Tensor], Tensor]
+    """[M, N] -> [N], normalised."""
+
+    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        """The score that they give together."""
+        return self.combine(self.score(prompts, completions))
 
 
 @dataclass(frozen=True)
 class Scorer:
     """A reward, ready to score. `logit_std`: what a score is multiplied by to be the logit of a preference.
 
-    `network` and `tokenizer`: what a value model may start from; None where scores come from no such network.
+    `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`: what `score`
+    is made of in a reward of several.
     """
 
     score: Score
     logit_std: float = 1.0
     network: RewardModel | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
+    members: Members | None = None
+
+    def with_disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> Scores:
+        """Scores, and the standard deviation of each over the members, who are asked once."""
+        if self.members is None:
+            return Scores(self.score(prompts, completions), None)
+        of_each = self.members.score(prompts, completions)
+        return Scores(self.members.combine(of_each), of_each.std(dim=0, unbiased=False))
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,8 @@ class RewardTask:
     """Training prompts alone."""
     completions: list[Completion]
     pairs: list[Pair]
+    draws: list[list[Pair]]
+    """The pairs of each draw of the labelers, where the settings of the reward ask for some (`num_draws`)."""
     compute: Compute
     seed: int
     checkpoints: Checkpoints
@@ -58,17 +95,19 @@ class RewardTask:
         base: Path,
         feedback: Path,
         pairs: Path,
+        draws: Path | None,
         compute: Compute,
         seed: int,
         checkpoints: Checkpoints,
     ) -> "RewardTask":
-        """From the folders of a base model, of a feedback snapshot and of its pairs."""
+        """From the folders of a base model, of a feedback snapshot, of its pairs and of the pairs of draws of its labelers."""
         return cls(
             folder,
             base / "model",
             [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"],
             read_records(feedback / "completions.jsonl", Completion),
             read_records(pairs / "pairs.jsonl", Pair),
+            [read_records(file, Pair) for file in sorted(draws.glob(DRAWN))] if draws else [],
             compute,
             seed,
             checkpoints,

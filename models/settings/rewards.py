@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.settings.base import Count, Kind, OneOf, Positive
 from models.settings.training import Training
@@ -11,12 +11,14 @@ from models.settings.training import Training
 class RewardKind(Kind):
     """What scores completions. Its module promises `train` and `load` (models/rewards/scorer.py)."""
 
+    @property
+    def num_draws(self) -> int:
+        """How many draws of the labelers it learns from, besides the pairs of all of them together."""
+        return 0
 
-class PairwiseReward(RewardKind, Training):
-    """A reward model with one scalar: pairwise logistic loss, all pairs of a prompt in one batch element."""
 
-    code = "models.rewards.pairwise"
-    kind: Literal["pairwise"] = "pairwise"
+class PairwiseTraining(RewardKind, Training):
+    """What the rewards share that learn from pairs: pairwise logistic loss, all pairs of a prompt in one batch element."""
 
     num_epochs: Positive = 2.0
     """Passes over the prompts. InstructGPT trained one; small models take more."""
@@ -28,6 +30,41 @@ class PairwiseReward(RewardKind, Training):
     """Decoupled weight decay on matrices."""
     centering: Annotated[float, Field(ge=0)] = 0.01
     """Weight of mean (s_chosen + s_rejected)^2, which keeps scores near zero (Eisenstein et al. 2023); 0 = off."""
+
+
+class PairwiseReward(PairwiseTraining):
+    """A reward model with one scalar, which learns from pairs."""
+
+    code = "models.rewards.pairwise"
+    kind: Literal["pairwise"] = "pairwise"
+
+
+class EnsembleReward(PairwiseTraining):
+    """Several pairwise reward models, each learned from another draw of the labelers, as one reward (Coste et al. 2023)."""
+
+    code = "models.rewards.ensemble"
+    kind: Literal["ensemble"] = "ensemble"
+    num_members: Annotated[int, Field(ge=2)] = 5
+    """Reward models. Each begins with another head, sees the prompts in another order, and learns from labelers drawn with replacement."""
+    aggregate: Literal["mean", "minimum", "mean_minus_variance"] = "mean"
+    """How their scores become one: `minimum` is the worst case; mean_minus_variance marks down what the members disagree on."""
+    variance_coef: Annotated[float, Field(ge=0)] | None = None
+    """What the variance weighs in mean_minus_variance; left out, 0.1, which Coste et al. 2023 took for PPO."""
+
+    @property
+    def num_draws(self) -> int:
+        return self.num_members
+
+    @property
+    def variance_weight(self) -> float:
+        """`variance_coef`, or what stands for it."""
+        return 0.1 if self.variance_coef is None else self.variance_coef
+
+    @model_validator(mode="after")
+    def _coefficient_has_a_use(self) -> "EnsembleReward":
+        if self.variance_coef is not None and self.aggregate != "mean_minus_variance":
+            raise ValueError("variance_coef is for aggregate mean_minus_variance; leave it out")
+        return self
 
 
 Reward = Annotated[RewardKind, OneOf(RewardKind, default="pairwise")]

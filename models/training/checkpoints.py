@@ -74,6 +74,15 @@ class Checkpoints:
         self.folder, self.every, self.logger = folder, every, logger
         self._good: list[Path] = []
 
+    def within(self, name: str) -> "Checkpoints":
+        """Those of a part of the run, in a folder of this name in the run's own."""
+        return Checkpoints(self.folder / name, self.every, self.logger)
+
+    def discard(self) -> None:
+        """Removes all, once what they led to is kept elsewhere."""
+        if this_rank() == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def save(self, steps: list[StepMetrics], parts: Mapping[str, Part]) -> None:
         """Keeps the state after these steps, then removes all but the newest two good checkpoints.
 

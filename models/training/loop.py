@@ -43,6 +43,11 @@ class EpochBatches:
         self.generator.set_state(state_dict["generator"])
 
 
+def num_steps_of(config: Training, num_rows: int) -> int:
+    """Optimizer steps of `num_epochs` over so many rows."""
+    return max(1, round(config.num_epochs * num_rows / config.batch_size))
+
+
 def descend(
     model: nn.Module,
     lengths: Sequence[int],
@@ -61,7 +66,7 @@ def descend(
     Raises TrainingError when loss or gradient is not finite, or half does not fit into memory either.
     """
     optimizer = decayed_adamw(model, config.learning_rate, config.weight_decay)
-    num_steps = max(1, round(config.num_epochs * len(lengths) / config.batch_size))
+    num_steps = num_steps_of(config, len(lengths))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
     batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
     checkpointed = Checkpointed(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)

@@ -40,6 +40,8 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
     work.metrics["reward_accuracy"] = report.accuracy
     work.metrics["reward_calibration_error"] = report.calibration_error
     work.metrics["reward_held_out_pairs"] = report.num_pairs
+    if report.disagreement is not None:
+        work.metrics["reward_disagreement"] = report.disagreement
     work.note(_summary(report))
     return report.num_pairs
 

@@ -1,9 +1,11 @@
-"""Stage `pairs`: each agreed order becomes C(K,2) preference pairs."""
+"""Stages `pairs` and `drawn-pairs`: each agreed order becomes C(K,2) preference pairs; so do those of draws of the labelers."""
 
 from models.errors import DataError
+from models.plain_text import plain
+from models.preferences.bootstrap import bootstrap_pairs
 from models.preferences.pairs import make_pairs
-from models.records import Artifact, Completion, Consensus, Prompt, read_records, write_records
-from models.settings.pipeline import PairsConfig
+from models.records import Artifact, Completion, Consensus, Prompt, Ranking, read_records, write_records
+from models.settings.pipeline import ConsensusConfig, PairsConfig
 from tasks.running.stage import Work, stage
 
 
@@ -38,3 +40,33 @@ def convert_to_pairs(work: Work, config: PairsConfig, consensus: Artifact, feedb
         )
     work.metrics |= {f"pairs_{name}": value for name, value in report.model_dump().items()}
     return write_records(work.folder / "pairs.jsonl", pairs)
+
+
+@stage(
+    "drawn-pairs",
+    kind="drawn-pairs",
+    unit="pairs",
+    reads={"feedback": ("prompts.jsonl", "completions.jsonl", "rankings.jsonl")},
+)
+def draw_labelers(
+    work: Work, num_draws: int, consensus: ConsensusConfig, pairs: PairsConfig, feedback: Artifact, seed: int
+) -> int:
+    """A file of pairs for each draw of the labelers who ranked completions of training prompts; gives back the pairs of all draws."""
+    prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
+    training = {one.id for one in prompts if one.split == "train"}
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    draws = bootstrap_pairs(
+        [one for one in rankings if one.prompt_id in training],
+        read_records(feedback.folder / "completions.jsonl", Completion),
+        num_draws,
+        seed,
+        consensus,
+        pairs,
+    )
+    rows = []
+    for number, draw in enumerate(draws, start=1):
+        write_records(work.folder / f"pairs-{number:03}.jsonl", draw.pairs)
+        people = ", ".join(f"{plain(labeler)} x {times}" for labeler, times in draw.times.items())
+        rows.append(f"| {number} | {people} | {len(draw.pairs)} |")
+    work.note("| draw | labelers | pairs |\n|---|---|---|\n" + "\n".join(rows))
+    return sum(len(draw.pairs) for draw in draws)

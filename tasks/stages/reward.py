@@ -22,11 +22,13 @@ def train_reward_model(
     pairs: Artifact,
     compute: Compute,
     seed: int,
+    draws: Artifact | None = None,
 ) -> int:
     """A folder `model/` with what scores completions; gives back optimizer steps."""
     from models.stages import reward
 
-    steps = run_training(work, reward.train, config, compute, base=base, feedback=feedback, pairs=pairs, seed=seed)
+    inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws}
+    steps = run_training(work, reward.train, config, compute, **inputs, seed=seed)
     if steps:
         work.metrics["reward_loss"] = steps[-1].values["loss"]
     return len(steps)

@@ -43,6 +43,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
                 "evaluate_policy",
             ),
             *("ingest_feedback", "hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
+            "draw_labelers",
         },
         "flows.rlhf": {"simulate_labels"},
     }

@@ -60,32 +60,6 @@ def test_the_result_is_the_word_of_what_nothing_was_tuned_to_please(first_report
     assert numbers["own_reward/win_rate_low"] == pytest.approx(judges["own_reward"]["win_rate_low"])
 
 
-def test_without_an_independent_judge_nothing_is_said_to_be_better(workplace, first_report):
-    done = workplace.rein("rlhf", SMOKE, "evaluation.judges=[{kind: own_reward}]")
-    report = workplace.report_of(done)
-    assert report["stages_run"] == ["evaluation"] and report["judge"] is None
-    assert "win_rate" not in report and report["seconds_to_better"] is None and 0 <= report["own_reward/win_rate"] <= 1
-    assert "No independent judge: nothing here says that the policy got better." in done.stdout
-    assert "own_reward: win rate" in done.stdout and "optimistic" in done.stdout
-
-
-def test_a_judge_chooses_which_policy_is_kept_and_is_told_as_one_that_did(workplace, first_report, client):
-    done = workplace.rein("rlhf", SMOKE, "tuning.keep=best", "tuning.sample_every=1", "tuning.num_updates=3")
-    report = workplace.report_of(done)
-    assert {"tuning", "evaluation"} <= set(report["stages_run"]) <= {"tuning", "matches", "evaluation"}
-    told = json.loads(Path(report["artifacts"]["tuning"], "kept.json").read_text(encoding="utf-8"))
-    assert told["update"] == report["tuning_kept_update"] in range(4) and not report["tuning_stopped_without_gain"]
-    assert report["tuning_kept_by"] == "household_rule"
-    judges = report["judges"]
-    assert judges["household_rule"]["chose"] and not judges["own_reward"]["chose"]
-    assert "it chose the policy, by other prompts" in done.stdout
-    assert not first_report["judges"]["household_rule"]["chose"] and "tuning_kept_update" not in first_report
-    curve = client.get_metric_history(report["mlflow_run_id"], "checks/household_rule/win_rate")
-    assert [point.step for point in curve] == [0, 1, 2, 3] and curve[0].value == 0.5
-    assert len(client.get_metric_history(report["mlflow_run_id"], "checks/score")) == 4
-    assert report["peak_update"] in range(4) and report["over_optimised"] in (True, False)
-
-
 def test_the_models_load_without_rein(first_report):
     policy = AutoModelForCausalLM.from_pretrained(f"{first_report['artifacts']['tuning']}/model")
     reward = AutoModelForSequenceClassification.from_pretrained(f"{first_report['artifacts']['reward']}/model")

@@ -5,6 +5,7 @@ from torch import nn
 
 from models.generation.sampling import Sample, sample_completions
 from models.network.tokens import encode_prompt
+from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import MissingEnd, PPOConfig
 from models.tuning.ppo.rollout import Rollout, evaluate_samples
@@ -19,6 +20,9 @@ OF_THE_CLOCK = {"update_seconds", "tokens_per_second"}
 def share_of_letters(prompts, completions) -> torch.Tensor:
     """A scorer with something to learn: the share of characters that are small letters, from -1 to 1."""
     return torch.tensor([2 * sum("a" <= c <= "z" for c in text) / max(1, len(text)) - 1 for text in completions])
+
+
+SCORER = Scorer(share_of_letters)
 
 
 def config_of(**changes) -> PPOConfig:
@@ -57,7 +61,7 @@ def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) ->
         policy,
         reference,
         value_model,
-        share_of_letters,
+        SCORER,
         PROMPTS,
         samples,
         sequences,

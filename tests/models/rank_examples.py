@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -13,9 +14,12 @@ from torch import Tensor, distributed, nn
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
+from models.records import Completion, Pair, Prompt
+from models.rewards import ensemble
 from models.rewards.pairwise import train_reward
+from models.rewards.scorer import RewardTask
 from models.settings.compute import Compute
-from models.settings.rewards import PairwiseReward
+from models.settings.rewards import EnsembleReward, PairwiseReward
 from models.settings.sources import Household
 from models.settings.training import ScratchBase, Training
 from models.settings.tuning import AdaptiveKL, PTXConfig
@@ -23,7 +27,7 @@ from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS, enliven, with_random_head
-from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 
@@ -62,7 +66,7 @@ def ppo(
     config = config_of(**settings | changes)
     checkpoints = Checkpoints(folder / "checkpoints", every=1)
     steps = train_ppo(
-        policy, value_model, TOKENIZER, share_of_letters, PROMPTS, config, SAMPLING, compute, 0, checkpoints, ptx_texts
+        policy, value_model, TOKENIZER, SCORER, PROMPTS, config, SAMPLING, compute, 0, checkpoints, ptx_texts
     )
     leave(folder, steps, {"model": policy, "value": value_model}, stop_after)
     save_policy(folder / "saved", policy, TOKENIZER)
@@ -86,6 +90,24 @@ def reward(folder: Path, compute: Compute) -> None:
     other = replace(THREE, sequences=[sequence[::-1] for sequence in THREE.sequences])
     leave(folder, train_reward(model, [FOUR, THREE, other], config, compute, 0), {"reward": model})
     model.save(folder / "saved", TOKENIZER)
+
+
+def ensemble_of_two(folder: Path, compute: Compute, stop_after: int | None = None) -> None:
+    """Two members, of six and four pairs; with `stop_after` it ends while the second one is trained."""
+    save_policy(folder / "base", tiny_policy(), TOKENIZER)
+    if distributed.is_initialized():
+        distributed.barrier()
+    prompts = [Prompt.of(text, "train") for text in PROMPTS[:3]]
+    completions = [Completion.of(prompt.id, text) for prompt in prompts for text in ("the fuse", "a sink", "no")]
+    pairs = [
+        Pair(prompt_id=one.prompt_id, chosen=one.id, rejected=other.id)
+        for one, other in pairwise(completions)
+        if one.prompt_id == other.prompt_id
+    ]
+    config = EnsembleReward(num_members=2, num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
+    checkpoints = Checkpoints(folder / "checkpoints", every=1)
+    given = (folder / "base", prompts, completions, pairs, [pairs, pairs[:4]], compute, 0, checkpoints)
+    leave(folder, ensemble.train(RewardTask(folder / "saved", *given), config), {}, stop_after)
 
 
 def language(folder: Path, compute: Compute, dropout: float = 0.0, stop_after: int | None = None) -> None:

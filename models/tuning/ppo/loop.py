@@ -31,7 +31,7 @@ from models.network.packing import require_packable
 from models.network.precision import autocast, pick_device
 from models.network.tokens import encode_prompt
 from models.records import StepMetrics
-from models.rewards.scorer import Score
+from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
@@ -54,7 +54,7 @@ def train_ppo(
     policy: PreTrainedModel,
     value_model: ValueModel,
     tokenizer: PreTrainedTokenizerBase,
-    score: Score,
+    scorer: Scorer,
     prompts: Sequence[str],
     config: PPOConfig,
     sampling: SamplingConfig,
@@ -117,7 +117,7 @@ def train_ppo(
             encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(asked, samples, strict=True)
         ]
         num_tokens = sum(map(len, sequences))
-        given = (policy, reference, value_model, score, asked, samples, sequences)
+        given = (policy, reference, value_model, scorer, asked, samples, sequences)
         rollout = memory.fitting(
             num_tokens, lambda config: evaluate_samples(*given, config, sampling.temperature, compute)
         )

@@ -16,7 +16,7 @@ from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast
-from models.rewards.scorer import Score
+from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.tuning import MissingEnd, PPOConfig
 from models.shapes import Bool, Float
@@ -27,6 +27,7 @@ from models.tuning.ppo.advantages import clip_scores
 class Rollout:
     """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens.
 
+    `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some.
     `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
     """
 
@@ -38,6 +39,7 @@ class Rollout:
     entropy: Float[Tensor, "B T"]
     scores: Float[Tensor, " B"]
     ended: Bool[Tensor, " B"]
+    disagreement: Float[Tensor, " B"] | None = None
 
 
 @torch.no_grad()
@@ -45,7 +47,7 @@ def evaluate_samples(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     value_model: ValueModel,
-    score: Score,
+    scorer: Scorer,
     prompts: Sequence[str],
     samples: Sequence[Sample],
     sequences: list[list[int]],
@@ -81,7 +83,9 @@ def evaluate_samples(
     )
     ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
     texts = [sample.text for sample in samples]
-    scores = gather_rows(score(share_of(prompts), share_of(texts))).to(policy.device)
+    told = scorer.with_disagreement(share_of(prompts), share_of(texts))
+    scores = gather_rows(told.scores).to(policy.device)
+    disagreement = None if told.disagreement is None else gather_rows(told.disagreement)
     return Rollout(
         sequences=sequences,
         is_completion=is_completion,
@@ -91,6 +95,7 @@ def evaluate_samples(
         entropy=entropy,
         scores=apply_missing_end(scores, ended, config.missing_end),
         ended=ended,
+        disagreement=disagreement,
     )
 
 
@@ -131,6 +136,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
     """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats.
 
     `val/padding_share` is what padding would be of the batch as a rectangle; attention alone computes on it.
+    `objective/score_disagreement` is there where the reward has members.
     Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
     """
     lengths = [len(sequence) for sequence in rollout.sequences]
@@ -151,6 +157,8 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
         "val/num_eos_tokens": rollout.ended.sum().item(),
         "val/padding_share": 1 - sum(lengths) / (len(lengths) * max(lengths)),
     }
+    if rollout.disagreement is not None:
+        numbers["objective/score_disagreement"] = rollout.disagreement.mean().item()
     if score_clip is not None:
         numbers["objective/score_clipfrac"] = (rollout.scores.abs() > score_clip).float().mean().item()
     return numbers

@@ -26,7 +26,7 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
         policy,
         value_model,
         tokenizer,
-        scorer.score,
+        scorer,
         task.prompts,
         config,
         task.sampling,

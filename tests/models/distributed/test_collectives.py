@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import distributed
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -83,6 +84,26 @@ def test_two_processes_train_a_reward_model_as_one(sharding, unbroken):
     assert equal({f"reward/model.{name}": t for name, t in saved.state_dict().items()}, two.outcomes[0].weights)
     assert close(saved.config.score_mean, expected.config.score_mean, 1e-4)
     assert close(saved.config.score_std, expected.config.score_std, 1e-4) and saved.config.score_std != 1
+
+
+def members_in(folder: Path) -> list[dict[str, torch.Tensor]]:
+    return [load_file(folder / "saved" / f"member-{number}" / "model.safetensors") for number in (1, 2)]
+
+
+def test_two_processes_train_an_ensemble_as_one_also_after_a_break(unbroken, tmp_path):
+    """Sharded, and stopped in the second member: the first is found again, in pieces that one process has kept."""
+    alone = unbroken(rank_examples.ensemble_of_two)
+    run(rank_examples.ensemble_of_two, tmp_path, num_processes=2, sharding="fsdp2", stop_after=4)
+    assert sorted(one.name for one in (tmp_path / "checkpoints").iterdir()) == ["finished-1", "member-2"]
+    two = run(rank_examples.ensemble_of_two, tmp_path, num_processes=2, sharding="fsdp2")
+    assert all(same(outcome, alone.outcomes[0]) for outcome in two) and len(two[0].numbers) == 3 + 2
+    for one, other in zip(members_in(alone.folder), members_in(tmp_path), strict=True):
+        assert all(close(one[name], other[name], 1e-5) for name in one)
+    made, expected = (
+        json.loads((folder / "saved" / "combination.json").read_text()) for folder in (tmp_path, alone.folder)
+    )
+    assert made["aggregate"] == expected["aggregate"] == "mean"
+    assert all(close(made[name], expected[name], 1e-4) for name in ("mean", "std", "logit_std"))
 
 
 @pytest.mark.parametrize("sharding", SHARDINGS)

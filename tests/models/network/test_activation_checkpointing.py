@@ -18,7 +18,7 @@ from models.settings.training import Training
 from models.training.causal_lm import pack_texts, train_language
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 
 BATCH = PackedBatch.of([[1, 20, 30, 40, 2], [1, 40, 2], [1, 50, 60]])
@@ -76,6 +76,6 @@ def test_every_training_takes_the_same_steps(policy, reward_model, tokenizer, co
         list(train_language(own, pack_texts(tokenizer, CORPUS, length=16), training, own_compute, 0))
         list(train_reward(own_reward, [FOUR, THREE], PairwiseReward(batch_size=1), own_compute, 0))
         value_model = ValueModel.from_reward(own_reward)
-        list(train_ppo(own, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), SAMPLING, own_compute, 0))
+        list(train_ppo(own, value_model, tokenizer, SCORER, PROMPTS, config_of(), SAMPLING, own_compute, 0))
         weights.append([*own.parameters(), *own_reward.parameters(), *value_model.parameters()])
     assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))

@@ -19,7 +19,7 @@ from models.settings.tuning import FixedKL, LoRA
 from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of, equal, state_of
 from tests.models.tuning.ppo.test_resume import check_all_interruptions
 from tests.tolerances import close
 
@@ -33,9 +33,7 @@ ADAPTER_SIZE = 2 * 4 * (4 * (32 + 32) + 3 * (32 + 96))
 def run(policy, tokenizer, compute, value_model=None, seed=0, prompts=PROMPTS, checkpoints=None, lora=SMALL, **changes):
     value_model = value_model or ValueModel.from_policy(policy, share_body=lora.value_model)
     config = config_of(lora=lora, **FAST | changes)
-    return train_ppo(
-        policy, value_model, tokenizer, share_of_letters, prompts, config, SAMPLING, compute, seed, checkpoints
-    )
+    return train_ppo(policy, value_model, tokenizer, SCORER, prompts, config, SAMPLING, compute, seed, checkpoints)
 
 
 @pytest.fixture

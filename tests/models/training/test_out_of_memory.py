@@ -23,7 +23,7 @@ from models.training.out_of_memory import MemoryBudget, is_out_of_memory
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of, equal, state_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.tuning.ppo.test_resume import numbers
 
@@ -248,7 +248,7 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
 
     def train(networks, size):
         config = config_of(microbatch_tokens=size, num_minibatches=1)
-        return train_ppo(*networks, tokenizer, share_of_letters, PROMPTS, config, SAMPLING, compute, seed=0)
+        return train_ppo(*networks, tokenizer, SCORER, PROMPTS, config, SAMPLING, compute, seed=0)
 
     def starved(networks):
         body = networks[0].model if starving == "policy" else networks[1].body
@@ -294,7 +294,7 @@ def test_a_minibatch_of_ppo_whose_backward_pass_breaks(policy, rollout, value_mo
 def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute):
     value_model = ValueModel.from_policy(policy)
     starve(value_model.body.layers[1].self_attn.v_proj, 1, "forward")
-    steps = train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), SAMPLING, compute, seed=0)
+    steps = train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, config_of(), SAMPLING, compute, seed=0)
     with pytest.raises(
         TrainingError, match=r"out of memory with \d+ tokens .*set microbatch_tokens below.*tuning\.lora"
     ):
@@ -306,9 +306,5 @@ def test_the_warning_goes_where_checkpoints_report(policy, tokenizer, compute, t
     value_model = ValueModel.from_policy(policy)
     starve(value_model.body.layers[1].self_attn.v_proj, 120, "forward")
     checkpoints = Checkpoints(tmp_path, 1, logging.getLogger("of-the-run"))
-    next(
-        train_ppo(
-            policy, value_model, tokenizer, share_of_letters, PROMPTS, config_of(), SAMPLING, compute, 0, checkpoints
-        )
-    )
+    next(train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, config_of(), SAMPLING, compute, 0, checkpoints))
     assert [record.name for record in caplog.records if "out of memory" in record.message] == ["of-the-run"]

@@ -9,7 +9,7 @@ from models.records import read_records
 from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.progress import MAX_PROMPTS, Progress
-from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
+from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of, equal, state_of
 
 VALIDATION = ["the nut", "the fuse", "the lamp"]
 
@@ -40,7 +40,7 @@ def tune(policy, tokenizer, compute, progress=None, checkpoints=None, updates=5,
     own = copy.deepcopy(policy)
     value_model = ValueModel.from_policy(own)
     config = config_of(num_updates=5, learning_rate=5e-3, **changes)
-    given = (own, value_model, tokenizer, share_of_letters, PROMPTS, config, SAMPLING, compute, 0)
+    given = (own, value_model, tokenizer, SCORER, PROMPTS, config, SAMPLING, compute, 0)
     steps = train_ppo(*given, checkpoints=checkpoints, progress=progress)
     taken = [next(steps) for _ in range(updates)] if updates < 5 else list(steps)
     return own, taken

@@ -18,7 +18,7 @@ from models.settings.training import ScratchBase
 from models.settings.tuning import AdaptiveKL
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
-from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of
 
 NUM_UPDATES = 40
 
@@ -44,9 +44,7 @@ def train(folder: Path) -> None:
     config = config_of(num_updates=NUM_UPDATES, kl=AdaptiveKL(coef=0.1, target_nats=1e-3, horizon=80.0))
     compute = Compute(device="cpu", precision="float32")
     checkpoints = Checkpoints(folder / "checkpoints", every=1)
-    steps = list(
-        train_ppo(policy, value_model, tokenizer, share_of_letters, PROMPTS, config, SAMPLING, compute, 0, checkpoints)
-    )
+    steps = list(train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, config, SAMPLING, compute, 0, checkpoints))
     named = {"policy": policy, "value": value_model}
     weights = {f"{of}/{name}": t.clone() for of, net in named.items() for name, t in net.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")

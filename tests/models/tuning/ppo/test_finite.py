@@ -12,6 +12,7 @@ from models.evaluation.matches import play_matches
 from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
 from models.rewards.pairwise import fix_normalisation, score_texts
+from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
@@ -31,7 +32,9 @@ def spoil(network, bad: float = math.inf):
 
 def run(policy, tokenizer, compute, scorer=share_of_letters, value_model=None, **changes):
     value_model = value_model or ValueModel.from_policy(policy)
-    return train_ppo(policy, value_model, tokenizer, scorer, PROMPTS, config_of(**changes), SAMPLING, compute, seed=0)
+    return train_ppo(
+        policy, value_model, tokenizer, Scorer(scorer), PROMPTS, config_of(**changes), SAMPLING, compute, seed=0
+    )
 
 
 # a rollout

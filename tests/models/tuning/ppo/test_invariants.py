@@ -22,7 +22,7 @@ from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 from models.tuning.ppo.rollout import Rollout, describe_rollout
 from tests.models.conftest import CORPUS
-from tests.models.ppo_examples import END, OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, share_of_letters
+from tests.models.ppo_examples import END, OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
 from tests.models.training.test_causal_lm import DEMONSTRATIONS
 from tests.tolerances import close
@@ -116,7 +116,7 @@ def widened(rollout: Rollout, num_columns: int) -> Rollout:
 def reordered(rollout: Rollout, order: list[int]) -> Rollout:
     fields = {field.name: getattr(rollout, field.name) for field in dataclasses.fields(rollout)}
     sequences = fields.pop("sequences")
-    rows = {name: tensor[order] for name, tensor in fields.items()}
+    rows = {name: tensor[order] for name, tensor in fields.items() if tensor is not None}
     return Rollout(sequences=[sequences[row] for row in order], **rows)
 
 
@@ -168,7 +168,7 @@ def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, toke
             policy,
             ValueModel.from_policy(policy),
             tokenizer,
-            share_of_letters,
+            SCORER,
             PROMPTS,
             config,
             SAMPLING,

@@ -10,7 +10,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from models.errors import ConfigError, TrainingError
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
-from models.rewards.scorer import Scorer
+from models.rewards.scorer import Members, Scorer
 from models.settings.tuning import AdaptiveKL, FixedKL
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo import minibatch as learning
@@ -25,6 +25,7 @@ LEARNS = {"num_updates": 24, "batch_size": 32, "num_epochs": 3, "learning_rate":
 
 def run(policy, tokenizer, compute, scorer=share_of_letters, seed=0, value_model=None, prompts=PROMPTS, **changes):
     value_model = value_model or ValueModel.from_policy(policy)
+    scorer = scorer if isinstance(scorer, Scorer) else Scorer(scorer)
     return train_ppo(policy, value_model, tokenizer, scorer, prompts, config_of(**changes), SAMPLING, compute, seed)
 
 
@@ -128,6 +129,25 @@ def test_a_generous_budget_changes_nothing(policy, tokenizer, compute):
     list(run(free, tokenizer, compute))
     assert len(list(run(bounded, tokenizer, compute, kl_budget_nats=1e6))) == 2
     assert equal(state_of(free), state_of(bounded))
+
+
+def test_how_far_the_members_of_a_reward_disagree_is_told_and_each_is_asked_once(policy, tokenizer, compute):
+    asked = []
+
+    def three(prompts, completions):
+        asked.append(len(completions))
+        scores = share_of_letters(prompts, completions)
+        return torch.stack([scores - 3, scores, scores + 6])
+
+    members = Members(three, lambda scores: scores.amin(dim=0) + 3)
+    told = [step.values for step in run(policy, tokenizer, compute, scorer=Scorer(members, members=members))]
+    # -3, 0 and 6 around a mean of 1: sqrt((16 + 1 + 25) / 3)
+    assert all(close(values["objective/score_disagreement"], math.sqrt(14), tolerance=1e-5) for values in told)
+    assert asked == [8, 8]
+
+
+def test_a_reward_without_members_disagrees_with_nobody(policy, tokenizer, compute):
+    assert "objective/score_disagreement" not in next(run(policy, tokenizer, compute)).values
 
 
 def test_the_scorer_sees_each_prompt_with_its_completion(policy, tokenizer, compute):

@@ -9,6 +9,7 @@ import torch
 
 from models.errors import ConfigError, DataError
 from models.network.networks import ValueModel
+from models.rewards.scorer import Scorer
 from models.settings.sources import TextFile
 from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
 from models.training.causal_lm import pack_texts
@@ -58,7 +59,9 @@ class Run:
             config = config_of(**changes)
             models = (self.policy, self.value_model)
             self.values, self.value_weights = [], []
-            for one in train_ppo(*models, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, 0, ptx_texts=texts):
+            for one in train_ppo(
+                *models, tokenizer, Scorer(scorer), PROMPTS, config, SAMPLING, compute, 0, ptx_texts=texts
+            ):
                 self.values.append({name: x for name, x in one.values.items() if name not in OF_THE_CLOCK})
                 self.value_weights.append(state_of(self.value_model))
 

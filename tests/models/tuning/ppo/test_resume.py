@@ -10,6 +10,7 @@ import torch
 
 from models.network.networks import ValueModel
 from models.rewards.pairwise import train_reward
+from models.rewards.scorer import Scorer
 from models.settings.rewards import PairwiseReward
 from models.settings.sources import TextFile
 from models.settings.training import Training
@@ -59,7 +60,7 @@ def ppo_run(policy, tokenizer, compute, scorer=share_of_letters, texts=None, **c
         value_model = ValueModel.from_policy(own)
         config = config_of(**changes)
         steps = train_ppo(
-            own, value_model, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, 0, checkpoints, texts
+            own, value_model, tokenizer, Scorer(scorer), PROMPTS, config, SAMPLING, compute, 0, checkpoints, texts
         )
         return steps, [own, value_model]
 

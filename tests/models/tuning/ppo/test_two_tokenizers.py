@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from models.network.networks import RewardModel, ValueModel, build_policy, freeze, save_policy
 from models.rewards.pairwise import score_texts
+from models.rewards.scorer import Scorer
 from models.settings.training import ScratchBase
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
@@ -75,7 +76,7 @@ def test_ppo_learns_from_the_score_of_the_text(
     scorer = partial(score_texts, byte_reward_model, byte_tokenizer)
     config = config_of(value_start="policy")
     value_model = ValueModel.from_policy(policy)
-    steps = list(train_ppo(policy, value_model, tokenizer, scorer, PROMPTS, config, SAMPLING, compute, seed=0))
+    steps = list(train_ppo(policy, value_model, tokenizer, Scorer(scorer), PROMPTS, config, SAMPLING, compute, seed=0))
 
     assert len(rollouts) == len(steps) == 2
     for (prompts, rollout), step in zip(rollouts, steps, strict=True):

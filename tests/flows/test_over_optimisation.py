@@ -1,0 +1,64 @@
+"""Against over-optimisation: an ensemble as reward, a judge that nothing was tuned to please, and the policy that it chooses."""
+
+import json
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from tests.flows.conftest import SMOKE, Workplace
+from tests.tolerances import close
+
+
+def rows_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_with_an_ensemble(workplace: Workplace, first_report: dict):
+    asked = ("reward.kind=ensemble", "reward.num_members=3", "reward.aggregate=minimum", "tuning.num_updates=1")
+    report = workplace.report("rlhf", SMOKE, *asked)
+    assert report["stages_run"] == ["drawn-pairs", "reward", "reward-report", "tuning", "matches", "evaluation"]
+    made = {name: Path(folder) for name, folder in report["artifacts"].items()}
+    members = [file.name for file in sorted(made["reward"].joinpath("model").glob("member-*"))]
+    assert members == ["member-1", "member-2", "member-3"]
+
+    feedback = Path(first_report["artifacts"]["labels"])
+    training = {row["id"] for row in rows_of(feedback / "prompts.jsonl") if row["split"] == "train"}
+    draws = [rows_of(made["drawn-pairs"] / f"pairs-00{number}.jsonl") for number in (1, 2, 3)]
+    assert all(len(pairs) > 0 for pairs in draws)
+    assert all({row["prompt_id"] for row in pairs} <= training for pairs in draws), "held-out rankings teach nobody"
+
+    told = json.loads((made["reward-report"] / "reward_report.json").read_text(encoding="utf-8"))
+    assert report["reward_disagreement"] == told["disagreement"] > 0
+    (update,) = rows_of(made["tuning"] / "steps.jsonl")
+    assert update["values"]["objective/score_disagreement"] > 0
+    steps = rows_of(made["reward"] / "steps.jsonl")
+    assert [row["step"] for row in steps] == list(range(len(steps))) and steps[-1]["values"]["member"] == 3
+    assert close(report["reward_loss"], steps[-1]["values"]["loss"])
+    assert "reward_disagreement" not in first_report
+
+
+def test_without_an_independent_judge_nothing_is_said_to_be_better(workplace, first_report):
+    done = workplace.rein("rlhf", SMOKE, "evaluation.judges=[{kind: own_reward}]")
+    report = workplace.report_of(done)
+    assert report["stages_run"] == ["evaluation"] and report["judge"] is None
+    assert "win_rate" not in report and report["seconds_to_better"] is None and 0 <= report["own_reward/win_rate"] <= 1
+    assert "No independent judge: nothing here says that the policy got better." in done.stdout
+    assert "own_reward: win rate" in done.stdout and "optimistic" in done.stdout
+
+
+def test_a_judge_chooses_which_policy_is_kept_and_is_told_as_one_that_did(workplace, first_report):
+    client = MlflowClient(tracking_uri=workplace.tracking_uri)
+    done = workplace.rein("rlhf", SMOKE, "tuning.keep=best", "tuning.sample_every=1", "tuning.num_updates=3")
+    report = workplace.report_of(done)
+    assert {"tuning", "evaluation"} <= set(report["stages_run"]) <= {"tuning", "matches", "evaluation"}
+    told = json.loads(Path(report["artifacts"]["tuning"], "kept.json").read_text(encoding="utf-8"))
+    assert told["update"] == report["tuning_kept_update"] in range(4) and not report["tuning_stopped_without_gain"]
+    assert report["tuning_kept_by"] == "household_rule"
+    judges = report["judges"]
+    assert judges["household_rule"]["chose"] and not judges["own_reward"]["chose"]
+    assert "it chose the policy, by other prompts" in done.stdout
+    assert not first_report["judges"]["household_rule"]["chose"] and "tuning_kept_update" not in first_report
+    curve = client.get_metric_history(report["mlflow_run_id"], "checks/household_rule/win_rate")
+    assert [point.step for point in curve] == [0, 1, 2, 3] and curve[0].value == 0.5
+    assert len(client.get_metric_history(report["mlflow_run_id"], "checks/score")) == 4
+    assert report["peak_update"] in range(4) and report["over_optimised"] in (True, False)
