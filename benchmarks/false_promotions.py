@@ -81,7 +81,7 @@ def any_promoted(outcomes: np.ndarray, num_samples: int, level: Callable[[int], 
     """
     above = outcomes - 0.5
     high = above.sum(axis=1) > np.sqrt((above**2).sum(axis=1))
-    return any(sign_flip_p_value(outcomes[row], num_samples) <= level(row + 1) for row in np.flatnonzero(high))
+    return any(sign_flip_p_value(outcomes[row], num_samples**2) <= level(row + 1) for row in np.flatnonzero(high))
 
 
 def count_false_promotions(

@@ -14,6 +14,8 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from models.evaluation.people import describe_votes, waits_for_votes
+
     table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -25,11 +27,16 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     for kind, said in report["judges"].items():
-        chose = "; it chose the policy, by other prompts" if said["chose"] else ""
-        interval = f"{said['win_rate_low']:.3f} to {said['win_rate_high']:.3f}"
-        print(
-            f"{kind}: win rate {said['win_rate']:.3f} ({interval}); it has learned from {said['learned_from']}{chose}"
-        )
+        if "win_rate" in said:
+            chose = "; it chose the policy, by other prompts" if said["chose"] else ""
+            interval = f"{said['win_rate_low']:.3f} to {said['win_rate_high']:.3f}"
+            learned_from = f"it has learned from {said['learned_from']}{chose}"
+            print(f"{kind}: win rate {said['win_rate']:.3f} ({interval}); {learned_from}")
+    for line in describe_votes(report):
+        print(line)
+    if waits_for_votes(report):
+        print("let people vote: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
+        print("then run the same again: the votes so far are counted, and all the rest comes from the cache")
     if report["judge"] is None:
         print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
     if report["simulated_labelers"]:

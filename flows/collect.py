@@ -19,7 +19,7 @@ def collect(config: PipelineConfig) -> dict[str, str]:
     Gives back the id of the `batch` in the feedback store, and the `folder` of the same batch for ranking by other means.
     """
     with open_run(config, "collect") as run:
-        instructions = read_instructions(config)
+        instructions = read_instructions(config, config.batch.instructions, "batch.instructions")
         start, texts, prompts = sample(run)
         _, completions = complete(run, start, texts, prompts)
         batch = make_batch(run, prompts=prompts, completions=completions, instructions=instructions)

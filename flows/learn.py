@@ -14,6 +14,7 @@ from models.settings.pipeline import PipelineConfig
 from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
+from tasks.judging.people import ask_people, require_people
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -73,6 +74,7 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
         seed=config.seed,
     )
     require_judges(config.evaluation, feedback)
+    require_people(config)
     preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
     data = read_tuning_data(run, start, preferences.told, sides=feedback)
     base = adapt_base(run, start, texts, preferences.told, sides=feedback)
@@ -184,6 +186,7 @@ def judge_policy(
         reward=reward,
         held_out_reward=held_out_reward,
         chooser=config.chooser and config.chooser.kind,
+        votes=ask_people(run, matches),
         compute=config.compute,
     )
     return matches

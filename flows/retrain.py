@@ -9,12 +9,14 @@ from flows.learn import learn_from_source
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
+from models.settings.judges import People
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing, Verdict, conclude, read_standing
 from tasks.champion.retraining import count_news, open_retraining
-from tasks.judging.challenge import challenge_champion
+from tasks.judging.challenge import challenge_champion, play_games
+from tasks.judging.people import ask_people
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.tracking.registry import RegisteredPolicy
@@ -61,19 +63,32 @@ def meet(run: PipelineRun, challenger: RegisteredPolicy, seen: Standing, held_ou
     """Challenger against champion on held-out prompts; against the base before there is a champion."""
     config = run.config
     champion = seen.champion and with_files(run, seen.champion, *OF_CHAMPION)
-    challenge_champion(
+    compared = {
+        "champion": champion.policy if champion else challenger.base,
+        "champion_reward": champion.reward if champion else None,
+        "challenger": challenger.policy,
+        "challenger_reward": challenger.reward,
+    }
+    games = play_games(
         run,
-        config=config.evaluation,
+        num_prompts=config.evaluation.num_prompts,
+        num_samples=config.evaluation.num_samples,
         promotion=config.promotion,
         held_out_labelers=config.consensus.held_out_labelers,
         sampling=config.sampling,
-        champion=champion.policy if champion else challenger.base,
-        champion_reward=champion.reward if champion else None,
-        challenger=challenger.policy,
-        challenger_reward=challenger.reward,
-        held_out_reward=held_out_reward,
         feedback=challenger.feedback,
         pairs=challenger.pairs,
         compute=config.compute,
         seed=config.seed,
+        **compared,
+    )
+    votes = ask_people(run, games) if isinstance(config.evaluation.headline, People) else None
+    challenge_champion(
+        run,
+        config=config.evaluation,
+        games=games,
+        held_out_reward=held_out_reward,
+        votes=votes,
+        compute=config.compute,
+        **compared,
     )

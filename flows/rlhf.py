@@ -11,6 +11,7 @@ from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
 from tasks.judging.evaluation import require_judges
+from tasks.judging.people import require_people
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
 from tasks.stages.labels import simulate_labels
@@ -24,6 +25,7 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
             raise ConfigError(f"labels.kind {config.labels.kind} cannot answer at once; use flows collect and learn")
         start, texts, prompts = sample(run)
         require_judges(config.evaluation, prompts)
+        require_people(config)
         data = read_tuning_data(run, start)
         base, completions = complete(run, start, texts, prompts)
         feedback = simulate_labels(

@@ -94,7 +94,7 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
     """Every revision that was ever stored, oldest first, of one batch or of all (None).
 
     `taken_back`: this revision says nothing and takes back the one before. `counts`: it is learned from (the last revision, not
-    of a gold prompt, its labeler has not withdrawn). `withdrawn`: its labeler has, whenever it was said.
+    of a gold prompt or a head-to-head, its labeler has not withdrawn). `withdrawn`: its labeler has, whenever it was said.
     """
     later = aliased(Judgement)
     is_last = (
@@ -116,7 +116,7 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
         query = query.where(Batch.id == batch_id)
     for said, shown, task, batch, labeler, withdrawal, last in session.execute(query):
         is_gold, takes_back = task.gold_levels is not None, said.record_id is None
-        counts = last and not takes_back and not is_gold and withdrawal is None
+        counts = last and not takes_back and not is_gold and withdrawal is None and batch.is_learned_from
         yield (
             said.id,
             batch.id,

@@ -50,11 +50,13 @@ def publish(
     completions: Sequence[Completion],
     gold: Sequence[GoldPrompt],
     now: datetime,
+    is_learned_from: bool = True,
 ) -> str:
     """Publishes prompts with their completions to labelers and gives back the batch's id.
 
     The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
-    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) hold from then on.
+    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) hold from then on. The same to learn from
+    and not to learn from (`is_learned_from`) are two batches.
     Raises DataError for empty instructions, for a prompt with fewer than two completions where they are compared, and for
     one that is a gold prompt as well.
     """
@@ -68,13 +70,20 @@ def publish(
         Shown(one.prompt.id, [c.id for c in one.completions], gold_levels=[list(level) for level in one.order.levels])
         for one in gold
     ]
-    batch_id = content_id("b", config.criterion, config.task.model_dump(), shown, gold_shown)
+    batch_id = content_id(
+        "b" if is_learned_from else "h", config.criterion, config.task.model_dump(), shown, gold_shown
+    )
     batch = session.get(Batch, batch_id)
     if batch is None:
         gold_prompts, gold_completions = [one.prompt for one in gold], [c for one in gold for c in one.completions]
         keep_records(session, [*prompts, *gold_prompts], [*completions, *gold_completions])
         batch = Batch(
-            id=batch_id, title=title, criterion=config.criterion, task=config.task.model_dump(), created_at=now
+            id=batch_id,
+            title=title,
+            criterion=config.criterion,
+            task=config.task.model_dump(),
+            is_learned_from=is_learned_from,
+            created_at=now,
         )
         _set_numbers(batch, config)
         session.add(batch)
@@ -132,6 +141,16 @@ def keep_records(session: Session, prompts: Iterable[Prompt], completions: Itera
     """
     _keep(session, PromptRow, {one.id: one.model_dump() for one in prompts})
     _keep(session, CompletionRow, {one.id: one.model_dump() for one in completions})
+
+
+def on_known_sides(session: Session, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts, each on the side of the split that the store knows it on, if it does."""
+    names = [one.id for one in prompts]
+    known: dict[str, str] = {}
+    for start in range(0, len(names), CHUNK):
+        chunk = PromptRow.id.in_(names[start : start + CHUNK])
+        known |= dict(session.execute(select(PromptRow.id, PromptRow.split).where(chunk)).all())
+    return [one.model_copy(update={"split": known.get(one.id, one.split)}) for one in prompts]
 
 
 def keep_systems(session: Session, systems: Sequence[Authorship]) -> None:

@@ -59,7 +59,7 @@ def watermark(session: Session, snapshot_sha256: str | None) -> int:
 def num_judgements_after(session: Session, judgement_id: int, criterion: str, batches: Sequence[str] = ()) -> int:
     """How many assignments were judged, or judged anew, after this judgement and would be learned from.
 
-    Of an assignment the last revision counts, if it does not take back; gold prompts and withdrawn labelers are left out.
+    Of an assignment the last revision counts, if it does not take back; gold prompts, head-to-heads and withdrawn labelers are left out.
     """
     later = aliased(Judgement)
     query = (
@@ -70,7 +70,8 @@ def num_judgements_after(session: Session, judgement_id: int, criterion: str, ba
         .join(Batch, Batch.id == Task.batch_id)
         .outerjoin(Withdrawal, Withdrawal.labeler_id == Assignment.labeler_id)
         .where(Judgement.id > judgement_id, Judgement.record_id.is_not(None))
-        .where(Batch.criterion == criterion, Task.gold_levels.is_(None), Withdrawal.id.is_(None))
+        .where(Batch.criterion == criterion, Batch.is_learned_from)
+        .where(Task.gold_levels.is_(None), Withdrawal.id.is_(None))
         .where(
             ~select(later.id)
             .where(later.assignment_id == Judgement.assignment_id, later.revision > Judgement.revision)

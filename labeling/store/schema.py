@@ -8,7 +8,7 @@ change in place.
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Dialect, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy import JSON, Dialect, ForeignKey, Index, MetaData, UniqueConstraint, true
 from sqlalchemy import DateTime as DatabaseDateTime
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -73,7 +73,8 @@ class CompletionSystem(Base):
 class Batch(Base):
     """What was published for labelers in one go. `task` holds the settings of the kind of task (models/settings/pipeline.py).
 
-    `labelers_per_prompt` 0: imported, nothing is handed out.
+    `labelers_per_prompt` 0: imported, nothing is handed out. `is_learned_from` False: a head-to-head, whose votes judge what was learned;
+    no snapshot to learn from has them.
     """
 
     __tablename__ = "batches"
@@ -84,6 +85,7 @@ class Batch(Base):
     labelers_per_prompt: Mapped[int]
     lease_seconds: Mapped[float]
     gold_every: Mapped[int]
+    is_learned_from: Mapped[bool] = mapped_column(server_default=true())
     created_at: Mapped[datetime]
 
 

@@ -27,14 +27,12 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
     """All rankings and ratings by a criterion that count now, with their prompts and completions, in a fixed order.
 
     Of an assignment's revisions the last counts, if it does not take back; what withdrawn labelers said and gold prompts are
-    left out. Where a labeler ranked the same completions in several tasks, the newest one counts. Ratings also make rankings
-    (`rankings_of_ratings`). `batches`: only these; empty = all. Raises DataError for an unknown batch, and where no
-    judgement is left.
+    left out, and so are the votes of head-to-heads. Where a labeler ranked the same completions in several tasks, the newest one counts.
+    Ratings also make rankings (`rankings_of_ratings`). `batches`: only these; empty = all. Raises DataError for an unknown batch and for
+    a head-to-head among them, and where no judgement is left.
     """
-    unknown = sorted(set(batches) - set(session.scalars(select(Batch.id))))
-    if unknown:
-        raise DataError(f"labels.batches: the feedback store has no batch {', '.join(unknown)}")
-    wanted = select(Batch.id).where(Batch.criterion == criterion).order_by(Batch.id)
+    _require_to_learn_from(session, batches)
+    wanted = select(Batch.id).where(Batch.criterion == criterion, Batch.is_learned_from).order_by(Batch.id)
     chosen = [one for one in session.scalars(wanted) if not batches or one in batches]
     said = [one for batch in chosen for one in read_counted(session, batch) if one.is_learned_from]
     said.sort(key=lambda one: one.judgement_id)
@@ -45,6 +43,27 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
         rankings = newest_of_each_set([*((1, one) for one in rankings), *derived])
     if not rankings and not rated:
         raise DataError(f"the feedback store holds no judgement by {criterion!r}: has anybody labelled yet?")
+    return _with_texts(session, rankings, rated)
+
+
+def take_votes(session: Session, batch_id: str) -> Feedback:
+    """The votes of a head-to-head that count now, by the same rules, with what they are about. There may be none yet."""
+    criterion = session.get_one(Batch, batch_id).criterion
+    said = [one for one in read_counted(session, batch_id) if one.is_learned_from]
+    return _with_texts(session, rankings_of(said, criterion), [])
+
+
+def _require_to_learn_from(session: Session, batches: Sequence[str]) -> None:
+    known = dict(session.execute(select(Batch.id, Batch.is_learned_from)).all())
+    if unknown := sorted(set(batches) - known.keys()):
+        raise DataError(f"labels.batches: the feedback store has no batch {', '.join(unknown)}")
+    if judging := sorted(one for one in set(batches) if not known[one]):
+        raise DataError(
+            f"labels.batches: {', '.join(judging)} is a head-to-head: its votes judge what was learned, and nothing learns from them"
+        )
+
+
+def _with_texts(session: Session, rankings: list[Ranking], rated: list[Rating]) -> Feedback:
     prompt_ids = {one.prompt_id for one in rankings} | {one.prompt_id for one in rated}
     completions = _completions(session, prompt_ids, _named(rankings, rated))
     systems = _systems(session, {one.id for one in completions})

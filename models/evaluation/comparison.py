@@ -1,34 +1,39 @@
 """What a judge says of two models' completions of the same prompts, as figures. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.evaluation.intervals import sign_flip_p_value, win_rate
-from models.evaluation.judge import Judge
+from models.evaluation.judge import Judge, PairJudge
 from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt
+
+GAMES_OF_PEOPLE = 144  # halves, thirds, quarters and sixths of a vote are told apart exactly
 
 
 @dataclass(frozen=True)
 class Comparison:
     """`outcomes`: of each prompt, how often the first model's completion is judged the better one, equal ones counting one half.
 
-    `num_samples`: completions of each prompt from each model.
+    `num_games`: an outcome is the mean of so many games (to which it is rounded for `p_value`). `told`: what else the judge says of it.
     """
 
     prompts: list[str]
     outcomes: list[float]
-    num_samples: int
+    num_games: int
+    told: dict[str, float] = field(default_factory=dict)
 
     @property
     def figures(self) -> dict[str, float]:
-        """Win rate of the first model, with its 95 % interval."""
+        """Win rate of the first model, with its 95 % interval; none where nothing is judged yet."""
+        if not self.outcomes:
+            return {}
         rate, low, high = win_rate(self.outcomes)
         return {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
 
     @property
     def p_value(self) -> float:
         """At most this is the chance that two equal models give the first one as high a win rate."""
-        return sign_flip_p_value(self.outcomes, self.num_samples)
+        return sign_flip_p_value(self.outcomes, self.num_games)
 
     def meetings(self, judge: str, policy: str, base: str) -> list[Meeting]:
         """Who was better at each prompt; the models go by the digests of their artifacts."""
@@ -45,14 +50,22 @@ class Comparison:
 
 
 def compare(
-    judge: Judge, prompts: Sequence[str], first: Sequence[str], second: Sequence[str], num_samples: int
+    judge: Judge | PairJudge, prompts: Sequence[str], first: Sequence[str], second: Sequence[str], num_samples: int
 ) -> Comparison:
-    """The first model against the second, from `num_samples` completions of each prompt, those of a prompt in a row."""
+    """The first model against the second, from `num_samples` completions of each prompt, those of a prompt in a row.
+
+    Who judges pairs is given the first completion of each. Prompts without an outcome are left out.
+    """
+    if isinstance(judge, PairJudge):
+        asked, *texts = (given[::num_samples] for given in (prompts, first, second))
+        said, told = judge.outcomes(asked, *texts)
+        known = {prompt: one for prompt, one in zip(asked, said, strict=True) if one is not None}
+        return Comparison(list(known), list(known.values()), GAMES_OF_PEOPLE, told)
     outcomes = outcomes_by_prompt(judge.grade(prompts, first), judge.grade(prompts, second), num_samples)
-    return Comparison(list(prompts[::num_samples]), outcomes, num_samples)
+    return Comparison(list(prompts[::num_samples]), outcomes, num_samples**2)
 
 
-def describe_matches(matches: Sequence[Match], judges: Sequence[Judge]) -> dict[str, float | int]:
+def describe_matches(matches: Sequence[Match], judges: Sequence[Judge | PairJudge]) -> dict[str, float | int]:
     """The figures of a policy beside its base that need no outcome: scores, KL, ends, repetition, and what the judges add."""
     num = len(matches)
     prompts = [match.prompt for match in matches]

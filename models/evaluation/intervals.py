@@ -46,8 +46,8 @@ def win_rate(outcomes: Sequence[float]) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def sign_flip_p_value(outcomes: Sequence[float], num_samples: int) -> float:
-    """At most this is the chance that two equal policies give such a win rate; of each prompt the outcome of `num_samples`² games.
+def sign_flip_p_value(outcomes: Sequence[float], num_games: int) -> float:
+    """At most this is the chance that two equal policies give such a win rate; of each prompt the outcome of `num_games` games.
 
     Between equal policies `outcome - 1/2` of a prompt is as likely as its opposite, whatever the other prompts give. So of all ways to
     choose the signs, the share whose sum is at least the one that was seen is such a chance (Fisher 1935, "The Design of Experiments",
@@ -59,7 +59,7 @@ def sign_flip_p_value(outcomes: Sequence[float], num_samples: int) -> float:
     side alone; by the signs alone 20 prompts did so ten times as often as they may.
     """
     lost = [0.0] * NUM_WORST
-    leads = np.rint((2 * np.array([*outcomes, *lost]) - 1) * num_samples**2).astype(int)  # games won less games lost
+    leads = np.rint((2 * np.array([*outcomes, *lost]) - 1) * num_games).astype(int)  # games won less games lost
     steps = np.abs(leads)
     chances = np.zeros(2 * steps.sum() + 1)  # of the sums from -steps.sum() on
     chances[0] = 1

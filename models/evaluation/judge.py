@@ -3,13 +3,13 @@
 The module of a kind of judge offers:
 
 - `knows(prompt) -> bool`: whether it can judge completions of this prompt; asked when prompts are read, not after training;
-- `open_judge(config, material, compute) -> Judge`.
+- `open_judge(config, material, compute) -> Judge | PairJudge`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from models.errors import DataError
 from models.settings.judges import JudgeKind
@@ -20,10 +20,12 @@ class Material:
     """What a run has that a judge may be made of, as folders.
 
     `rewards`: those that the compared policies were tuned on. `held_out_reward`: one that nothing was tuned on, where a stage made it.
+    `votes`: what people said of the very texts that are compared, where they were asked.
     """
 
     rewards: Sequence[Path] = ()
     held_out_reward: Path | None = None
+    votes: Path | None = None
 
 
 @runtime_checkable
@@ -35,6 +37,25 @@ class Judge(Protocol):
 
     def figures(self, prompts: Sequence[str], completions: Sequence[str]) -> dict[str, float]:
         """What else it says of a model's completions, by name, such as the share of helpful ones."""
+
+
+class PairOutcomes(NamedTuple):
+    """`by_prompt`: how far the first text is the better one: 1, .5 (equal), 0, or between; None: nobody has said. `told`: what else is
+    to be said of them, by name, such as how many people gave them."""
+
+    by_prompt: Sequence[float | None]
+    told: dict[str, float]
+
+
+@runtime_checkable
+class PairJudge(Protocol):
+    """Says which of two texts is better, and grades neither: people who were shown both."""
+
+    def outcomes(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> PairOutcomes:
+        """Who was better at each prompt, of which each is given once, with a text of either model."""
+
+    def figures(self, prompts: Sequence[str], completions: Sequence[str]) -> dict[str, float]:
+        """As of a `Judge`."""
 
 
 def require_known(config: JudgeKind, prompts: Sequence[str]) -> None:

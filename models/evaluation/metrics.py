@@ -39,6 +39,8 @@ class Game(Record):
     challenger_completion: str
     champion_score: float
     challenger_score: float
+    champion_ended: bool
+    challenger_ended: bool
 
 
 def prompt_outcome(policy: Sequence[float], base: Sequence[float]) -> float:

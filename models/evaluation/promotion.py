@@ -36,16 +36,16 @@ class Challenge(Record):
 
     `judge`: what compared them.
     `win_rate_low`: lower end of the 95 % interval of the challenger's win rate; `p_value`: at most this is the chance of such a win rate
-    between equal policies. `look`: how many challengers have met this champion, this one included. `accuracy`: shares of the same
+    between equal policies; None, all three, where the judge is people who have not voted. `look`: how many challengers have met this champion, this one included. `accuracy`: shares of the same
     preferences that each reward model orders rightly, nan where there are none; None: the base has no reward model. `safety`: mean
     scores; None: no model measures safety.
     """
 
     judge: str
     judge_is_independent: bool
-    win_rate: float
-    win_rate_low: float
-    p_value: float
+    win_rate: float | None
+    win_rate_low: float | None
+    p_value: float | None
     look: int
     kl_nats: float
     accuracy: Paired | None
@@ -106,6 +106,9 @@ def _judged_by(challenge: Challenge, config: PromotionConfig) -> str:
 
 def _check_win_rate(challenge: Challenge) -> Check:
     level = level_of(challenge.look)
+    if challenge.p_value is None:
+        waits = "the challenger waits: people have not voted yet (`rein evaluate` counts their votes, `rein promote` promotes)"
+        return Check(name="win rate", holds=False, finding=waits)
     return Check(
         name="win rate",
         holds=challenge.p_value <= level,

@@ -38,6 +38,10 @@ def local_places(settings: Settings, prefix: str = "") -> Iterator[tuple[str, st
         value = getattr(settings, name)
         if isinstance(value, Settings):
             yield from local_places(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            for place, one in enumerate(value):
+                if isinstance(one, Settings):
+                    yield from local_places(one, f"{prefix}{name}.{place}.")
         elif isinstance(value, str) and name in settings.place_fields:
             yield from ((f"{prefix}{name}", path) for path in _paths_of_address(value))
         elif isinstance(value, str) and name in settings.local_fields and not _is_hub_name(value):

@@ -13,6 +13,8 @@ class JudgeKind(Kind):
 
     is_independent: ClassVar[bool] = True
     """Whether nothing in the run was tuned to please it. One that is not is never the headline, and promotes nothing by itself."""
+    grades: ClassVar[bool] = True
+    """Whether it grades texts by itself, while the run goes on; one that does not cannot choose which policy is kept."""
     learned_from: ClassVar[str] = "nothing"
     """What it has learned from, in words for the report."""
 
@@ -50,6 +52,24 @@ class OwnReward(JudgeKind):
     kind: Literal["own_reward"] = "own_reward"
 
 
+class People(JudgeKind):
+    """People, on the labelers' page: which of two texts is better? They are not told who wrote which, and nothing learns from what they say."""
+
+    grades = False
+    local_fields = ("instructions",)
+    uncounted_fields = ("instructions", "votes_per_prompt")  # what was voted counts, wherever it was asked for
+    code = "models.evaluation.people"
+    kind: Literal["people"] = "people"
+    num_prompts: Count = 50
+    """At most this many held-out prompts, each with one text of either model: people's time is dear."""
+    votes_per_prompt: Count = 3
+    """How many different people are asked about each."""
+    criterion: Annotated[str, Field(min_length=1)] = "helpfulness"
+    """What they judge by."""
+    instructions: str | None = None
+    """A Markdown file that says how to judge. Needed, unless the prompts are those of the tiny world."""
+
+
 Judge = Annotated[JudgeKind, OneOf(JudgeKind)]
 
 
@@ -70,14 +90,20 @@ class EvaluationConfig(Settings):
 
     @property
     def chooser(self) -> JudgeKind | None:
-        """The judge that chooses among the policies of a tuning: the second independent one, or the only one. None: there is none."""
-        independent = [judge for judge in self.judges if judge.is_independent]
-        return independent[:2][-1] if independent else None
+        """The judge that chooses among the policies of a tuning: an independent one that is not the headline, or else the headline itself.
+        None: there is no independent one that grades."""
+        graders = [judge for judge in self.judges if judge.is_independent and judge.grades]
+        return next((judge for judge in graders if judge != self.headline), next(iter(graders), None))
 
     @property
     def held_out_reward(self) -> HeldOutReward | None:
         """The judge that the run has to train; None where there is none."""
         return next((judge for judge in self.judges if isinstance(judge, HeldOutReward)), None)
+
+    @property
+    def people(self) -> People | None:
+        """The judge that is people, whose votes come in after a run has asked for them. None: nobody is asked."""
+        return next((judge for judge in self.judges if isinstance(judge, People)), None)
 
     @model_validator(mode="after")
     def _each_kind_once(self) -> "EvaluationConfig":
@@ -85,3 +111,13 @@ class EvaluationConfig(Settings):
         if len(set(kinds)) < len(kinds):
             raise ValueError("judges: each kind of judge stands there once")
         return self
+
+
+class Votes(Settings):
+    """What people have said so far of a head-to-head: a folder of feedback, frozen, and the batch in the feedback store that asked them."""
+
+    local_fields = ("path",)
+    path: str
+    """The folder."""
+    batch: str
+    """The batch."""

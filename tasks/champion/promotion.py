@@ -114,9 +114,9 @@ def read_checks(run: PipelineRun, seen: Standing) -> tuple[Check, ...]:
     challenge = Challenge(
         judge=figures["challenge_judge"],
         judge_is_independent=figures["challenge_judge_is_independent"],
-        win_rate=figures["challenge_win_rate"],
-        win_rate_low=figures["challenge_win_rate_low"],
-        p_value=figures["challenge_p_value"],
+        win_rate=figures.get("challenge_win_rate"),
+        win_rate_low=figures.get("challenge_win_rate_low"),
+        p_value=figures.get("challenge_p_value"),
         look=look,
         kl_nats=figures["kl_nats"],
         accuracy=_paired(figures, "accuracy") if seen.champion else None,

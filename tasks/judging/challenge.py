@@ -1,4 +1,4 @@
-"""Stage `challenge`: the challenger against the champion, on held-out prompts and by held-out preferences."""
+"""Stages `games` and `challenge`: the challenger against the champion, on held-out prompts and by held-out preferences."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from models.evaluation.paired import Paired
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
-from models.settings.judges import EvaluationConfig
+from models.settings.judges import EvaluationConfig, Votes
 from models.settings.retraining import PromotionConfig
 from tasks.judging.evaluation import material_of, meetings, open_judges
 from tasks.running.stage import Work, stage
@@ -17,16 +17,19 @@ from tasks.running.stage import Work, stage
 if TYPE_CHECKING:
     from models.rewards.scorer import Score
 
+GAMES = "games.jsonl"
+
 
 @stage(
-    "challenge",
-    kind="challenge",
+    "games",
+    kind="games",
     unit="completions",
     reads={"feedback": ("prompts.jsonl", "completions.jsonl", "rankings.jsonl"), "pairs": ("pairs.jsonl",)},
 )
-def challenge_champion(
+def play_games(
     work: Work,
-    config: EvaluationConfig,
+    num_prompts: int,
+    num_samples: int,
     promotion: PromotionConfig,
     held_out_labelers: tuple[str, ...],
     sampling: SamplingConfig,
@@ -34,16 +37,15 @@ def challenge_champion(
     champion_reward: Artifact | None,
     challenger: Artifact,
     challenger_reward: Artifact,
-    held_out_reward: Artifact | None,
     feedback: Artifact,
     pairs: Artifact,
     compute: Compute,
     seed: int,
 ) -> int:
-    """games.jsonl (what each wrote to held-out prompts), meetings.jsonl (who was better) and the figures of a promotion.
+    """games.jsonl (what each wrote to held-out prompts, whoever judges it), and the figures of a promotion that need no judge.
 
-    A judge that is the reward itself takes the mean score of both: by its own alone each would win. Their accuracy is taken over the
-    same preferences on held-out prompts: those of `held_out_labelers`, or of the consensus when there are none.
+    A score is the mean of both rewards: by its own alone each would win. Their accuracy is taken over the same preferences on held-out
+    prompts: those of `held_out_labelers`, or of the consensus when there are none.
     """
     from models.evaluation.matches import complete
     from models.network.networks import freeze, load_policy
@@ -51,46 +53,68 @@ def challenge_champion(
     from models.rewards.scorer import load_scorer
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
-    judges = open_judges(config, material_of(list(rewards.values()), held_out_reward), compute)
-    scores = {name: load_scorer(one.folder / "model", compute).score for name, one in rewards.items()}
+    scores = {name: load_scorer(artifact.folder / "model", compute).score for name, artifact in rewards.items()}
     safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
-    asked = [prompt.text for prompt in held_out[: config.num_prompts] for _ in range(config.num_samples)]
-    texts, scored, safe = {}, {}, {}
+    asked = [prompt.text for prompt in held_out[:num_prompts] for _ in range(num_samples)]
+    texts, ended, scored, safe = {}, {}, {}, {}
     for name, artifact in (("champion", champion), ("challenger", challenger)):
         policy, tokenizer = load_policy(artifact.folder / "model")
         with autocast(compute):
             samples = complete(freeze(policy).to(pick_device(compute)), tokenizer, asked, sampling, seed)
-        texts[name] = [sample.text for sample in samples]
+        texts[name], ended[name] = [sample.text for sample in samples], [sample.ended for sample in samples]
         by_reward = zip(*(score(asked, texts[name]).tolist() for score in scores.values()), strict=True)
         scored[name] = [sum(of_rewards) / len(of_rewards) for of_rewards in by_reward]
         work.metrics[f"score_{name}"] = sum(scored[name]) / len(asked)
         if safety:
-            safe[name] = safety(asked, texts[name]).view(-1, config.num_samples).mean(dim=1).tolist()
+            safe[name] = safety(asked, texts[name]).view(-1, num_samples).mean(dim=1).tolist()
     if safety:
         work.metrics |= _figures("safety", Paired.of(**safe, weights=[1] * len(safe["champion"])))
     work.metrics |= _accuracies(scores, held_out, feedback, pairs, held_out_labelers)
-    columns = zip(asked, *texts.values(), *scored.values(), strict=True)
-    write_records(
-        work.folder / "games.jsonl", (Game(**dict(zip(Game.model_fields, row, strict=True))) for row in columns)
+    columns = zip(asked, *texts.values(), *scored.values(), *ended.values(), strict=True)
+    games = [Game(**dict(zip(Game.model_fields, row, strict=True))) for row in columns]
+    return write_records(work.folder / GAMES, games)
+
+
+@stage("challenge", kind="challenge", unit="completions", reads={"games": (GAMES,)})
+def challenge_champion(
+    work: Work,
+    config: EvaluationConfig,
+    games: Artifact,
+    champion: Artifact,
+    champion_reward: Artifact | None,
+    challenger: Artifact,
+    challenger_reward: Artifact,
+    held_out_reward: Artifact | None,
+    votes: Votes | None,
+    compute: Compute,
+) -> int:
+    """meetings.jsonl (who was better at each held-out prompt, by each judge) and what the judge says whose word decides.
+
+    One that is the reward itself takes the mean score of both.
+    """
+    rewards = [challenger_reward, *([champion_reward] if champion_reward else [])]
+    judges = open_judges(config, material_of(rewards, held_out_reward, votes), compute)
+    played = read_records(games.folder / GAMES, Game)
+    asked, challengers, champions = (
+        [getattr(game, name) for game in played] for name in ("prompt", "challenger_completion", "champion_completion")
     )
     compared = {
-        kind: compare(judge, asked, texts["challenger"], texts["champion"], config.num_samples)
-        for kind, judge in judges.items()
+        kind: compare(judge, asked, challengers, champions, config.num_samples) for kind, judge in judges.items()
     }
     write_records(
-        work.folder / "meetings.jsonl",
-        meetings(compared, config, challenger, champion, list(rewards.values()), held_out_reward),
+        work.folder / "meetings.jsonl", meetings(compared, config, challenger, champion, rewards, held_out_reward)
     )
     decides = config.headline or config.judges[0]
-    figures = compared[decides.kind].figures | {
-        "judge": decides.kind,
-        "judge_is_independent": decides.is_independent,
-        "p_value": compared[decides.kind].p_value,
-    }
+    decided = compared[decides.kind]
+    figures = decided.figures | decided.told | {"judge": decides.kind, "judge_is_independent": decides.is_independent}
+    if decided.outcomes:
+        figures["p_value"] = decided.p_value
+    if votes:
+        figures["head_to_head"] = votes.batch
     work.metrics |= {f"challenge_{name}": value for name, value in figures.items()}
-    return len(asked)
+    return len(played)
 
 
 def _accuracies(

@@ -1,17 +1,18 @@
 """Stages `matches` and `evaluation`: policy against base on held-out prompts, and what the judges say of it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from models.evaluation.checks import Checks, Parting, check_steps
 from models.evaluation.comparison import Comparison, compare, describe_matches
-from models.evaluation.judge import Judge, Material, require_known
+from models.evaluation.judge import Judge, Material, PairJudge, require_known
 from models.evaluation.metrics import Match, Meeting
 from models.evaluation.progress_sample import PROGRESS, ProgressSample
 from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
-from models.settings.judges import EvaluationConfig, JudgeKind
+from models.settings.judges import EvaluationConfig, JudgeKind, Votes
 from tasks.running.stage import Work, stage
 
 SAMPLES = "samples.jsonl"
@@ -59,17 +60,20 @@ def evaluate_policy(
     reward: Artifact,
     held_out_reward: Artifact | None,
     chooser: str | None,
+    votes: Votes | None,
     compute: Compute,
 ) -> int:
     """meetings.jsonl (who was better at each held-out prompt, by each judge), the curves of the checks on the way, and the figures of
     the report. `chooser`: the kind of the judge that chose the policy, if one did."""
-    judges = open_judges(config, material_of([reward], held_out_reward), compute)
+    judges = open_judges(config, material_of([reward], held_out_reward, votes), compute)
     played = read_records(matches.folder / SAMPLES, Match)
     asked = [match.prompt for match in played]
     policys, bases = ([getattr(match, f"{name}_completion") for match in played] for name in ("policy", "base"))
     compared = {kind: compare(judge, asked, policys, bases, config.num_samples) for kind, judge in judges.items()}
     write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward], held_out_reward))
     work.metrics |= describe_judges(config, compared, chooser) | describe_matches(played, list(judges.values()))
+    if votes:
+        work.metrics["head_to_head"] = votes.batch
     if config.headline:
         work.metrics |= compared[config.headline.kind].figures
     work.metrics |= _look_back(work, policy, judges, reward, config.headline, compute)
@@ -79,12 +83,12 @@ def evaluate_policy(
 def _look_back(
     work: Work,
     policy: Artifact,
-    judges: Mapping[str, Judge],
+    judges: Mapping[str, Judge | PairJudge],
     reward: Artifact,
     headline: JudgeKind | None,
     compute: Compute,
 ) -> dict[str, Any]:
-    """What the checks on the way say: their curves go to the stage's steps, the headline's figures come back."""
+    """What the checks on the way say: their curves go to the stage's steps, the headline's figures come back, if it grades."""
     from models.rewards.scorer import load_scorer
 
     path = policy.folder / PROGRESS
@@ -93,10 +97,11 @@ def _look_back(
         return {"better_at_update": None}
     score = load_scorer(reward.folder / "model", compute).score
     scores = {update: score(checks.prompts, texts).mean().item() for update, texts in checks.completions.items()}
-    work.follow(iter(check_steps(checks, judges, scores, max(checks.completions))))
-    if headline is None:
+    graders = {kind: judge for kind, judge in judges.items() if not isinstance(judge, PairJudge)}
+    work.follow(iter(check_steps(checks, graders, scores, max(checks.completions))))
+    if headline is None or headline.kind not in graders:
         return {"better_at_update": None}
-    judge = judges[headline.kind]
+    judge = graders[headline.kind]
     better = (update for update, (_, low, _) in checks.win_rates(judge).items() if low > 0.5)
     parting = Parting.of(checks, judge, scores)
     return {
@@ -106,14 +111,16 @@ def _look_back(
     }
 
 
-def material_of(rewards: Sequence[Artifact], held_out_reward: Artifact | None) -> Material:
+def material_of(rewards: Sequence[Artifact], held_out_reward: Artifact | None, votes: Votes | None) -> Material:
     """What judges are made of. `rewards`: those that the compared policies were tuned on."""
     return Material(
-        [one.folder / "model" for one in rewards], held_out_reward.folder / "model" if held_out_reward else None
+        [one.folder / "model" for one in rewards],
+        held_out_reward and held_out_reward.folder / "model",
+        votes and Path(votes.path),
     )
 
 
-def open_judges(config: EvaluationConfig, material: Material, compute: Compute) -> dict[str, Judge]:
+def open_judges(config: EvaluationConfig, material: Material, compute: Compute) -> dict[str, Judge | PairJudge]:
     """Kind -> judge."""
     return {one.kind: one.load_module().open_judge(one, material, compute) for one in config.judges}
 
@@ -123,14 +130,15 @@ def describe_judges(
 ) -> dict[str, Any]:
     """What each judge says, beside what it has learned from and whether it chose the policy, those that are not independent last; and
     which one is the `judge` whose word is the result, None where none is independent. Each win rate also by itself, as
-    `household_rule/win_rate`."""
+    `household_rule/win_rate`. One that has said nothing yet has none."""
     ordered = sorted(config.judges, key=lambda one: not one.is_independent)
+    said = {one.kind: compared[one.kind].figures | compared[one.kind].told for one in ordered}
     told = {
-        one.kind: compared[one.kind].figures
+        one.kind: said[one.kind]
         | {"independent": one.is_independent, "learned_from": one.learned_from, "chose": one.kind == chooser}
         for one in ordered
     }
-    numbers = {f"{one.kind}/{name}": value for one in ordered for name, value in compared[one.kind].figures.items()}
+    numbers = {f"{kind}/{name}": value for kind, own in said.items() for name, value in own.items()}
     return {"judge": config.headline.kind if config.headline else None, "judges": told, **numbers}
 
 

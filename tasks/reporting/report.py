@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.evaluation.metrics import Match
+from models.evaluation.people import describe_votes
 from models.plain_text import plain
 from models.processor import describe_processor
 from models.records import Artifact, read_records
@@ -168,6 +169,8 @@ def _markdown(report: dict[str, Any]) -> str:
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
     judged = "\n".join(
         f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} | {said['learned_from']}{'; it chose the policy, by other prompts' if said['chose'] else ''} |"
+        if "win_rate" in said
+        else f"| {kind} | waits for votes | | {said['learned_from']} |"
         for kind, said in report["judges"].items()
     )
     by = (
@@ -175,6 +178,7 @@ def _markdown(report: dict[str, Any]) -> str:
         if report["judge"]
         else "**No independent judge**: nothing here says that the policy got better."
     )
+    by += "".join(f"\n\n{line}" for line in describe_votes(report))
     changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers

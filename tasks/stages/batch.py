@@ -72,18 +72,20 @@ def hand_out(run: PipelineRun, batch: Artifact) -> Path:
     return folder
 
 
-def read_instructions(config: PipelineConfig) -> str:
-    """The instructions for labelers. Raises ConfigError where the prompts are the user's own and there are none, DataError
-    for a file that is missing or no UTF-8."""
-    if config.batch.instructions is not None:
+def read_instructions(config: PipelineConfig, path: str | None, key: str) -> str:
+    """The instructions for labelers, from the Markdown file that the setting `key` names, or those of the world that the prompts are of.
+
+    Raises ConfigError where the prompts are the user's own and there are none, DataError for a file that is missing or no UTF-8.
+    """
+    if path is not None:
         try:
-            return Path(config.batch.instructions).read_text(encoding="utf-8")
+            return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"batch.instructions: {config.batch.instructions}: {error}") from None
+            raise DataError(f"{key}: {path}: {error}") from None
     source = config.prompts and config.prompts.source
     instructions = getattr(source.load_module(), "INSTRUCTIONS", None) if source else None
     if instructions is None:
-        raise ConfigError("batch.instructions: name a Markdown file that tells labelers how to judge")
+        raise ConfigError(f"{key}: name a Markdown file that tells labelers how to judge")
     return instructions
 
 

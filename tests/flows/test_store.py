@@ -247,7 +247,7 @@ def test_a_second_machine_goes_on_with_mirror_and_registry_and_so_does_a_folder_
     compared = other.report(
         "evaluate", SMOKE, mirror, "evaluation.num_samples=3", "--policy", "2", "--opponent", "champion"
     )
-    assert compared["stages_run"] == ["matches", "evaluation", "challenge"]
+    assert compared["stages_run"] == ["matches", "evaluation", "games", "challenge"]
     anew = ("retrain", SMOKE, LABELS, "retraining.min_new_judgements=0", "tuning.learning_rate=0.0003")
     report = other.report(*anew, mirror)
     assert (

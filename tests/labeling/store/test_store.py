@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text
 from labeling.store import accounts
 from labeling.store.database import BUSY_SECONDS, FeedbackStore
 from labeling.store.schema import Base, Judgement, Labeler
+from labeling.store.snapshots import take_snapshot
 from models.errors import ConfigError, DataError
 from tests.labeling.people import NOW
 
@@ -34,9 +35,12 @@ def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_taken_back(pe
     with people.store.write() as session:
         session.execute(text("DROP TABLE completion_systems"))
         session.execute(text("ALTER TABLE promotions DROP COLUMN policy_sha256"))
+        session.execute(text("ALTER TABLE batches DROP COLUMN is_learned_from"))
         session.execute(text("ALTER TABLE assignments DROP COLUMN closed_by"))
         session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     FeedbackStore(people.store.url).close()
+    with people.store.read() as session:
+        assert take_snapshot(session, "helpfulness").rankings, "an older batch is learned from"
     assert people.last("ann") == "s1"
     assert people.takes_back("ann").id == judged.assignment_id
     assert people.takes_back("bob").id == skipped.assignment_id

@@ -29,18 +29,18 @@ def test_the_chance_is_the_share_of_all_signs_whose_sum_is_as_high(seed, num_sam
     halves = np.rint((np.array([*outcomes, 0, 0]) - 0.5) * num_halves).astype(int)
     sums = [np.dot(signs, abs(halves)) for signs in product([-1, 1], repeat=10)]
     expected = sum(one >= halves.sum() for one in sums) / 2**10
-    assert close(sign_flip_p_value(outcomes, num_samples), expected, tolerance=1e-12)
+    assert close(sign_flip_p_value(outcomes, num_samples**2), expected, tolerance=1e-12)
 
 
 def test_ties_say_nothing():
     # seven wins and two lost: of nine coins seven or more, (36 + 9 + 1) / 512
-    assert sign_flip_p_value([1.0] * 7 + [0.5] * 40, 2) == sign_flip_p_value([1.0] * 7, 2) == 46 / 512
+    assert sign_flip_p_value([1.0] * 7 + [0.5] * 40, 4) == sign_flip_p_value([1.0] * 7, 4) == 46 / 512
     assert sign_flip_p_value([0.5] * 40, 1) == 1
 
 
 def test_twenty_prompts_that_win_a_little_do_not_show_that_none_is_lost():
     """Of a policy with .625 on four prompts of five and 0 on the fifth, no better on average, 20 prompts are all won with .8^20 = .012."""
-    assert sign_flip_p_value([0.625] * 20, 2) > 0.012
+    assert sign_flip_p_value([0.625] * 20, 4) > 0.012
 
 
 # intervals

@@ -41,6 +41,7 @@ def failing(**changes: object) -> list[str]:
         ({}, []),
         ({"p_value": 0.01}, []),  # .05 * 4 / (4 * 5)
         ({"p_value": 0.0101}, ["win rate"]),
+        ({"win_rate": None, "win_rate_low": None, "p_value": None}, ["win rate"]),  # nobody has voted
         ({"look": 10}, []),  # .05 * 4 / (13 * 14) = .0011
         ({"look": 11}, ["win rate"]),  # .05 * 4 / (14 * 15) = .00095
         ({"win_rate_low": 0.4}, []),  # told, and no condition
@@ -100,3 +101,8 @@ def test_a_request_names_a_version_or_the_challenger(version):
         PromotionRequest(version=version, made_by="ann", reason="better")
     with pytest.raises(ValidationError, match="made_by"):
         PromotionRequest(made_by="", reason="better")
+
+
+def test_a_challenger_whom_people_are_to_judge_waits_for_their_votes():
+    waiting = GOOD.model_copy(update={"judge": "people", "win_rate": None, "win_rate_low": None, "p_value": None})
+    assert reason(check_challenge(waiting, CONFIG)).startswith("the challenger waits: people have not voted yet")

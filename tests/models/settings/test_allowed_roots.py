@@ -45,6 +45,7 @@ OUTSIDE = [
     "labels={{kind: folder, path: /srv/batch}}",
     "batch.instructions=/etc/hostname",
     "batch.gold=/srv/gold.jsonl",
+    "evaluation.judges=[{{kind: own_reward}}, {{kind: people, instructions: /srv/how.md}}]",
 ]
 ALLOWED = [
     "tracking.uri=https://mlflow.example",
@@ -55,6 +56,7 @@ ALLOWED = [
     "prompts.source={{kind: hub, name: org/prompts}}",
     "labels={{kind: folder, path: '{root}/in/batch'}}",
     "batch.instructions={root}/deep/../how.md",
+    "evaluation.judges=[{{kind: people, instructions: '{root}/how.md'}}]",
 ]
 # Settings that are texts and name no place: they are shown, compared or looked up.
 NO_PLACES = {
@@ -69,6 +71,8 @@ NO_PLACES = {
         "SimulatedLabeler.name",
         "SimulatedLabels.criterion",
         "BatchConfig.criterion",
+        "People.criterion",
+        "Votes.batch",
         "YesNoTask.question",
     ),
     *("StoredFeedback.criterion", "StoredFeedback.batches", "FeedbackFolder.criterion", "LabelStudioExport.criterion"),

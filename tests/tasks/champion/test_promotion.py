@@ -1,6 +1,7 @@
 """The champion in a real MLflow registry and a real feedback store: moves, ways back, and what a kill in between leaves."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,8 +10,9 @@ from labeling.store.retrainings import read_promotions
 from models.errors import ConfigError
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
+from models.settings.retraining import PromotionConfig
 from tasks.champion import promotion
-from tasks.champion.promotion import move_champion, promote_policy, read_standing, roll_back
+from tasks.champion.promotion import Standing, move_champion, promote_policy, read_checks, read_standing, roll_back
 from tasks.tracking.registry import RegisteredPolicy, find_policy, note_origin, register_challenger, registered_versions
 from tasks.tracking.tracked_run import TrackedRun, connect
 from tests.tasks.hand_made import make
@@ -155,6 +157,23 @@ def test_a_challenger_that_met_a_champion_who_is_none_any_more_does_not_take_the
     assert move_champion(
         tracking, feedback, find_policy(tracking, "3"), read_standing(tracking, feedback), "retrain", "better"
     )
+
+
+def test_a_challenger_whom_people_are_to_judge_does_not_take_the_place_before_they_have_voted(feedback):
+    figures = {
+        "challenge_judge": "people",
+        "challenge_judge_is_independent": True,
+        "challenge_num_votes": 0,
+        "kl_nats": 1.0,
+    }
+    run = SimpleNamespace(
+        config=SimpleNamespace(feedback=feedback, tracking=TrackingConfig(), promotion=PromotionConfig())
+    )
+    run.metrics = figures
+    checks = read_checks(run, Standing(None, None))
+    assert [(one.name, one.holds) for one in checks] == [("judge", True), ("win rate", False), ("KL", True)]
+    run.metrics = figures | {"challenge_win_rate": 0.9, "challenge_win_rate_low": 0.8, "challenge_p_value": 0.0001}
+    assert all(one.holds for one in read_checks(run, Standing(None, None)))
 
 
 def test_a_version_that_rein_did_not_register_is_named(tracking, feedback):
