@@ -29,9 +29,14 @@ FIGURES = (
 
 
 def run_trial(
-    flow: str, preset: str, seed: int, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+    flow: str,
+    preset: str,
+    seed: int,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    figures: Sequence[str] = FIGURES,
 ) -> dict:
-    """The figures of one run in a folder of its own; `wall_seconds` is the whole command, imports and servers included."""
+    """These figures of the report of one run in a folder of its own; `wall_seconds` is the whole command, imports and servers included."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / ".rein"
         where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db", f"seed={seed}"]
@@ -46,7 +51,7 @@ def run_trial(
         wall_seconds = time.monotonic() - started
         (path,) = root.glob("reports/*/report.json")
         report = json.loads(path.read_text(encoding="utf-8"))
-    return {"seed": seed, "wall_seconds": round(wall_seconds, 1)} | {name: report.get(name) for name in FIGURES}
+    return {"seed": seed, "wall_seconds": round(wall_seconds, 1)} | {name: report.get(name) for name in figures}
 
 
 def circumstances() -> dict[str, str]:
