@@ -55,7 +55,7 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
     for module in (base, collect, learn, rlhf):
         for name, stage in stages_of(module).items():
             setattr(module, name, directly(stage, artifacts))
-    learn.register_models = lambda *_, **__: None
+    learn.register_models = lambda *_, **artifacts: SimpleNamespace(**artifacts)
     rlhf.write_report = lambda *_: {}
     config = load_config(Path(preset), overrides)
 

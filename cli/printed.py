@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.store_option import DEFAULT_STORE
+from models.evaluation.references import FIGURE, share_lines
 from models.settings.pipeline import PipelineConfig
 
 
@@ -20,6 +21,8 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in report.items():
+        if name.startswith(FIGURE):
+            continue  # said below, a line for each judge
         if isinstance(value, bool | int | str):
             table.add_row(name, str(value))
         elif isinstance(value, float):
@@ -29,10 +32,14 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     for kind, said in report["judges"].items():
         if "win_rate" in said:
             chose = "; it chose the policy, by other prompts" if said["chose"] else ""
-            interval = f"{said['win_rate_low']:.3f} to {said['win_rate_high']:.3f}"
-            learned_from = f"it has learned from {said['learned_from']}{chose}"
-            print(f"{kind}: win rate {said['win_rate']:.3f} ({interval}); {learned_from}")
-    for line in describe_votes(report):
+            rate = f"{said['win_rate']:.3f} ({said['win_rate_low']:.3f} to {said['win_rate_high']:.3f})"
+            equal = (
+                f", at equal lengths {said['win_rate_length_controlled']:.3f}"
+                if "win_rate_length_controlled" in said
+                else ""
+            )
+            print(f"{kind}: win rate {rate}{equal}; it has learned from {said['learned_from']}{chose}")
+    for line in [*describe_votes(report), *share_lines(report)]:
         print(line)
     if waits_for_votes(report):
         print("let people vote: `rein labelers add NAME`, then `rein label`" + _store_argument(config))

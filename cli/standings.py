@@ -1,5 +1,6 @@
 """`rein standings`: who stands where."""
 
+import re
 from pathlib import Path
 
 from cli.defaults import set_defaults
@@ -11,8 +12,8 @@ from models.settings.pipeline import StorageConfig, TrackingConfig
 def standings(
     *, store: Store = DEFAULT_STORE, root: str = StorageConfig().root, tracking_uri: str = TrackingConfig().uri
 ) -> None:
-    """Elo ratings of all evaluated policies and their bases, from the held-out prompts at which they met; and, by criterion, of the
-    systems that wrote what people ranked, where the feedback says it.
+    """Elo ratings, judge by judge, of all evaluated policies and their bases, from the held-out prompts at which they met, beside people
+    where they met a reference; and, by criterion, of the systems that wrote what people ranked, where the feedback says it.
 
     Parameters
     ----------
@@ -33,9 +34,11 @@ def standings(
     for judge, ratings in by_judge.items():
         print(f"judge: {judge}")
         for one in ratings:
+            is_model = re.fullmatch("[0-9a-f]{64}", one.name)  # else people or the best of n, by what they are
             known = ", ".join(versions.get(one.name, ["not registered"]))
+            who = f"{one.name[:12]}  {known}" if is_model else one.name
             interval = f"{one.low:.0f} to {one.high:.0f}"
-            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {one.name[:12]}  {known}")
+            print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} prompts)  {who}")
     for criterion, ratings in by_criterion.items():
         print(f"people, by {printable(criterion)}")
         for one in ratings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from models.records import Artifact
 from models.settings.training import ScratchBase
+from tasks.judging.references import read_references
 from tasks.running.pipeline_run import PipelineRun
 from tasks.stages.base_model import start_base
 from tasks.stages.demonstrations import prepare_demonstrations
@@ -35,8 +36,8 @@ def adapt_base(
     texts: Artifact | None,
     feedback: Artifact | None = None,
     sides: Artifact | None = None,
-) -> Artifact:
-    """The base after pretraining and SFT; either can be left out. All data is read before anything is trained.
+) -> tuple[Artifact, Artifact]:
+    """The base after pretraining, and after SFT; either can be left out. All data is read before anything is trained.
 
     `feedback`: what is learned from, where it is known already; `sides`: all of it, which says what is held out.
     """
@@ -58,6 +59,7 @@ def adapt_base(
         base = pretrain(
             run, config=config.pretraining, base=base, texts=texts, compute=config.compute, seed=config.seed
         )
+    pretrained = base
     if config.sft:
         base = fine_tune(
             run,
@@ -67,7 +69,15 @@ def adapt_base(
             compute=config.compute,
             seed=config.seed,
         )
-    return base
+    return pretrained, base
+
+
+def read_reference_texts(run: PipelineRun, base: Artifact, prompts: Artifact) -> Artifact | None:
+    """What people wrote to the held-out ones among these prompts; None where the settings ask for no comparison with it."""
+    source = run.config.evaluation.references
+    if source is None:
+        return None
+    return read_references(run, source=source, base=base, prompts=prompts, seed=run.config.seed)
 
 
 @dataclass(frozen=True)

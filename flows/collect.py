@@ -21,7 +21,7 @@ def collect(config: PipelineConfig) -> dict[str, str]:
     with open_run(config, "collect") as run:
         instructions = read_instructions(config, config.batch.instructions, "batch.instructions")
         start, texts, prompts = sample(run)
-        _, completions = complete(run, start, texts, prompts)
+        *_, completions = complete(run, start, texts, prompts)
         batch = make_batch(run, prompts=prompts, completions=completions, instructions=instructions)
         return {"batch": publish_batch(run, batch), "folder": str(hand_out(run, batch))}
 
@@ -44,10 +44,12 @@ def sample(run: PipelineRun) -> tuple[Artifact, Artifact | None, Artifact]:
     return start, texts, prompts
 
 
-def complete(run: PipelineRun, start: Artifact, texts: Artifact | None, prompts: Artifact) -> tuple[Artifact, Artifact]:
-    """The adapted base and its completions of the prompts."""
+def complete(
+    run: PipelineRun, start: Artifact, texts: Artifact | None, prompts: Artifact
+) -> tuple[Artifact, Artifact, Artifact]:
+    """The base before and after SFT, and its completions of the prompts."""
     config = run.config
-    base = adapt_base(run, start, texts)
+    pretrained, base = adapt_base(run, start, texts)
     completions = generate_completions(
         run,
         config=config.generation,
@@ -57,4 +59,4 @@ def complete(run: PipelineRun, start: Artifact, texts: Artifact | None, prompts:
         compute=config.compute,
         seed=config.seed,
     )
-    return base, completions
+    return pretrained, base, completions

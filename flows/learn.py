@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import TuningData, adapt_base, open_base, read_tuning_data
+from flows.base import TuningData, adapt_base, open_base, read_reference_texts, read_tuning_data
 from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.judges import HeldOutReward
@@ -15,6 +15,7 @@ from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
 from tasks.judging.people import ask_people, require_people
+from tasks.judging.references import judge_by_references, sample_versions
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -77,8 +78,11 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     require_people(config)
     preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
     data = read_tuning_data(run, start, preferences.told, sides=feedback)
-    base = adapt_base(run, start, texts, preferences.told, sides=feedback)
-    return learn_from_preferences(run, base, preferences, data)
+    references = read_reference_texts(run, start, feedback)
+    pretrained, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
+    learned = learn_from_preferences(run, base, preferences, data)
+    compare_with_references(run, references, pretrained, learned)
+    return learned
 
 
 def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
@@ -190,3 +194,34 @@ def judge_policy(
         compute=config.compute,
     )
     return matches
+
+
+def compare_with_references(
+    run: PipelineRun, references: Artifact | None, pretrained: Artifact, learned: Learned
+) -> None:
+    """Each version of the model beside what people wrote to held-out prompts, where there is such; shared with flow `rlhf`."""
+    if references is None:
+        return
+    config = run.config
+    chosen = {"best_of": config.evaluation.best_of, "compute": config.compute}
+    of_policy = learned.policy
+    sft = of_policy.base if config.sft else None
+    made = {"pretrained": pretrained, "sft": sft, "policy": of_policy.policy, "reward": of_policy.reward}
+    versions = sample_versions(
+        run,
+        num_prompts=config.evaluation.num_prompts,
+        num_samples=config.evaluation.num_samples,
+        sampling=config.sampling,
+        references=references,
+        seed=config.seed,
+        **chosen,
+        **made,
+    )
+    judge_by_references(
+        run,
+        config=config.evaluation,
+        versions=versions,
+        held_out_reward=learned.held_out_reward,
+        **chosen,
+        **made,
+    )

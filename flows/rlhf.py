@@ -4,9 +4,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import read_tuning_data
+from flows.base import read_reference_texts, read_tuning_data
 from flows.collect import complete, sample
-from flows.learn import agree_on_preferences, learn_from_preferences
+from flows.learn import agree_on_preferences, compare_with_references, learn_from_preferences
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
@@ -26,10 +26,12 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         start, texts, prompts = sample(run)
         require_judges(config.evaluation, prompts)
         require_people(config)
+        references = read_reference_texts(run, start, prompts)
         data = read_tuning_data(run, start)
-        base, completions = complete(run, start, texts, prompts)
+        pretrained, base, completions = complete(run, start, texts, prompts)
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
         learned = learn_from_preferences(run, base, agree_on_preferences(run, feedback), data)
+        compare_with_references(run, references, pretrained, learned)
         return write_report(run, learned.matches, learned.policy)

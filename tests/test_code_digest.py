@@ -11,7 +11,7 @@ from models.rewards.kind_file import write_kind
 from models.settings.generation import PromptsConfig
 from models.settings.judges import EvaluationConfig, HouseholdRule
 from models.settings.rewards import PairwiseReward
-from models.settings.sources import Household
+from models.settings.sources import DemonstrationFile, Household
 from models.settings.tuning import PPOConfig
 from tasks.running import code_digest
 from tasks.running.cache_key import modules_of
@@ -96,6 +96,12 @@ def test_a_kind_that_is_not_chosen_belongs_to_none(changed_by):
     assert changed_by("labeling/sources/hub.py") == set()
     assert changed_by("models/evaluation/own_reward.py") == set()
     assert changed_by("labeling/worlds/household_judge.py") == {"tasks.judging.evaluation", "tasks.judging.challenge"}
+
+
+def test_a_kind_in_a_field_that_does_not_count_brings_no_code():
+    config = EvaluationConfig(judges=(HouseholdRule(),), references=DemonstrationFile(path="references.jsonl"))
+    expected = ("tasks.judging.evaluation", "labeling.worlds.household_judge")
+    assert modules_of("tasks.judging.evaluation", {"config": config}) == expected
 
 
 def test_what_is_reached_through_other_modules_counts(changed_by):

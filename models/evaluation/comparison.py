@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 
 from models.evaluation.intervals import sign_flip_p_value, win_rate
 from models.evaluation.judge import Judge, PairJudge
+from models.evaluation.length_controlled import length_controlled_win_rate
 from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt
 
 GAMES_OF_PEOPLE = 144  # halves, thirds, quarters and sixths of a vote are told apart exactly
+
+ENDS = ("", "_low", "_high")
+"""What is added to a figure's name for the ends of its interval."""
 
 
 @dataclass(frozen=True)
@@ -15,20 +19,24 @@ class Comparison:
     """`outcomes`: of each prompt, how often the first model's completion is judged the better one, equal ones counting one half.
 
     `num_games`: an outcome is the mean of so many games (to which it is rounded for `p_value`). `told`: what else the judge says of it.
+    `length_controlled`: the win rate at equal lengths with its 95 % interval; None where a judge grades no texts.
     """
 
     prompts: list[str]
     outcomes: list[float]
     num_games: int
     told: dict[str, float] = field(default_factory=dict)
+    length_controlled: tuple[float, float, float] | None = None
 
     @property
     def figures(self) -> dict[str, float]:
-        """Win rate of the first model, with its 95 % interval; none where nothing is judged yet."""
+        """Win rate of the first model, also at equal lengths, each with its 95 % interval; none where nothing is judged yet."""
         if not self.outcomes:
             return {}
-        rate, low, high = win_rate(self.outcomes)
-        return {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
+        rates = {"win_rate": win_rate(self.outcomes)}
+        if self.length_controlled:
+            rates["win_rate_length_controlled"] = self.length_controlled
+        return {name + end: value for name, rate in rates.items() for end, value in zip(ENDS, rate, strict=True)}
 
     @property
     def p_value(self) -> float:
@@ -61,8 +69,13 @@ def compare(
         said, told = judge.outcomes(asked, *texts)
         known = {prompt: one for prompt, one in zip(asked, said, strict=True) if one is not None}
         return Comparison(list(known), list(known.values()), GAMES_OF_PEOPLE, told)
-    outcomes = outcomes_by_prompt(judge.grade(prompts, first), judge.grade(prompts, second), num_samples)
-    return Comparison(list(prompts[::num_samples]), outcomes, num_samples**2)
+    grades = judge.grade(prompts, first), judge.grade(prompts, second)
+    return Comparison(
+        list(prompts[::num_samples]),
+        outcomes_by_prompt(*grades, num_samples),
+        num_samples**2,
+        length_controlled=length_controlled_win_rate(*grades, first, second, num_samples),
+    )
 
 
 def describe_matches(matches: Sequence[Match], judges: Sequence[Judge | PairJudge]) -> dict[str, float | int]:

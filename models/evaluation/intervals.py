@@ -1,39 +1,42 @@
-"""What a number of prompts can show: intervals of means by bootstrap over prompts, and an exact test against equal policies. No torch."""
+"""What a number of prompts can show: intervals of means over prompts, and an exact test against equal policies. No torch."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t as student
 
-TAIL = 0.025  # on each side of a 95 % interval
-NUM_RESAMPLES = 10_000
 NUM_WORST = 2
 
 
-def bootstrap_mean(totals: ArrayLike, weights: ArrayLike, reach: float) -> tuple[float, float, float]:
+def mean_interval(totals: ArrayLike, weights: ArrayLike, reach: float) -> tuple[float, float, float]:
     """`sum(totals) / sum(weights)` with its 95 % interval; a prompt gives one total and one weight. nan three times without prompts.
 
-    An end of the interval is a quantile, .025 or .975, of the means of 10,000 draws of n prompts and two more, each prompt with all that
-    belongs to it (percentile bootstrap, Efron 1979). The two more, of mean weight, are the worst for that end: `-reach` for the lower
-    one and `reach` for the upper one. Without them prompts that are all alike would show everything, and an end would be wrong far more
-    often than it may; with them it is right also for few prompts (Agresti and Coull 1998 add two successes and two failures for the
-    same purpose). Fewer than nine prompts of equal weight never show a mean other than zero, if none lies farther than `reach`.
+    No prompt's own mean lies farther from zero than `reach`. The interval is Wilson's (1927) of a share, stretched from 0 .. 1 to
+    `-reach .. reach`, with Student's t for the normal's quantile, and with as many coins as the n prompts are worth: n times the variance
+    of a coin of this mean over that of the prompts (effective sample size, Korn and Graubard 1998). Ties and averages of several
+    completions vary less than coins and are worth more; what belongs to a prompt goes together. One prompt that varies as a coin is
+    added to the variance: prompts that are all alike would show everything without it.
 
-    The random numbers are a generator's of its own, seeded with 0; the prompts' order does not matter.
+    It holds the true mean in about 95 of 100 cases from 20 prompts on, also of skewed outcomes; docs/decisions/0037 says where it does not, and why it
+    is no bootstrap.
     """
-    rows = np.column_stack([totals, weights])
-    if len(rows) == 0:
+    totals, weights = np.asarray(totals, dtype=float), np.asarray(weights, dtype=float)
+    num = len(totals)
+    if num == 0:
         return math.nan, math.nan, math.nan
-    total, weight = rows.sum(axis=0)
-    mean_weight = weight / len(rows)
-    ends = []
-    for worst, share in ((-reach, TAIL), (reach, 1 - TAIL)):
-        drawable = np.vstack([rows, [[worst * mean_weight, mean_weight]] * NUM_WORST])
-        prompts, counts = np.unique(drawable, axis=0, return_counts=True)
-        drawn = np.random.default_rng(0).multinomial(len(drawable), counts / len(drawable), size=NUM_RESAMPLES)
-        ends.append(float(np.quantile((drawn @ prompts[:, 0]) / (drawn @ prompts[:, 1]), share)))
-    return float(total / weight), ends[0], ends[1]
+    mean = totals.sum() / weights.sum()
+    coin = reach**2 - mean**2  # the largest variance that such a mean allows
+    worth = 1.0  # of a prompt, in coins
+    if coin > 1e-12 * reach**2:
+        deviations = (totals - mean * weights) / weights.mean()
+        worth = max(1.0, num / (deviations @ deviations / coin + 1))
+    squared = student.ppf(0.975, max(num - 1, 1)) ** 2 / (num * worth)
+    middle = mean / (1 + squared)
+    half = math.sqrt(squared * (max(coin, 0) + squared * reach**2)) / (1 + squared)
+    low, high = min(mean, middle - half), max(mean, middle + half)  # where they are equal rounding could cross them
+    return float(mean), float(low), float(high)
 
 
 def win_rate(outcomes: Sequence[float]) -> tuple[float, float, float]:
@@ -42,7 +45,7 @@ def win_rate(outcomes: Sequence[float]) -> tuple[float, float, float]:
     One number per prompt, since several completions of one prompt are no independent trials.
     """
     above = np.subtract(outcomes, 0.5)
-    mean, low, high = (0.5 + one for one in bootstrap_mean(above, np.ones(len(above)), reach=0.5))
+    mean, low, high = (0.5 + one for one in mean_interval(above, np.ones(len(above)), reach=0.5))
     return mean, low, high
 
 
@@ -54,9 +57,9 @@ def sign_flip_p_value(outcomes: Sequence[float], num_games: int) -> float:
     21). It is right also far out, where a bootstrap or a normal approximation is not: it is counted, prompt by prompt, not drawn.
     Ties say nothing. It assumes that prompts are independent.
 
-    Two lost prompts are added, as for the lower end of `win_rate`, which makes the chance larger. Equal policies do not need them. Of
-    another policy that is a little better on most prompts, lost on a few, and no better on average, few prompts might show the good
-    side alone; by the signs alone 20 prompts did so ten times as often as they may.
+    Two lost prompts are added, which makes the chance larger. Equal policies do not need them. Of another policy that is
+    a little better on most prompts, lost on a few, and no better on average, few prompts might show the good side alone; by the signs
+    alone 20 prompts did so ten times as often as they may.
     """
     lost = [0.0] * NUM_WORST
     leads = np.rint((2 * np.array([*outcomes, *lost]) - 1) * num_games).astype(int)  # games won less games lost

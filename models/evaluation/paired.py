@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.evaluation.intervals import bootstrap_mean
+from models.evaluation.intervals import mean_interval
 from models.records import Record
 
 
@@ -20,12 +20,12 @@ class Paired(Record):
 
     @classmethod
     def of(cls, champion: Sequence[float], challenger: Sequence[float], weights: Sequence[float]) -> "Paired":
-        """Means of one number per prompt from each, by the prompts' weights, and their difference by a bootstrap over prompts.
+        """Means of one number per prompt from each, by the prompts' weights, and their difference prompt by prompt (`mean_interval`).
 
-        Prompts that are missing may differ as much, to either side, as the one that is there and differs most. All is nan without prompts.
+        No prompt is taken to differ more, to either side, than the one that is there and differs most. All is nan without prompts.
         """
         gains = np.subtract(challenger, champion)
         reach = np.max(np.abs(gains), initial=0)
-        difference, low, high = bootstrap_mean(gains * weights, weights, reach)
+        difference, low, high = mean_interval(gains * weights, weights, reach)
         mean = math.nan if not len(weights) else float(np.average(champion, weights=weights))
         return cls(champion=mean, challenger=mean + difference, difference=difference, low=low, high=high)

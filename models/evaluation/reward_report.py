@@ -62,8 +62,8 @@ def paired_accuracy(
     pairs: Sequence[tuple[str, str]],
     prompt_of: Mapping[str, str],
 ) -> Paired:
-    """`pair_accuracy` of two reward models by the same pairs. Those of a prompt (`prompt_of`: completion -> its prompt) go together in
-    the bootstrap, since they are about the same few completions."""
+    """`pair_accuracy` of two reward models by the same pairs. Those of a prompt (`prompt_of`: completion -> its prompt) go together,
+    since they are about the same few completions."""
     by_prompt: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for pair in pairs:
         by_prompt[prompt_of[pair[0]]].append(pair)

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from models.settings.base import Count, Kind, OneOf, Settings
 from models.settings.rewards import PairwiseReward, Reward
+from models.settings.sources import DemonstrationSource
 
 
 class JudgeKind(Kind):
@@ -76,12 +77,17 @@ Judge = Annotated[JudgeKind, OneOf(JudgeKind)]
 class EvaluationConfig(Settings):
     """Base and policy complete the same held-out prompts, and judges compare."""
 
+    uncounted_fields = ("references", "best_of")  # the stages that read them are handed them by themselves
     judges: Annotated[tuple[Judge, ...], Field(min_length=1)] = (OwnReward(),)
     """What compares, each by itself. The first one that nothing was tuned to please is the headline, the next such one chooses which policy is kept; `own_reward` is optimistic and never does."""
     num_prompts: Count = 200
     """At most this many held-out prompts."""
     num_samples: Count = 2
     """Completions per prompt from each model."""
+    references: DemonstrationSource | None = None
+    """What people wrote to held-out prompts: each version of the model is compared with it. Several texts of a prompt all count; leave out to skip it."""
+    best_of: Annotated[int, Field(ge=2)] = 16
+    """Beside `references`: of so many completions of the base the one that the own reward likes best is compared, too."""
 
     @property
     def headline(self) -> JudgeKind | None:
@@ -110,6 +116,12 @@ class EvaluationConfig(Settings):
         kinds = [judge.kind for judge in self.judges]
         if len(set(kinds)) < len(kinds):
             raise ValueError("judges: each kind of judge stands there once")
+        return self
+
+    @model_validator(mode="after")
+    def _references_are_of_held_out_prompts(self) -> "EvaluationConfig":
+        if self.references is not None and self.references.from_feedback:
+            raise ValueError(f"references, kind {self.references.kind}, gives training prompts alone")
         return self
 
 

@@ -21,8 +21,8 @@ from tasks.running.storage import MANIFEST
 def standings(root: Path) -> dict[str, list[EloRating]]:
     """Judge -> the ratings of all models it has judged, best first. Models go by the digests of their artifacts.
 
-    Each prompt of each evaluation below `root/artifacts` is one head-to-head between a policy and the base it started from;
-    policies with the same base compare through it. An evaluation that was made again from the same models counts once.
+    Each prompt of each evaluation below `root/artifacts` is one head-to-head between a policy and the base it started from, or between
+    a version and the human reference; policies with the same base compare through it. Judges are never mixed. An evaluation that was made again from the same models counts once.
     """
     met: dict[tuple[str, str, str, str], float] = {}
     for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):  # none beside what a killed stage has left

@@ -150,17 +150,20 @@ def meetings(
     rewards: list[Artifact],
     held_out_reward: Artifact | None,
 ) -> list[Meeting]:
-    """Who was better at each prompt, by each judge. One that is a reward, or rewards, is another judge with other ones."""
-    made_of = {"own_reward": rewards, "held_out_reward": [held_out_reward] if held_out_reward else []}
+    """Who was better at each prompt, by each judge."""
     return [
         meeting
         for one in config.judges
         for meeting in compared[one.kind].meetings(
-            " ".join([one.kind, *sorted(artifact.sha256[:12] for artifact in made_of.get(one.kind, []))]),
-            first.sha256,
-            second.sha256,
+            judge_name(one, rewards, held_out_reward), first.sha256, second.sha256
         )
     ]
+
+
+def judge_name(judge: JudgeKind, rewards: list[Artifact], held_out_reward: Artifact | None) -> str:
+    """What a judge goes by among meetings. One that is a reward, or rewards, is another judge with other ones."""
+    made_of = {"own_reward": rewards, "held_out_reward": [held_out_reward] if held_out_reward else []}
+    return " ".join([judge.kind, *sorted(artifact.sha256[:12] for artifact in made_of.get(judge.kind, []))])
 
 
 def require_judges(config: EvaluationConfig, prompts: Artifact) -> None:

@@ -1,11 +1,14 @@
-"""Pictures of a PPO run: what the policy gained and what it paid for it."""
+"""Pictures of a run: what the policy gained and what it paid for it, and how far each version comes beside people."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from models.records import StepMetrics
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure  # loads much
 
 CURVES = {
@@ -14,6 +17,14 @@ CURVES = {
     "objective/entropy": "entropy, nats a completion",
 }
 INK, FAINT = "#1f4e79", "#c9d3dd"
+COLOURS, OPTIMISTIC = (INK, "#d55e00", "#009e73", "#cc79a7"), "#9a9a9a"
+VERSION_NAMES = {
+    **{"pretrained": "pretrained", "sft": "fine-tuned\non demonstrations"},
+    **{"best_of_n": "best of {best_of}\nby the reward", "policy": "tuned policy"},
+}
+
+Share = tuple[float, float, float]
+"""A share with the ends of its interval."""
 
 
 def plot_updates(steps: Sequence[StepMetrics]) -> "Figure":
@@ -50,3 +61,66 @@ def plot_score_against_kl(steps: Sequence[StepMetrics]) -> "Figure":
     axes.grid(color=FAINT, linewidth=0.5)
     figure.colorbar(dots, label="update", ticks=MaxNLocator(integer=True))
     return figure
+
+
+def plot_preferred_to_reference(
+    shares: Mapping[str, Mapping[str, Share]], judges: Mapping[str, Mapping[str, Any]], best_of: int, bars: str
+) -> "Figure":
+    """The share of each version preferred to the human reference, a colour for each judge (Stiennon et al. 2020, figure 1).
+
+    `shares`: judge -> version -> share; `judges`: judge -> what it has `learned_from`, and whether it is `independent` (one that is not is
+    grey and dotted); the first one's numbers stand beside its points; `bars`: what the error bars are.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+    figure = Figure(figsize=(8.4, 5.4), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    versions = [name for name in VERSION_NAMES if any(name in own for own in shares.values())]
+    colours = iter(COLOURS)
+    for place, (judge, own) in enumerate(shares.items()):
+        beside = 0.14 * (place - (len(shares) - 1) / 2)
+        points = {versions.index(name) + beside: own[name] for name in versions if name in own}
+        colour = next(colours) if judges[judge]["independent"] else OPTIMISTIC
+        _draw_shares(axes, points, colour, f"{judge}: has learned from {judges[judge]['learned_from']}")
+        for where, (share, *_) in points.items() if place == 0 else ():
+            axes.annotate(
+                f"{share:.0%}", (where, share), xytext=(-9, 5), textcoords="offset points", ha="right", color=colour
+            )
+    axes.axhline(0.5, color="black", linestyle="--", linewidth=1, zorder=1)
+    axes.annotate(
+        "human\nreference",
+        (1, 0.5),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+    )
+    axes.set_xticks(range(len(versions)), [VERSION_NAMES[name].format(best_of=best_of) for name in versions])
+    axes.set_xlim(-0.5, len(versions) - 0.5)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_locator(MultipleLocator(0.1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("preferred to the human reference")
+    axes.set_xlabel(bars, labelpad=10, color="dimgray", fontsize=9)
+    axes.grid(axis="y", color=FAINT, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    unlearned = ", ".join(name for name in shares if judges[name]["learned_from"] == "nothing") or "no judge here"
+    axes.set_title(f"Preferred to what people wrote\n{unlearned} has learned from nothing", loc="left", fontsize=13)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=10)
+    return figure
+
+
+def _draw_shares(axes: "Axes", points: Mapping[float, Share], colour: str, label: str) -> None:
+    """A judge's shares, by their place on the x axis, with error bars."""
+    middle, low, high = (np.array(ends) for ends in zip(*points.values(), strict=True))
+    is_dotted = colour == OPTIMISTIC
+    axes.errorbar(
+        list(points),
+        middle,
+        yerr=[middle - low, high - middle],
+        color=colour,
+        marker="s" if is_dotted else "o",
+        linestyle=":" if is_dotted else "-",
+        **{"markersize": 7, "linewidth": 1, "elinewidth": 2, "capsize": 4, "label": label},
+    )

@@ -10,13 +10,14 @@ from prefect.cache_policies import NO_CACHE
 
 from models.evaluation.metrics import Match
 from models.evaluation.people import describe_votes
+from models.evaluation.references import FIGURE, share_lines, shares_told
 from models.plain_text import plain
 from models.processor import describe_processor
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
-from tasks.reporting.plots import CURVES, plot_score_against_kl, plot_updates
+from tasks.reporting.plots import CURVES, plot_preferred_to_reference, plot_score_against_kl, plot_updates
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
@@ -99,6 +100,7 @@ def write_report(
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
     _log_plots(run)
+    _log_shares(run, report)
     run.tracked.log_metrics({"seconds": report["seconds"]})
     stages = ", ".join(report["stages_run"]) or "none"
     run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
@@ -136,6 +138,14 @@ def _log_plots(run: PipelineRun) -> None:
                 run.tracked.log_file(path, "plots")
 
 
+def _log_shares(run: PipelineRun, report: dict[str, Any]) -> None:
+    if shares := shares_told(report):
+        bars = f"bars: 95 % intervals over {report['reference_prompts_asked']} held-out prompts"
+        path = run.report_folder / f"{FIGURE}.png"
+        plot_preferred_to_reference(shares, report["judges"], report["best_of"], bars).savefig(path, dpi=110)
+        run.tracked.log_file(path, "plots")
+
+
 def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
     """What a registered version is, in Markdown: where it came from and its headline figures."""
     link = (
@@ -164,13 +174,21 @@ def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
     ]
 
 
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def _markdown(report: dict[str, Any]) -> str:
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in report.items() if isinstance(value, float | int))
+    shown = {name: value for name, value in report.items() if not name.startswith(FIGURE)}
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in shown.items() if isinstance(value, float | int))
+    beside_people = "".join(f"\n\n{line}." for line in share_lines(report))
     headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
     judged = "\n".join(
-        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} | {said['learned_from']}{'; it chose the policy, by other prompts' if said['chose'] else ''} |"
+        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} "
+        f"| {_shown(said.get('win_rate_length_controlled'))} "
+        f"| {said['learned_from']}{'; it chose the policy, by other prompts' if said['chose'] else ''} |"
         if "win_rate" in said
-        else f"| {kind} | waits for votes | | {said['learned_from']} |"
+        else f"| {kind} | waits for votes | | | {said['learned_from']} |"
         for kind, said in report["judges"].items()
     )
     by = (
@@ -183,5 +201,6 @@ def _markdown(report: dict[str, Any]) -> str:
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
     named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
-    judges = f"\n\n{by}\n\n| judge | win rate over the base | 95 % interval | has learned from |\n|---|---|---|---|\n{judged}"
-    return f"**{headline}**{judges}{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
+    judges = f"\n\n{by}\n\n{heads}\n{judged}"
+    return f"**{headline}**{judges}{beside_people}{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

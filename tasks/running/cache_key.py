@@ -77,7 +77,7 @@ def _kind_modules(value: Any) -> Iterator[str]:
     if isinstance(value, Artifact):
         yield from _reward_module(value.folder / "model")
     elif isinstance(value, Settings):
-        for field in type(value).model_fields:
+        for field in set(type(value).model_fields) - set(value.uncounted_fields):
             own = getattr(value, field)
             if field in value.local_fields and own is not None:
                 yield from _reward_module(Path(own))

@@ -31,6 +31,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
             "prepare_demonstrations",
             "pretrain",
             "fine_tune",
+            "read_references",
         },
         "flows.collect": {"make_batch", "sample_prompts", "generate_completions"},
         "flows.learn": {
@@ -43,7 +44,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
                 "evaluate_policy",
             ),
             *("ingest_feedback", "hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
-            "draw_labelers",
+            *("draw_labelers", "sample_versions", "judge_by_references"),
         },
         "flows.rlhf": {"simulate_labels"},
     }

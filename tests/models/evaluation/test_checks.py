@@ -26,8 +26,7 @@ def test_win_rates_are_over_the_policy_as_it_began():
     rates = checks_of({0: ["b", "a", "a", "a"], 5: ["a", "a", "a", "b"], 10: ["aa"] * 4}).win_rates(CountsA())
     # at 5 a win, two ties and a loss
     assert {update: rate for update, (rate, _, _) in rates.items()} == {0: 0.5, 5: 0.5, 10: 1.0}
-    # of six draws, four of the two that are lost: 6 choose 4 / 3^6 * 4 + ... = .1
-    assert close(rates[10][1:], (2 / 6, 1.0))
+    assert close(rates[10][1:], (4 / (4 + 3.182446**2), 1.0))  # Wilson's of four of four, by Student's t of 3
     assert checks_of({}).win_rates(CountsA()) == {}
 
 

@@ -46,6 +46,7 @@ OUTSIDE = [
     "batch.instructions=/etc/hostname",
     "batch.gold=/srv/gold.jsonl",
     "evaluation.judges=[{{kind: own_reward}}, {{kind: people, instructions: /srv/how.md}}]",
+    "evaluation.references={{kind: file, path: /srv/references.jsonl}}",
 ]
 ALLOWED = [
     "tracking.uri=https://mlflow.example",
