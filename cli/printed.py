@@ -15,7 +15,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.evaluation.people import describe_votes, waits_for_votes
+    from models.evaluation.judges.people import describe_votes, waits_for_votes
 
     table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
     table.add_column("figure")

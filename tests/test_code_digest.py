@@ -94,7 +94,7 @@ def test_how_it_is_judged_belongs_to_nothing_that_learns(changed_by, file):
 
 def test_a_kind_that_is_not_chosen_belongs_to_none(changed_by):
     assert changed_by("labeling/sources/hub.py") == set()
-    assert changed_by("models/evaluation/own_reward.py") == set()
+    assert changed_by("models/evaluation/judges/own_reward.py") == set()
     assert changed_by("labeling/worlds/household_judge.py") == {"tasks.judging.evaluation", "tasks.judging.challenge"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from labeling.worlds import household
 from models.errors import DataError
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import HouseholdRule
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from labeling.worlds.restaurants import attributes_of, check_facts
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import RestaurantFacts
 

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from models.evaluation.comparison import compare
 from models.evaluation.intervals import win_rate
-from models.evaluation.judge import Judge
+from models.evaluation.judges.judge import Judge
 from models.evaluation.progress_sample import ProgressSample
 from models.records import StepMetrics
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.evaluation.intervals import sign_flip_p_value, win_rate
-from models.evaluation.judge import Judge, PairJudge
+from models.evaluation.judges.judge import Judge, PairJudge
 from models.evaluation.length_controlled import length_controlled_win_rate
 from models.evaluation.metrics import Match, Meeting, outcomes_by_prompt
 

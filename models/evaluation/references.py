@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.evaluation.intervals import mean_interval, win_rate
-from models.evaluation.judge import Judge
+from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import Meeting, prompt_outcome
 from models.records import Record
 

@@ -10,7 +10,7 @@ from models.settings.sources import DemonstrationSource
 
 
 class JudgeKind(Kind):
-    """What says which of two completions is better. Its module promises `knows` and `open_judge` (models/evaluation/judge.py)."""
+    """What says which of two completions is better. Its module promises `knows` and `open_judge` (models/evaluation/judges/judge.py)."""
 
     is_independent: ClassVar[bool] = True
     """Whether nothing in the run was tuned to please it. One that is not is never the headline, and promotes nothing by itself."""
@@ -38,7 +38,7 @@ class HeldOutReward(JudgeKind):
     """A reward model that the run makes to judge alone: of held-out prompts, and of held-out labelers where there are some."""
 
     learned_from = "rankings of held-out prompts, by held-out labelers alone where there are some"
-    code = "models.evaluation.held_out_reward"
+    code = "models.evaluation.judges.held_out_reward"
     kind: Literal["held_out_reward"] = "held_out_reward"
     reward: Reward = PairwiseReward()
     """How it is trained."""
@@ -49,7 +49,7 @@ class OwnReward(JudgeKind):
 
     is_independent = False
     learned_from = "the rankings that the policy was tuned on: optimistic"
-    code = "models.evaluation.own_reward"
+    code = "models.evaluation.judges.own_reward"
     kind: Literal["own_reward"] = "own_reward"
 
 
@@ -59,7 +59,7 @@ class People(JudgeKind):
     grades = False
     local_fields = ("instructions",)
     uncounted_fields = ("instructions", "votes_per_prompt")  # what was voted counts, wherever it was asked for
-    code = "models.evaluation.people"
+    code = "models.evaluation.judges.people"
     kind: Literal["people"] = "people"
     num_prompts: Count = 50
     """At most this many held-out prompts, each with one text of either model: people's time is dear."""

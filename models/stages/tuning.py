@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import DataError
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.records import StepMetrics
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import gather_rows, share_of, this_rank
 from models.distributed.fsdp import load_state
-from models.evaluation.judge import Judge
+from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import outcomes_by_prompt
 from models.evaluation.progress_sample import KEPT, PROGRESS, ProgressSample
 from models.generation.sampling import sample_completions

@@ -7,7 +7,7 @@ The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetr
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.evaluation.judge import Judge
+from models.evaluation.judges.judge import Judge
 from models.records import Prompt, Text, read_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig

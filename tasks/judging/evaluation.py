@@ -6,7 +6,7 @@ from typing import Any
 
 from models.evaluation.checks import Checks, Parting, check_steps
 from models.evaluation.comparison import Comparison, compare, describe_matches
-from models.evaluation.judge import Judge, Material, PairJudge, require_known
+from models.evaluation.judges.judge import Judge, Material, PairJudge, require_known
 from models.evaluation.metrics import Match, Meeting
 from models.evaluation.progress_sample import PROGRESS, ProgressSample
 from models.records import Artifact, Prompt, read_records, write_records

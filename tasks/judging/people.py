@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from labeling.store.batches import on_known_sides, publish
 from labeling.store.database import FeedbackStore
 from labeling.store.snapshots import take_votes
+from models.evaluation.judges.people import ShownPair
 from models.evaluation.metrics import Game, Match
-from models.evaluation.people import ShownPair
 from models.records import Artifact, read_records
 from models.settings.batch import BatchConfig, ChoiceTask
 from models.settings.judges import People, Votes

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from labeling.sources.read_source import read_demonstrations
 from models.errors import DataError
-from models.evaluation.judge import Judge
+from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import Meeting
 from models.evaluation.references import (
     FIGURE,

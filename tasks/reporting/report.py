@@ -8,8 +8,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from models.evaluation.judges.people import describe_votes
 from models.evaluation.metrics import Match
-from models.evaluation.people import describe_votes
 from models.evaluation.references import FIGURE, share_lines, shares_told
 from models.plain_text import plain
 from models.processor import describe_processor

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from labeling.store.schema import Assignment, Batch
-from models.evaluation.people import ShownPair
+from models.evaluation.judges.people import ShownPair
 from tests.conftest import chromium
 from tests.flows.conftest import SMOKE, Workplace
 from tests.labeling.page.site import STORE, Site, next_of

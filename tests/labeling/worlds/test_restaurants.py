@@ -9,7 +9,7 @@ import pytest
 
 from labeling.worlds import restaurants_judge
 from labeling.worlds.restaurants import attributes_of, check_facts
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.settings.compute import Compute
 from models.settings.judges import RestaurantFacts
 

@@ -7,7 +7,7 @@ import pytest
 from models.errors import DataError
 from models.evaluation.comparison import compare, describe_matches
 from models.evaluation.intervals import win_rate
-from models.evaluation.judge import require_known
+from models.evaluation.judges.judge import require_known
 from models.evaluation.metrics import Match
 from models.settings.judges import HouseholdRule, OwnReward
 from tests.tolerances import close

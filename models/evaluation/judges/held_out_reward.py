@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from models.errors import ArtifactError
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.rewards.scorer import Score, load_scorer
 from models.settings.compute import Compute
 from models.settings.judges import HeldOutReward

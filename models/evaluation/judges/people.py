@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from models.evaluation.judge import Material, PairOutcomes
+from models.evaluation.judges.judge import Material, PairOutcomes
 from models.preferences.agreement_report import of_rankings
 from models.preferences.vote_table import VoteTable
 from models.records import Completion, Prompt, Ranking, read_records

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.evaluation.judge import Material
+from models.evaluation.judges.judge import Material
 from models.rewards.scorer import Score, load_scorer
 from models.settings.compute import Compute
 from models.settings.judges import OwnReward

@@ -3,8 +3,8 @@
 import pytest
 
 from models.evaluation.comparison import compare
-from models.evaluation.judge import Judge, Material, PairJudge
-from models.evaluation.people import ShownPair, describe_votes, knows, open_judge, waits_for_votes
+from models.evaluation.judges.judge import Judge, Material, PairJudge
+from models.evaluation.judges.people import ShownPair, describe_votes, knows, open_judge, waits_for_votes
 from models.records import Ranking, write_records
 from models.settings.compute import Compute
 from models.settings.judges import People

@@ -1,0 +1,1 @@
+"""Each kind of judge that needs no world, and what all kinds promise."""
