@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.evaluation.comparison import ENDS
 from models.records import StepMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure  # loads much
 
+KL = "objective/kl"
 CURVES = {
     "objective/scores": "mean score",
-    "objective/kl": "KL to the base, nats a completion",
+    KL: "KL to the base, nats a completion",
     "objective/entropy": "entropy, nats a completion",
 }
 INK, FAINT = "#1f4e79", "#c9d3dd"
@@ -47,7 +49,7 @@ def plot_score_against_kl(steps: Sequence[StepMetrics]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    kl = [step.values["objective/kl"] for step in steps]
+    kl = [step.values[KL] for step in steps]
     scores = [step.values["objective/scores"] for step in steps]
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
@@ -56,10 +58,58 @@ def plot_score_against_kl(steps: Sequence[StepMetrics]) -> "Figure":
     for place in sorted({0, len(steps) - 1}):
         text = f"update {steps[place].step}"
         axes.annotate(text, (kl[place], scores[place]), xytext=(6, 6), textcoords="offset points")
-    axes.set_xlabel(CURVES["objective/kl"])
+    axes.set_xlabel(CURVES[KL])
     axes.set_ylabel(CURVES["objective/scores"])
     axes.grid(color=FAINT, linewidth=0.5)
     figure.colorbar(dots, label="update", ticks=MaxNLocator(integer=True))
+    return figure
+
+
+def plot_checks(
+    checks: Sequence[StepMetrics],
+    kl_nats: Mapping[int, float],
+    judges: Mapping[str, Mapping[str, Any]],
+    marks: Mapping[str, int],
+) -> "Figure":
+    """The checks of a policy on its way, by update: above what each judge says, below what the reward says, and what it cost.
+
+    `checks`: steps with `score` and `<judge>/win_rate` (and its ends); `kl_nats`: update -> KL of the batch that was learned from; `judges`:
+    judge -> whether it is `independent` (one that is not is grey and dotted); `marks`: what to mark -> update.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    updates = [step.step for step in checks]
+    figure = Figure(figsize=(8, 7), layout="constrained", facecolor="white")
+    said, cost = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+    colours = iter(COLOURS)
+    for judge in (name for name in judges if f"{name}/win_rate" in checks[0].values):
+        colour = next(colours) if judges[judge]["independent"] else OPTIMISTIC
+        middle, low, high = ([step.values[f"{judge}/win_rate{end}"] for step in checks] for end in ENDS)
+        said.plot(
+            updates, middle, color=colour, marker="o", linestyle="-" if colour != OPTIMISTIC else ":", label=judge
+        )
+        said.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)
+    said.axhline(0.5, color="black", linestyle="--", linewidth=1, zorder=1)
+    said.set_ylim(0, 1)
+    said.set_ylabel("win rate over the policy as it began")
+    said.set_title("What judges say on validation prompts (bands: 95 %)", loc="left")
+    cost.plot(updates, [step.values["score"] for step in checks], color=INK, marker="o", label="mean score")
+    cost.set_ylabel("mean score, standard deviations")
+    beside = cost.twinx()
+    beside.plot(list(kl_nats), list(kl_nats.values()), color="dimgray", linestyle="--", label="KL to the base")
+    beside.set_ylabel("KL to the base, nats a completion")
+    for axes in (said, cost):
+        axes.grid(color=FAINT, linewidth=0.5)
+        for update in set(marks.values()):
+            axes.axvline(update, color="black", linewidth=0.8, zorder=1)
+    for row, (mark, update) in enumerate(marks.items()):
+        said.annotate(mark, (update, 0.02 + 0.06 * row), xytext=(4, 0), textcoords="offset points")
+    cost.set_xlabel("update")
+    cost.xaxis.set_major_locator(MaxNLocator(integer=True))
+    said.legend(loc="upper left", frameon=False)
+    lines = [*cost.get_lines()[:1], *beside.get_lines()]
+    cost.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", frameon=False)
     return figure
 
 

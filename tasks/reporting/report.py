@@ -17,7 +17,14 @@ from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
-from tasks.reporting.plots import CURVES, plot_preferred_to_reference, plot_score_against_kl, plot_updates
+from tasks.reporting.plots import (
+    CURVES,
+    KL,
+    plot_checks,
+    plot_preferred_to_reference,
+    plot_score_against_kl,
+    plot_updates,
+)
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
@@ -136,6 +143,18 @@ def _log_plots(run: PipelineRun) -> None:
                 path = run.report_folder / name
                 plot(steps).savefig(path, dpi=110)
                 run.tracked.log_file(path, "plots")
+    _log_checks(run)
+
+
+def _log_checks(run: PipelineRun) -> None:
+    by_kind = {outcome.artifact.kind: read_steps(outcome.artifact) for outcome in run.outcomes}
+    if checks := by_kind.get("evaluation"):
+        kl = {step.step: step.values[KL] for step in by_kind.get("policy", ()) if KL in step.values}
+        marks = {"kept": "tuning_kept_update", f"{run.metrics['judge']}'s best": "peak_update"}
+        marked = {mark: run.metrics[name] for mark, name in marks.items() if run.metrics.get(name) is not None}
+        path = run.report_folder / "checks.png"
+        plot_checks(checks, kl, run.metrics["judges"], marked).savefig(path, dpi=110)
+        run.tracked.log_file(path, "plots")
 
 
 def _log_shares(run: PipelineRun, report: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from models.records import Artifact, StepMetrics, write_records
-from tasks.reporting.plots import plot_score_against_kl, plot_updates
+from tasks.reporting.plots import plot_checks, plot_score_against_kl, plot_updates
 from tasks.reporting.report import HEADLINE, POLICY_FIGURES, REWARD_FIGURES, seconds_to_better
 from tasks.running.pipeline_run import StageOutcome, describe_changes
 
@@ -43,6 +43,22 @@ def test_score_is_drawn_against_kl_with_its_ends_named(num, named):
     (dots,) = (one for one in axes.collections if isinstance(one, PathCollection))
     assert dots.get_offsets().tolist() == [[0, 0], [0.25, 2], [0.5, 4]][:num]
     assert [text.get_text() for text in axes.texts] == named
+
+
+def test_checks_are_drawn_for_each_judge_with_what_is_to_be_marked():
+    ends = {"": 0.6, "_low": 0.5, "_high": 0.7}
+    values = {f"{judge}/win_rate{end}": value for judge in ("facts", "own") for end, value in ends.items()}
+    checks = [StepMetrics(step=step, num_steps=11, values={"score": step / 2, **values}) for step in (0, 5, 10)]
+    judges = {"facts": {"independent": True}, "own": {"independent": False}, "people": {"independent": True}}
+    said, cost, beside = plot_checks(checks, {0: 0.0, 5: 3.0}, judges, {"kept": 5, "facts's best": 10}).axes
+    curves = [line for line in said.get_lines() if len(line.get_xdata()) == 3]
+    assert [line.get_label() for line in curves] == ["facts", "own"], "people have judged no check"
+    assert all(list(line.get_ydata()) == [0.6] * 3 and list(line.get_xdata()) == [0, 5, 10] for line in curves)
+    assert list(cost.get_lines()[0].get_ydata()) == [0, 2.5, 5]
+    assert list(beside.get_lines()[0].get_ydata()) == [0.0, 3.0]
+    assert [text.get_text() for text in said.texts] == ["kept", "facts's best"]
+    marked = sorted(line.get_xdata()[0] for line in said.get_lines() if len(set(line.get_xdata())) == 1)
+    assert marked == [5, 10]
 
 
 @pytest.mark.parametrize("figures", [HEADLINE, POLICY_FIGURES, REWARD_FIGURES])
