@@ -28,6 +28,23 @@ FIGURES = (
 )
 
 
+def run_flow(
+    flow: str, preset: str, overrides: Sequence[str], root: Path, environment: Mapping[str, str] = os.environ
+) -> dict:
+    """The report of one run whose artifacts and reports go below `root`; what lies there already comes from the cache."""
+    earlier = set(root.glob("reports/*/report.json"))
+    where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db"]
+    subprocess.run(
+        [sys.executable, "-m", "cli.command", flow, preset, *overrides, *where],
+        cwd=PROJECT,
+        env={**environment, "PREFECT_HOME": str(root / "prefect")},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (path,) = set(root.glob("reports/*/report.json")) - earlier
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def run_trial(
     flow: str,
     preset: str,
@@ -38,19 +55,9 @@ def run_trial(
 ) -> dict:
     """These figures of the report of one run in a folder of its own; `wall_seconds` is the whole command, imports and servers included."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / ".rein"
-        where = [f"storage.root={root}", f"tracking.uri=sqlite:///{root}/mlflow.db", f"seed={seed}"]
         started = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "cli.command", flow, preset, *overrides, *where],
-            cwd=PROJECT,
-            env={**environment, "PREFECT_HOME": str(root / "prefect")},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        report = run_flow(flow, preset, [*overrides, f"seed={seed}"], Path(folder) / ".rein", environment)
         wall_seconds = time.monotonic() - started
-        (path,) = root.glob("reports/*/report.json")
-        report = json.loads(path.read_text(encoding="utf-8"))
     return {"seed": seed, "wall_seconds": round(wall_seconds, 1)} | {name: report.get(name) for name in figures}
 
 

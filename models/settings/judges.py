@@ -43,6 +43,12 @@ class HeldOutReward(JudgeKind):
     reward: Reward = PairwiseReward()
     """How it is trained."""
 
+    @model_validator(mode="after")
+    def _draws_nobody(self) -> "HeldOutReward":
+        if self.reward.num_draws:
+            raise ValueError(f"reward: kind {self.reward.kind} draws labelers, which this judge has too few of")
+        return self
+
 
 class OwnReward(JudgeKind):
     """The score that the policy was tuned on: optimistic."""
