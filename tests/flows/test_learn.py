@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from models.settings.presets import load_config
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 RANKME = PROJECT / "deployments" / "rankme.yaml"
+E2E = PROJECT / "deployments" / "e2e.yaml"
 FOLDER = "batch to rank by other means: "
 SHORT = ("sampling.max_new_tokens=4", "sampling.max_new_tokens=4")
 BRIEF = (
@@ -270,3 +272,21 @@ def test_learn_runs_on_real_human_rankings(workplace):
     held_out = yaml.safe_load(RANKME.read_text())["labels"].get("held_out_below", 3)
     assert held_out == 3 and report["simulated_labelers"] is False
     assert 0 < report["reward_labeler_accuracy"] < 1
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif("REIN_DATA" not in os.environ, reason="REIN_DATA names no folder with the E2E rankings")
+def test_the_e2e_preset_judges_by_facts_and_by_people_whom_nothing_else_has_heard(workplace):
+    small = ("base.hidden_size=32", "base.num_layers=1", "tuning.sample_every=1", "evaluation.best_of=2")
+    judges = "evaluation.judges=[{kind: restaurant_facts}, {kind: held_out_reward, reward: {num_epochs: 0.1}}]"
+    report = workplace.report("learn", E2E, *BRIEF, *small, "sft.num_epochs=0.01", judges)
+    assert (report["ranked_prompts"], report["rankings"], report["labelers"]) == (630, 2979, 112)
+    assert report["judge"] == "restaurant_facts" and report["judges"]["held_out_reward"]["chose"]
+    sides = Counter(row["split"] for row in rows_of(report, "feedback", "prompts.jsonl"))
+    assert sides["test"] == 189 and 20 <= sides["validation"] <= 70, (
+        "a tenth of 441, give or take 3 standard deviations"
+    )
+    held_out = set(yaml.safe_load(E2E.read_text())["consensus"]["held_out_labelers"])
+    assert held_out.isdisjoint(row["labeler"] for row in rows_of(report, "hold-out", "rankings.jsonl"))
+    assert held_out.isdisjoint(row["labeler"] for row in rows_of(report, "held-out-pairs", "rankings.jsonl"))
+    assert 0 <= report["preferred_to_reference/policy/restaurant_facts"] <= 1
