@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.overoptimization import PRESET, described, ppo_curves, thinned
-from benchmarks.overoptimization_picture import draw
+from benchmarks.overoptimization.picture import draw
+from benchmarks.overoptimization.runs import PRESET, described, ppo_curves, thinned
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, write_records
 from models.settings.pipeline import SplitConfig

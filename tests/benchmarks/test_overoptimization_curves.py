@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from benchmarks.overoptimization_curves import best_of_n_means, fall_from_peak, fit_form
+from benchmarks.overoptimization.curves import best_of_n_means, fall_from_peak, fit_form
 from tests.tolerances import close
 
 

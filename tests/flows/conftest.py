@@ -65,7 +65,7 @@ class Workplace:
         """Everything that a run leaves goes below this folder."""
         if "--check" in arguments:
             return []
-        if arguments[0] in ("withdraw", "lineage"):
+        if arguments[0] in ("withdraw", "lineage", "standings"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
         return [
             f"storage.root={self.root}",

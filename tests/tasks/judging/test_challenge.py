@@ -2,39 +2,32 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
 
 import pytest
 import torch
 
+from models.evaluation.judges import own_reward
 from models.evaluation.metrics import Game
 from models.evaluation.paired import Paired
 from models.evaluation.promotion import Challenge, check_challenge
 from models.records import write_records
-from models.rewards.kind_file import write_kind
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.judges import EvaluationConfig
 from models.settings.retraining import PromotionConfig
-from models.settings.rewards import RewardKind
 from tasks.judging.challenge import GAMES, challenge_champion
 from tests.tasks.hand_made import make
 
 PROMPTS = [f"name[Place {number}], eatType[pub], area[riverside]" for number in range(30)]
 
 
-class LongerIsBetter(RewardKind):
+def longer_is_better(folder: Path, compute: Compute) -> Scorer:
     """A reward that a policy can please without a single fact."""
-
-    kind: Literal["longer_is_better"] = "longer_is_better"
-
-
-def load(folder: Path, compute: Compute) -> Scorer:
     return Scorer(lambda prompts, completions: torch.tensor([float(len(text)) for text in completions]))
 
 
 @pytest.fixture
-def judged(tmp_path):
+def judged(tmp_path, monkeypatch):
     """The figures of a challenger that adds what nobody asked for, by the judges of deployments/e2e.yaml that need no model."""
     played = [
         Game(
@@ -49,7 +42,7 @@ def judged(tmp_path):
         make(tmp_path, name, name) for name in ("games", "policy", "policy-2", "reward")
     )
     write_records(games.folder / GAMES, played)
-    write_kind(reward.folder / "model", LongerIsBetter())
+    monkeypatch.setattr(own_reward, "load_scorer", longer_is_better)
 
     def judge(*kinds: str) -> dict:
         config = EvaluationConfig(judges=[{"kind": kind} for kind in kinds], num_samples=1)

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.overoptimization_curves import best_of_n_means, fall_from_peak, fit_form
-from benchmarks.overoptimization_picture import draw
+from benchmarks.overoptimization.curves import best_of_n_means, fall_from_peak, fit_form
+from benchmarks.overoptimization.picture import draw
 from benchmarks.trials import PROJECT, circumstances, run_flow
 from models.evaluation.references import best_of_n_kl_bound
 from models.preferences.splits import assign_split
@@ -179,7 +179,3 @@ def main() -> None:
                 rows.append(row)
                 RESULTS.write_text(json.dumps({**circumstances(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
     draw(rows, PICTURE)
-
-
-if __name__ == "__main__":
-    main()

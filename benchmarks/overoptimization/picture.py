@@ -1,6 +1,6 @@
-"""Draws what benchmarks/overoptimization.py found: judges and score against the distance from the base.
+"""Draws what benchmarks/overoptimization/runs.py found: judges and score against the distance from the base.
 
-.venv/bin/python -m benchmarks.overoptimization_picture
+.venv/bin/python -m benchmarks.overoptimization.picture
 """
 
 import json
@@ -56,6 +56,6 @@ def _draw_row(axes: Any, beside: Any, curves: Mapping[str, Any], reward: str, *,
 
 
 if __name__ == "__main__":
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     told = json.loads((here / "results" / "overoptimization.json").read_text(encoding="utf-8"))
     draw(told["rows"], here.parent / "docs" / "pictures" / "overoptimization.svg")
