@@ -28,7 +28,8 @@ def standings(root: Path) -> dict[str, list[EloRating]]:
     for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):  # none beside what a killed stage has left
         meetings = manifest.with_name("meetings.jsonl")
         for one in read_records(meetings, Meeting) if meetings.is_file() else ():
-            met[one.judge, one.prompt, one.policy, one.base] = one.result
+            if one.policy != one.base:  # tuning that found nothing better gives the base back
+                met[one.judge, one.prompt, one.policy, one.base] = one.result
     matches: dict[str, list[HeadToHead]] = {}
     for (judge, _, policy, base), result in met.items():
         matches.setdefault(judge, []).append((policy, base, result))

@@ -300,8 +300,8 @@ def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, fi
 
 def test_pretraining_and_sft_can_be_left_out(workplace, first_report):
     base = f"base={{kind: pretrained, model: {first_report['artifacts']['sft']}/model}}"
-    report = workplace.report("rlhf", SMOKE, base, "pretraining=null", "sft=null", "tuning.num_updates=1")
+    report = workplace.report("rlhf", SMOKE, base, "pretraining=null", "sft=null", "tuning.gamma=0.9")
     left = [name for name in STAGES if name not in ("texts", "demonstrations", "pretraining", "sft")]
     # `completions` and what it leads to come from the cache: the base is what fine-tuning gave in the first run
     assert sorted(report["stages_run"] + report["stages_cached"]) == sorted(left)
-    assert {"base-model", "tuning"} <= set(report["stages_run"])
+    assert "tuning" in report["stages_run"]

@@ -52,6 +52,14 @@ def test_what_a_killed_evaluation_has_left_is_passed_over(tmp_path):
     assert standings(tmp_path) == before
 
 
+def test_a_policy_that_is_its_base_stands_against_nobody(tmp_path):
+    """Tuning that found nothing better gives the base back."""
+    evaluated(tmp_path, "one", "rule", "good", [1, 0, 1])
+    before = standings(tmp_path)
+    evaluated(tmp_path, "two", "rule", "base", [0.5] * 3)
+    assert standings(tmp_path) == before
+
+
 def test_nothing_evaluated(tmp_path):
     assert standings(tmp_path) == {}
 
