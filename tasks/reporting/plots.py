@@ -104,12 +104,13 @@ def plot_checks(
         for update in set(marks.values()):
             axes.axvline(update, color="black", linewidth=0.8, zorder=1)
     for row, (mark, update) in enumerate(marks.items()):
-        said.annotate(mark, (update, 0.02 + 0.06 * row), xytext=(4, 0), textcoords="offset points")
+        side, away = ("left", 4) if 2 * update < updates[-1] else ("right", -4)
+        said.annotate(mark, (update, 0.3 + 0.06 * row), xytext=(away, 0), textcoords="offset points", ha=side)
     cost.set_xlabel("update")
     cost.xaxis.set_major_locator(MaxNLocator(integer=True))
-    said.legend(loc="upper left", frameon=False)
+    said.legend(loc="lower left", frameon=False)
     lines = [*cost.get_lines()[:1], *beside.get_lines()]
-    cost.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", frameon=False)
+    cost.legend(lines, [str(line.get_label()) for line in lines], loc="lower right", frameon=False)
     return figure
 
 
