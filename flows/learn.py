@@ -189,7 +189,6 @@ def judge_policy(
         policy=policy,
         reward=reward,
         held_out_reward=held_out_reward,
-        chooser=config.chooser and config.chooser.kind,
         votes=ask_people(run, matches),
         compute=config.compute,
     )

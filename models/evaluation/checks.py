@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
-from models.evaluation.comparison import compare
+from models.evaluation.comparison import ENDS
 from models.evaluation.intervals import win_rate
 from models.evaluation.judges.judge import Judge
+from models.evaluation.metrics import outcomes_by_prompt
 from models.evaluation.progress_sample import ProgressSample
 from models.records import StepMetrics
 
@@ -29,13 +31,32 @@ class Checks:
             {update: [one.completion for one in own] for update, own in by_update.items()},
         )
 
-    def win_rates(self, judge: Judge) -> dict[int, tuple[float, float, float]]:
+    def judged_by(self, judge: Judge) -> "JudgedChecks":
+        """What a judge says of all of them; each completion is graded once."""
+        return JudgedChecks({update: judge.grade(self.prompts, texts) for update, texts in self.completions.items()})
+
+
+@dataclass(frozen=True)
+class JudgedChecks:
+    """Update -> a judge's grade of each completion of the check, in the order of the prompts."""
+
+    grades: Mapping[int, Sequence[float]]
+
+    @cached_property
+    def win_rates(self) -> dict[int, tuple[float, float, float]]:
         """Update -> win rate over the policy as it began, with its 95 % interval; one half for the first check itself."""
-        start = next(iter(self.completions.values()), [])
-        return {
-            update: win_rate(compare(judge, self.prompts, texts, start, num_samples=1).outcomes)
-            for update, texts in self.completions.items()
-        }
+        start = next(iter(self.grades), 0)
+        return {update: self._win_rate(update, start) for update in self.grades}
+
+    def parting(self, scores: Mapping[int, float]) -> "Parting":
+        """`scores`: update -> mean score of the check's completions."""
+        peak = max(self.win_rates, key=lambda update: (self.win_rates[update][0], -update))
+        last = max(self.grades)
+        _, _, high = self._win_rate(last, peak)
+        return Parting(peak, scores[last] > scores[peak] and high < 0.5)
+
+    def _win_rate(self, update: int, over: int) -> tuple[float, float, float]:
+        return win_rate(outcomes_by_prompt(self.grades[update], self.grades[over], num_samples=1))
 
 
 @dataclass(frozen=True)
@@ -50,25 +71,11 @@ class Parting:
     peak_update: int
     parted: bool
 
-    @classmethod
-    def of(cls, checks: Checks, judge: Judge, scores: Mapping[int, float]) -> "Parting":
-        """`scores`: update -> mean score of the check's completions."""
-        rates = checks.win_rates(judge)
-        peak = max(rates, key=lambda update: (rates[update][0], -update))
-        last = max(rates)
-        _, _, high = win_rate(
-            compare(judge, checks.prompts, checks.completions[last], checks.completions[peak], num_samples=1).outcomes
-        )
-        return cls(peak, scores[last] > scores[peak] and high < 0.5)
 
-
-def check_steps(
-    checks: Checks, judges: Mapping[str, Judge], scores: Mapping[int, float], num_updates: int
-) -> list[StepMetrics]:
+def check_steps(judged: Mapping[str, JudgedChecks], scores: Mapping[int, float], num_updates: int) -> list[StepMetrics]:
     """The curves: of each check the mean score and every judge's win rate over the policy as it began, with its 95 % interval."""
-    steps = {update: {"score": scores[update]} for update in checks.completions}
-    for kind, judge in judges.items():
-        for update, figures in checks.win_rates(judge).items():
-            names = (f"{kind}/win_rate", f"{kind}/win_rate_low", f"{kind}/win_rate_high")
-            steps[update] |= dict(zip(names, figures, strict=True))
+    steps = {update: {"score": score} for update, score in scores.items()}
+    for kind, own in judged.items():
+        for update, figures in own.win_rates.items():
+            steps[update] |= {f"{kind}/win_rate{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
     return [StepMetrics(step=update, num_steps=num_updates + 1, values=values) for update, values in steps.items()]

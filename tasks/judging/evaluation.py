@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.checks import Checks, Parting, check_steps
+from models.evaluation.checks import Checks, check_steps
 from models.evaluation.comparison import Comparison, compare, describe_matches
 from models.evaluation.judges.judge import Judge, Material, PairJudge, require_known
 from models.evaluation.metrics import Match, Meeting
@@ -14,6 +14,7 @@ from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.judges import EvaluationConfig, JudgeKind, Votes
 from tasks.running.stage import Work, stage
+from tasks.running.storage import read_manifest
 
 SAMPLES = "samples.jsonl"
 
@@ -59,25 +60,31 @@ def evaluate_policy(
     policy: Artifact,
     reward: Artifact,
     held_out_reward: Artifact | None,
-    chooser: str | None,
     votes: Votes | None,
     compute: Compute,
 ) -> int:
     """meetings.jsonl (who was better at each held-out prompt, by each judge), the curves of the checks on the way, and the figures of
-    the report. `chooser`: the kind of the judge that chose the policy, if one did."""
+    the report."""
     judges = open_judges(config, material_of([reward], held_out_reward, votes), compute)
     played = read_records(matches.folder / SAMPLES, Match)
     asked = [match.prompt for match in played]
     policys, bases = ([getattr(match, f"{name}_completion") for match in played] for name in ("policy", "base"))
     compared = {kind: compare(judge, asked, policys, bases, config.num_samples) for kind, judge in judges.items()}
     write_records(work.folder / "meetings.jsonl", meetings(compared, config, policy, base, [reward], held_out_reward))
-    work.metrics |= describe_judges(config, compared, chooser) | describe_matches(played, list(judges.values()))
+    work.metrics |= describe_judges(config, compared, _chooser_of(policy)) | describe_matches(
+        played, list(judges.values())
+    )
     if votes:
         work.metrics["head_to_head"] = votes.batch
     if config.headline:
         work.metrics |= compared[config.headline.kind].figures
     work.metrics |= _look_back(work, policy, judges, reward, config.headline, compute)
     return len(played)
+
+
+def _chooser_of(policy: Artifact) -> str | None:
+    """The kind of the judge that chose the policy when it was tuned, whatever the settings say now; None: nobody did."""
+    return read_manifest(policy).metrics.get("tuning_kept_by")
 
 
 def _look_back(
@@ -97,13 +104,12 @@ def _look_back(
         return {"better_at_update": None}
     score = load_scorer(reward.folder / "model", compute).score
     scores = {update: score(checks.prompts, texts).mean().item() for update, texts in checks.completions.items()}
-    graders = {kind: judge for kind, judge in judges.items() if not isinstance(judge, PairJudge)}
-    work.follow(iter(check_steps(checks, graders, scores, max(checks.completions))))
-    if headline is None or headline.kind not in graders:
+    judged = {kind: checks.judged_by(judge) for kind, judge in judges.items() if not isinstance(judge, PairJudge)}
+    work.follow(iter(check_steps(judged, scores, max(scores))))
+    if headline is None or headline.kind not in judged:
         return {"better_at_update": None}
-    judge = graders[headline.kind]
-    better = (update for update, (_, low, _) in checks.win_rates(judge).items() if low > 0.5)
-    parting = Parting.of(checks, judge, scores)
+    better = (update for update, (_, low, _) in judged[headline.kind].win_rates.items() if low > 0.5)
+    parting = judged[headline.kind].parting(scores)
     return {
         "better_at_update": next(better, None),
         "peak_update": parting.peak_update,

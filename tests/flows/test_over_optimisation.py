@@ -58,6 +58,19 @@ def test_a_judge_chooses_which_policy_is_kept_and_is_told_as_one_that_did(workpl
     assert judges["household_rule"]["chose"] and not judges["own_reward"]["chose"]
     assert "it chose the policy, by other prompts" in done.stdout
     assert not first_report["judges"]["household_rule"]["chose"] and "tuning_kept_update" not in first_report
+    kept_last = str(first_report["registered_versions"]["rein-policy"])
+    asked = (
+        "evaluate",
+        SMOKE,
+        "tuning.keep=best",
+        "evaluation.num_samples=1",
+        "--policy",
+        kept_last,
+        "--opponent",
+        kept_last,
+    )
+    evaluated = workplace.report(*asked)
+    assert not evaluated["judges"]["household_rule"]["chose"], "nobody chose that one, whatever is set now"
     curve = client.get_metric_history(report["mlflow_run_id"], "checks/household_rule/win_rate")
     assert [point.step for point in curve] == [0, 1, 2, 3] and curve[0].value == 0.5
     assert len(client.get_metric_history(report["mlflow_run_id"], "checks/score")) == 4
