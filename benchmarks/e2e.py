@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.e2e --seeds 51 52 53
 
 Each seed is the whole command `rein learn deployments/e2e.yaml` in a folder of its own. Writes benchmarks/results/e2e.json after each one, and prints
-the figures beside what is wanted of them.
+the figures beside what is wanted of them. `python -m benchmarks.picture benchmarks/results/e2e.json` draws the versions beside people's texts.
 """
 
 import argparse
@@ -15,11 +15,23 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.trials import PROJECT, circumstances, print_table, run_trial
+from models.evaluation.references import FIGURE, VERSIONS
 
 PRESET = "deployments/e2e.yaml"
 RESULTS = PROJECT / "benchmarks" / "results" / "e2e.json"
+BESIDE_PEOPLE = (
+    *("judges", "best_of", "reference_prompts_asked"),
+    *(
+        f"{FIGURE}/{version}/{judge}{end}"
+        for version in VERSIONS
+        for judge in ("restaurant_facts", "held_out_reward", "own_reward")
+        for end in ("", "_low", "_high")
+    ),
+)
+"""Figures of a report that the picture is drawn of."""
 REPORTED = (
-    *("judges", "facts_missing_base", "facts_wrong_base", "facts_missing_policy", "facts_wrong_policy", "perfect_base"),
+    *BESIDE_PEOPLE,
+    *("facts_missing_base", "facts_wrong_base", "facts_missing_policy", "facts_wrong_policy", "perfect_base"),
     *("perfect_policy", "kl_nats", "reward_labeler_accuracy", "reward_labeler_ceiling", "reward_length_rule"),
     *("reward_ngrams", "held_out_reward_accuracy", "tuning_kept_update", "tuning_kept_by", "peak_update"),
     *("over_optimised", "end_rate", "distinct_completions", "cpu"),
@@ -52,6 +64,7 @@ def row_of(trial: Mapping[str, Any]) -> dict[str, Any]:
         **{name: trial[name] for name in same},
         **{name: trial[of_report] for name, of_report in named.items()},
         "device": "cpu",
+        "beside_people": {name: trial[name] for name in BESIDE_PEOPLE},
     }
 
 
@@ -89,7 +102,7 @@ def main() -> None:
     for seed in arguments.seeds:
         rows.append(row_of(run_trial("learn", PRESET, seed, arguments.overrides, figures=REPORTED)))
         keep(RESULTS, rows)
-    print_table([{name: value for name, value in row.items() if name != "judges"} for row in rows])
+    print_table([{name: value for name, value in row.items() if not isinstance(value, dict)} for row in rows])
     for wanted, is_so in verdicts(rows).items():
         print(f"{wanted}: {'yes' if is_so else 'NO'}")
 

@@ -1,6 +1,7 @@
 """Draws how often each version of the model is preferred to what people wrote, from the reports of finished runs.
 
     .venv/bin/python -m benchmarks.picture .rein/reports/*/report.json --to docs/pictures/preferred_to_reference.svg
+    .venv/bin/python -m benchmarks.picture benchmarks/results/e2e.json
 
 Of one report: its shares, with their intervals over prompts. Of several, runs of the same settings with other seeds: the mean over seeds,
 with Student's interval of it. The runs need `evaluation.references`. The ending says the format: .svg or .png.
@@ -48,9 +49,15 @@ def gather(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, dict[str, Share
     return shares, f"mean of {len(reports)} seeds; bars: 95 % intervals over seeds"
 
 
+def read_reports(path: Path) -> list[dict[str, Any]]:
+    """The report in a file, or what the rows of benchmarks/e2e.py have of theirs."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return [row["beside_people"] for row in told["rows"]] if "rows" in told else [told]
+
+
 def draw(paths: Sequence[Path], destination: Path) -> None:
     """Writes the picture of these reports."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    reports = [report for path in paths for report in read_reports(path)]
     shares, bars = gather(reports)
     destination.parent.mkdir(parents=True, exist_ok=True)
     figure = plot_preferred_to_reference(shares, reports[0]["judges"], reports[0]["best_of"], bars)
@@ -60,7 +67,9 @@ def draw(paths: Sequence[Path], destination: Path) -> None:
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("reports", nargs="+", type=Path, help="report.json of finished runs")
+    parser.add_argument(
+        "reports", nargs="+", type=Path, help="report.json of finished runs, or results of benchmarks.e2e"
+    )
     parser.add_argument("--to", type=Path, default=Path("docs/pictures/preferred_to_reference.svg"))
     given = parser.parse_args()
     try:

@@ -4,9 +4,11 @@
     .venv/bin/python -m benchmarks.overoptimization --seeds 51 52 53
 
 For each seed, for 100 %, 25 % and 5 % of the rankings of training prompts, and for one reward model and an ensemble of five (mean minus variance):
-flow `learn` with a weak KL penalty and the last policy kept; then the best of n of the base's completions of held-out prompts. Score and both
-independent judges against KL, with the forms that Gao et al. 2022 fitted. Runs of a seed share their base. Writes
-benchmarks/results/overoptimization.json after each one, and docs/pictures/overoptimization.svg at the end.
+flow `learn` with a weak KL penalty and the last policy kept (with one reward model and the smallest share also the best); then the best of n of
+the base's completions of held-out prompts. Score and both independent judges against KL, with the forms that Gao et al. 2022 fitted. Runs of a
+seed share their base. Writes
+benchmarks/results/overoptimization.json after each one, where the rows of seeds that are not asked for stay, and
+docs/pictures/overoptimization.svg at the end.
 """
 
 import argparse
@@ -84,6 +86,13 @@ def ppo_curves(report: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def of_held_out_prompts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report says of the policy of `update` (None: the last), by each judge, and of the checks on the way to it."""
+    told = ("kl_nats", "score_policy", "facts_missing_policy", "facts_wrong_policy", "peak_update", "over_optimised")
+    judged = {judge: report["judges"][judge]["win_rate"] for judge in JUDGES}
+    return {name: report[name] for name in told} | judged | {"update": report.get("tuning_kept_update")}
+
+
 def described(
     kl: Sequence[float], score: Sequence[float], judged: Mapping[str, Sequence[float]], *, is_best_of_n: bool
 ) -> dict[str, Any]:
@@ -155,14 +164,20 @@ def rows_of_seed(seed: int, folder: Path, num_prompts: int, overrides: Sequence[
             given = (*LOOSE, prompts, f"labels.path={path}", f"seed={seed}", *asked, *overrides)
             report = run_flow("learn", str(PRESET), given, folder / ".rein")
             drawn = drawn or Drawn(config, report, num_prompts)
-            yield {
+            row = {
                 "seed": seed,
                 "share_of_rankings": share,
                 "reward": reward,
                 "reward_accuracy_held_out": report["reward_labeler_accuracy"],
                 "ppo": ppo_curves(report),
+                "last_policy": of_held_out_prompts(report),
                 "best_of_n": drawn.best_of_n(config, report),
             }
+            if share == min(SHARES) and not asked:
+                row["kept_policy"] = of_held_out_prompts(
+                    run_flow("learn", str(PRESET), [*given, "tuning.keep=best"], folder / ".rein")
+                )
+            yield row
 
 
 def main() -> None:
@@ -172,10 +187,22 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=100, help="held-out prompts of best-of-n")
     parser.add_argument("overrides", nargs="*", help="key.path=value")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     for seed in arguments.seeds:
+        rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             for row in rows_of_seed(seed, Path(folder), arguments.prompts, arguments.overrides):
-                rows.append(row)
-                RESULTS.write_text(json.dumps({**circumstances(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    draw(rows, PICTURE)
+                rows.append(circumstances() | row)
+                keep(RESULTS, rows)
+    draw(read_rows(RESULTS), PICTURE)
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows that the file holds; none where it is not there."""
+    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+
+
+def keep(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the rows of a seed in the place of those that the file has of it."""
+    others = [row for row in read_rows(file) if row["seed"] != rows[0]["seed"]]
+    ordered = sorted([*others, *rows], key=lambda row: row["seed"])
+    file.write_text(json.dumps({"rows": ordered}, indent=1) + "\n", encoding="utf-8")

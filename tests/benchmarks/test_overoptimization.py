@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.overoptimization.picture import draw
-from benchmarks.overoptimization.runs import PRESET, described, ppo_curves, thinned
+from benchmarks.overoptimization.runs import PRESET, described, keep, ppo_curves, read_rows, thinned
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, write_records
 from models.settings.pipeline import SplitConfig
@@ -69,6 +69,15 @@ def test_the_curves_of_a_run_are_its_checks_at_the_kl_of_their_batch(tmp_path):
         "after the last update nobody measured the KL"
     )
     assert curves["judges"]["restaurant_facts"]["win_rate"] == [0.5, 0.7]
+
+
+def test_the_rows_of_other_seeds_stay(tmp_path):
+    file = tmp_path / "overoptimization.json"
+    assert read_rows(file) == []
+    keep(file, [{"seed": 5, "share_of_rankings": 1.0}, {"seed": 5, "share_of_rankings": 0.05}])
+    keep(file, [{"seed": 2, "share_of_rankings": 1.0}])
+    keep(file, [{"seed": 5, "share_of_rankings": 0.25}])
+    assert [(row["seed"], row["share_of_rankings"]) for row in read_rows(file)] == [(2, 1.0), (5, 0.25)]
 
 
 def test_the_picture_has_a_panel_for_each_share_and_way(tmp_path):

@@ -5,8 +5,10 @@ import math
 
 import pytest
 
-from benchmarks.picture import draw, gather
+from benchmarks.e2e import REPORTED, keep, row_of
+from benchmarks.picture import draw, gather, read_reports
 from models.errors import DataError
+from models.evaluation.references import FIGURE
 from tasks.reporting.plots import plot_preferred_to_reference
 from tests.tolerances import close
 
@@ -34,6 +36,17 @@ def test_of_one_report_its_own_intervals_of_several_those_over_seeds():
     half = 4.302653 * 0.1 / math.sqrt(3)  # Student's t of 2; standard deviation .1
     assert close(shares["rule"]["policy"], (0.6, 0.6 - half, 0.6 + half), tolerance=1e-6)
     assert close(shares["own_reward"]["sft"], (0.3, 0.3, 0.3)) and bars.startswith("mean of 3 seeds")
+
+
+def test_the_rows_of_the_benchmark_of_real_people_have_what_is_drawn(tmp_path):
+    said = {"win_rate": 0.7, "win_rate_low": 0.6, "win_rate_high": 0.8}
+    judges = {name: said | {"learned_from": "x"} for name in ("restaurant_facts", "held_out_reward", "own_reward")}
+    trial = dict.fromkeys(REPORTED, 0.4) | {"seed": 5, "wall_seconds": 9.0, "judges": judges, "best_of": 16}
+    keep(tmp_path / "e2e.json", [row_of(trial), row_of(trial | {"seed": 6, f"{FIGURE}/policy/restaurant_facts": 0.6})])
+    reports = read_reports(tmp_path / "e2e.json")
+    shares, _ = gather(reports)
+    assert list(shares) == list(judges) and reports[0]["best_of"] == 16
+    assert close(shares["restaurant_facts"]["policy"][0], 0.5) and close(shares["own_reward"]["policy"][0], 0.4)
 
 
 def test_reports_that_do_not_go_together_are_refused():
