@@ -1,11 +1,14 @@
 """Against over-optimisation: an ensemble as reward, a judge that nothing was tuned to please, and the policy that it chooses."""
 
 import json
+import os
 from pathlib import Path
 
+import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.flows.conftest import SMOKE, Workplace
+from tests.calling import call_rein
+from tests.flows.conftest import PROJECT, SMOKE, Workplace
 from tests.tolerances import close
 
 
@@ -75,3 +78,31 @@ def test_a_judge_chooses_which_policy_is_kept_and_is_told_as_one_that_did(workpl
     assert [point.step for point in curve] == [0, 1, 2, 3] and curve[0].value == 0.5
     assert len(client.get_metric_history(report["mlflow_run_id"], "checks/score")) == 4
     assert report["peak_update"] in range(4) and report["over_optimised"] in (True, False)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.skipif("REIN_DATA" not in os.environ, reason="REIN_DATA names no folder with the E2E rankings")
+def test_retraining_on_real_rankings_refuses_a_challenger_that_only_its_own_reward_likes(prefect_url, tmp_path, seed):
+    """A base that has never seen a prompt, and next to no penalty: the score rises, the facts are not shown to."""
+    workplace = Workplace(tmp_path, prefect_url)
+    (tmp_path / ".rein").mkdir()
+    rankings = Path(os.environ["REIN_DATA"], "rankings", "e2e_quality.jsonl")
+    read = ("criterion=quality", "identical_texts=mean", "systems_column=systems", "held_out_column=mr_id")
+    done = call_rein("import", "annotated", str(rankings), *read, "split.test=0", "--store", workplace.store_url)
+    assert done.returncode == 0, done.stderr
+    small = ("base.hidden_size=96", "base.num_layers=2", "pretraining.num_epochs=1", "sft=null", "reward.num_epochs=1")
+    greedy = ("tuning.num_updates=16", "tuning.keep=last", "tuning.kl.coef=0.001", "tuning.learning_rate=1.0e-3")
+    judges = "evaluation.judges=[{kind: restaurant_facts}, {kind: own_reward}]"
+    asked = (
+        f"seed={seed}",
+        "labels={kind: store, criterion: quality}",
+        *small,
+        *greedy,
+        judges,
+        "evaluation.references=null",
+    )
+    report = workplace.report("retrain", PROJECT / "deployments" / "e2e.yaml", *asked)
+    assert report["own_reward/win_rate_low"] > 0.5 > report["restaurant_facts/win_rate_low"]
+    assert report["challenge_judge"] == "restaurant_facts" and report["promoted"] is False
+    assert [check["name"] for check in report["promotion_checks"] if not check["holds"]] == ["win rate"]
