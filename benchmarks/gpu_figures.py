@@ -175,14 +175,13 @@ def measure_decoding(
     bench: Bench, policy: PreTrainedModel, batch_size: int, completion_tokens: int, bytes_per_second: float
 ) -> dict[str, float]:
     """Completions that never end. The time of the prompt (a completion of one token) does not count as that of steps."""
-    prompts, tokenizer = bench.prompts(batch_size), build_tokenizer(bench.size.model["vocab_size"])
+    prompts = bench.prompts(batch_size)
     network = sampling_copy(policy, bench.compute)
 
     def sample(max_new_tokens: int) -> None:
         sample_tokens(
             network,
             prompts,
-            tokenizer,
             max_new_tokens=max_new_tokens,
             temperature=1.0,
             top_p=1.0,

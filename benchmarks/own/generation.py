@@ -10,7 +10,6 @@ from benchmarks.scenario import (
     MAX_NEW_TOKENS,
     build_policy,
     build_prompts,
-    build_tokenizer,
 )
 from benchmarks.worker import Worker
 from models.generation.sampling import sample_tokens
@@ -21,13 +20,12 @@ def main() -> None:
     worker = Worker()
     model = build_policy(END_PROBABILITY if worker.settings["ends"] else 0.0)
     model.to(getattr(torch, worker.settings["precision"]))
-    prompts, tokenizer = build_prompts(worker.settings["num_prompts"]), build_tokenizer()
+    prompts = build_prompts(worker.settings["num_prompts"])
     for seed in count():
         worker.wait_for_turn()
         completions = sample_tokens(
             model,
             prompts,
-            tokenizer,
             max_new_tokens=MAX_NEW_TOKENS,
             temperature=1.0,
             top_p=1.0,

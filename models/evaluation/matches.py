@@ -9,10 +9,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.errors import TrainingError
 from models.evaluation.metrics import Match
 from models.generation.sampling import Sample, sample_completions
+from models.network.dialogue import encode_prompt
 from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
-from models.network.tokens import encode_prompt
 from models.rewards.scorer import Score
 from models.settings.generation import SamplingConfig
 

@@ -19,7 +19,7 @@ from transformers.cache_utils import CacheLayerMixin
 
 from models.network.attention import use_attention
 from models.network.freed_memory import keep_freed_memory
-from models.network.tokens import pad, positions
+from models.network.tokens import pad_left, positions
 from models.shapes import Float
 
 
@@ -90,14 +90,12 @@ class _Layer(CacheLayerMixin):
 class Decoder:
     """Rows that grow by a token each step; a row may leave, and others join, between any two steps."""
 
-    def __init__(
-        self, model: PreTrainedModel, pad_id: int, num_rows: int, longest_prompt: int, num_columns: int
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, num_rows: int, longest_prompt: int, num_columns: int) -> None:
         """Room for `num_rows` rows at a time. Columns: for the longest prompt and its completion; when rows join later, for
         as many tokens again at least, since the columns in use then wander to the right and must be moved back."""
         use_attention(model)
         keep_freed_memory()
-        self.model, self.pad_id, self.longest_prompt = model, pad_id, longest_prompt
+        self.model, self.longest_prompt = model, longest_prompt
         self.rows: list[Row] = []
         self.end = longest_prompt
         self._window = _Window(num_rows, num_columns)
@@ -106,7 +104,7 @@ class Decoder:
 
     def join(self, rows: Sequence[Row]) -> Float[Tensor, "B V"]:
         """Adds rows and reads their prompts; gives the logits of their first tokens."""
-        batch = pad([row.prompt for row in rows], self.pad_id, side="left").to(self.model.device)
+        batch = pad_left([row.prompt for row in rows]).to(self.model.device)
         width = batch.input_ids.shape[1]
         window = self._window
         window.rows = slice(len(self.rows), len(self.rows) + len(rows))

@@ -12,8 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
+from models.network.dialogue import decode_completion, encode_prompt, end_tokens
 from models.network.precision import autocast
-from models.network.tokens import check_lengths, decode_completion, encode_prompt
+from models.network.tokens import check_lengths
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig
 from models.shapes import Float, Int
@@ -32,7 +33,6 @@ class Sample:
 def sample_tokens(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
-    tokenizer: PreTrainedTokenizerBase,
     *,
     max_new_tokens: int,
     temperature: float,
@@ -41,7 +41,7 @@ def sample_tokens(
     seed: int,
     numbers: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Tokens of one completion per prompt, up to `batch_size` at a time; each stops after its end token or at the limit.
+    """Tokens of one completion per prompt, up to `batch_size` at a time; each stops after an end token or at the limit.
 
     A row that has ended leaves the batch at once. Once a quarter of the batch is free, waiting prompts take the places.
     What a row draws depends on its prompt, its number (by default its place among the prompts) and the seed, and on nothing
@@ -50,7 +50,7 @@ def sample_tokens(
     longest = max(map(len, prompts), default=0)
     num_columns = longest + max_new_tokens * (1 if len(prompts) <= batch_size else 2)
     batch_size = min(batch_size, len(prompts))
-    decoder = Decoder(model, tokenizer.pad_token_id, batch_size, longest, num_columns)
+    decoder, ends = Decoder(model, batch_size, longest, num_columns), end_tokens(model)
     rows = [Row(number, prompt) for number, prompt in zip(numbers or range(len(prompts)), prompts, strict=True)]
     waiting = deque(sorted(rows, key=lambda row: -len(row.prompt)))  # neighbours of one length need no padding
     uniforms = {}
@@ -74,7 +74,7 @@ def sample_tokens(
         ended = [
             place
             for place, row in enumerate(decoder.rows)
-            if row.tokens[-1] == tokenizer.eos_token_id or len(row.tokens) == max_new_tokens
+            if row.tokens[-1] in ends or len(row.tokens) == max_new_tokens
         ]
         if ended:
             decoder.leave(ended)
@@ -122,7 +122,6 @@ def sample_completions(
     rows = sample_tokens(
         model,
         encoded,
-        tokenizer,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -130,9 +129,11 @@ def sample_completions(
         seed=seed,
         numbers=numbers,
     )
+    ends = end_tokens(model)
+    ended = [tokens[-1] in ends for tokens in rows]
     return [
-        Sample(tokens, decode_completion(tokenizer, tokens), ended=tokens[-1] == tokenizer.eos_token_id)
-        for tokens in rows
+        Sample(tokens, decode_completion(tokenizer, tokens[:-1] if is_ended else tokens), is_ended)
+        for tokens, is_ended in zip(rows, ended, strict=True)
     ]
 
 
@@ -177,8 +178,8 @@ def sample_distinct(
             tokenizer,
             [prompts[row] for row, _ in missing],
             max_new_tokens=max_new_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
+            temperature=config.temperature or model.generation_config.temperature or 1.0,
+            top_p=config.top_p or model.generation_config.top_p or 1.0,
             batch_size=config.batch_size,
             seed=seed + attempt,
             numbers=[(first + row) * config.num_completions + draw for row, draw in missing],

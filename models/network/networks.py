@@ -8,7 +8,6 @@ import copy
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as tokenizer_models
 from torch import Tensor, nn
@@ -26,9 +25,9 @@ from transformers import (
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
+from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token
 from models.network.packing import PackedBatch, hidden_states
-from models.network.tokens import PLAIN_CHAT_TEMPLATE, check_tokenizer
-from models.settings.training import PretrainedBase, ScratchBase
+from models.settings.training import ScratchBase
 from models.shapes import Float, Int
 
 
@@ -73,37 +72,6 @@ def build_policy(config: ScratchBase, tokenizer: PreTrainedTokenizerBase, seed: 
     )
 
 
-def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model and its tokenizer, from the hub or a folder, ready for training.
-
-    Raises ConfigError when it cannot be found, has no safetensors, needs code of its own, is an adapter alone, or has no usable
-    pad token or chat template.
-    """
-    if (Path(config.model) / "adapter_config.json").exists():  # it names another model, which would be loaded unasked
-        raise ConfigError(f"base.model {config.model!r} is an adapter; merge it into its model first")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            config.model,
-            revision=config.revision,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"base.model {config.model!r} cannot be loaded: {reason}") from None
-    if config.pad_token is not None:
-        if config.pad_token not in tokenizer.get_vocab():
-            raise ConfigError(f"base.pad_token {config.pad_token!r} is not a token of {config.model}")
-        tokenizer.pad_token = config.pad_token
-    if config.chat_template is not None:
-        tokenizer.chat_template = config.chat_template
-    check_tokenizer(tokenizer, config.model)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    return model, tokenizer
-
-
 def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads. All ranks together; the first one writes."""
     model = whole(model)
@@ -115,7 +83,15 @@ def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """What `save_policy` wrote, in float32 and in evaluation mode (no dropout)."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    return learning_every_token(model).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def learning_every_token(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model, whose embedding gives no row up to padding: where a model's pad token is the end of its turns, that would never be learned."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.padding_idx = None
+    return model
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -156,9 +132,15 @@ class RewardModel(nn.Module):
         self.model.config.score_std = std
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Writes a folder that plain `AutoModelForSequenceClassification.from_pretrained` loads. As `save_policy` does."""
+        """Writes a folder that plain `AutoModelForSequenceClassification.from_pretrained` loads. As `save_policy` does.
+
+        transformers reads the score of a padded row before the last tokens that are padding, so that no turn may end with that one.
+        """
         model = whole(self).model
         if this_rank() == 0:
+            tokenizer = copy.deepcopy(tokenizer)
+            tokenizer.pad_token = pad_token(tokenizer)
+            model.config.pad_token_id = tokenizer.pad_token_id
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
 
@@ -173,7 +155,7 @@ class RewardModel(nn.Module):
             raise ConfigError(f"{type(model).__name__} has no linear `score` head; use a decoder such as Llama or Qwen")
         if zero_head:
             nn.init.zeros_(model.score.weight)
-        reward_model = cls(model)
+        reward_model = cls(learning_every_token(model))
         reward_model.set_normalisation(mean=0.0, std=1.0)
         return reward_model
 

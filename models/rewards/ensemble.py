@@ -151,4 +151,5 @@ def load(folder: Path, compute: Compute) -> Scorer:
         return torch.stack([scorer.score(prompts, completions) for scorer in scorers])
 
     members = Members(score, combination.combine)
-    return Scorer(members, combination.logit_std, scorers[0].network, scorers[0].tokenizer, members)
+    first = scorers[0]
+    return Scorer(members, combination.logit_std, first.network, first.tokenizer, members, first.reads)

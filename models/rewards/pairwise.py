@@ -13,10 +13,10 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
+from models.network.dialogue import encode_completion, encode_prompt
 from models.network.networks import RewardModel, freeze, load_policy
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
 from models.network.precision import autocast, pick_device
-from models.network.tokens import encode_completion, encode_prompt
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.rewards.scorer import RewardTask, Scorer
@@ -48,7 +48,10 @@ def load(folder: Path, compute: Compute) -> Scorer:
         with autocast(compute):
             return score_texts(reward_model, tokenizer, prompts, completions)
 
-    return Scorer(score, reward_model.model.config.score_std, reward_model, tokenizer)
+    def reads(prompt: str, completion: str) -> bool:
+        return len(encode_for_score(tokenizer, prompt, completion)) <= reward_model.model.config.max_position_embeddings
+
+    return Scorer(score, reward_model.model.config.score_std, reward_model, tokenizer, reads=reads)
 
 
 @dataclass(frozen=True)

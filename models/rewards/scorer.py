@@ -55,7 +55,7 @@ class Scorer:
     """A reward, ready to score. `logit_std`: what a score is multiplied by to be the logit of a preference.
 
     `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`: what `score`
-    is made of in a reward of several.
+    is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it.
     """
 
     score: Score
@@ -63,6 +63,7 @@ class Scorer:
     network: RewardModel | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
     members: Members | None = None
+    reads: Callable[[str, str], bool] = lambda prompt, completion: True
 
     def with_disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> Scores:
         """Scores, and the standard deviation of each over the members, who are asked once."""

@@ -47,10 +47,10 @@ class GenerationConfig(Settings):
     uncounted_fields = ("runner",)
     num_completions: Annotated[int, Field(ge=2, le=9)] = 4
     """K, completions per prompt. InstructGPT used 4 to 9 (Ouyang et al. 2022, section 3.5)."""
-    temperature: Positive = 1.0
-    """Sampling temperature of the completions that people rank."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Sample from the smallest set of tokens that holds this probability; 1 = all."""
+    temperature: Positive | None = None
+    """Sampling temperature of the completions that people rank; left out, that of the model's generation config, or else 1."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Sample from the smallest set of tokens that holds this probability, 1 = all; left out, as for the temperature."""
     batch_size: Count = 128
     """Sequences generated at once."""
     num_attempts: Count = 3

@@ -1,5 +1,6 @@
 """The settings of the base model, and of what makes it ready: pretraining and supervised fine-tuning."""
 
+import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,10 +18,16 @@ class PretrainedBase(Settings):
     """Name on the Hugging Face hub, or a local folder. `${NAME}` is replaced from the environment."""
     revision: str | None = None
     """Commit or tag on the hub; pin it to make a run repeatable."""
-    pad_token: str | None = None
-    """An existing token to pad with, for a tokenizer that has none. Must differ from the end-of-sequence token."""
     chat_template: str | None = None
     """Jinja chat template, for a tokenizer that has none (or to replace it)."""
+    template_arguments: dict[str, str | bool | int | float] = Field({})
+    """What the template may be told, such as {enable_thinking: false}."""
+    system_prompt: str | None = None
+    """What opens conversations that have no system prompt of their own."""
+    date: datetime.date | None = None
+    """The day that a template writes down which asks for today's; left out, that on which a run first loads the model."""
+    end_tokens: tuple[str, ...] | None = None
+    """Tokens that end a completion; left out, those of the model's generation config and the one that its template ends turns with."""
 
 
 class ScratchBase(Settings):

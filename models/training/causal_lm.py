@@ -10,10 +10,10 @@ from models.distributed.collectives import share_of
 from models.distributed.fsdp import distribute, in_step
 from models.errors import DataError
 from models.network.activation_checkpointing import recomputed_activations
+from models.network.dialogue import encode_completion, encode_document, encode_prompt
 from models.network.logprobs import require_plain_head, token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
-from models.network.tokens import encode_completion, encode_prompt
 from models.records import StepMetrics
 from models.settings.compute import Compute
 from models.settings.training import Training
@@ -40,7 +40,7 @@ def pack_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length:
 
     Raises DataError when there is not even one.
     """
-    stream = [token for text in texts for token in encode_completion(tokenizer, text, ended=True)]
+    stream = [token for text in texts for token in encode_document(tokenizer, text)]
     sequences = [
         LearnedSequence(stream[start : start + length], learn_from=1)
         for start in range(0, len(stream) - length + 1, length)

@@ -8,7 +8,8 @@ from tasks.running.stage import Work, stage
 @stage("base-model", kind="language-model", unit="model")
 def start_base(work: Work, config: PretrainedBase | ScratchBase, texts: Artifact | None, seed: int) -> int:
     """A folder `model/`: a checked copy of a pretrained model, or a new small one with a tokenizer trained on `texts`."""
-    from models.network.networks import build_policy, load_base, save_policy, train_tokenizer
+    from models.network.base import load_base
+    from models.network.networks import build_policy, save_policy, train_tokenizer
 
     if isinstance(config, ScratchBase):
         assert texts is not None, "the config asks for pretraining when the base is made from scratch"

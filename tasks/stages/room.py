@@ -72,7 +72,7 @@ class _Room:
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a prompt."""
-        from models.network.tokens import encode_prompt
+        from models.network.dialogue import encode_prompt
 
         if text not in self._prompts:
             self._prompts[text] = encode_prompt(self._tokenizer, text)
@@ -80,7 +80,7 @@ class _Room:
 
     def num_tokens(self, prompt: str, completion: str, ended: bool) -> int:
         """Of a prompt and its completion together."""
-        from models.network.tokens import encode_completion
+        from models.network.dialogue import encode_completion
 
         return len(self.prompt(prompt)) + len(encode_completion(self._tokenizer, completion, ended))
 

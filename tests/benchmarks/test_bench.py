@@ -121,7 +121,6 @@ def test_the_model_ends_naturally_near_a_third_of_the_limit_or_never():
         completions = sample_tokens(
             scenario.build_policy(end_probability, **small),
             prompts,
-            scenario.build_tokenizer(),
             max_new_tokens=scenario.MAX_NEW_TOKENS,
             temperature=1.0,
             top_p=1.0,

@@ -254,15 +254,13 @@ def test_what_cannot_work_is_refused_before_training(workplace, first_report, fl
     assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained
 
 
-def test_a_base_model_without_a_pad_token_is_refused(workplace, first_report, tmp_path):
+def test_a_base_model_without_a_chat_template_is_refused(workplace, first_report, tmp_path):
     folder = Path(first_report["artifacts"]["base-model"]) / "model"
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    del settings["pad_token"]
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "chat_template.jinja").unlink()
     done = workplace.rein("rlhf", SMOKE, f"base={{kind: pretrained, model: {tmp_path}}}")
-    assert done.returncode == 1 and "set base.pad_token" in refusal(done)
+    assert done.returncode == 1 and "set base.chat_template" in refusal(done)
 
 
 @pytest.mark.skipif("REIN_DATA" not in os.environ, reason="REIN_DATA names no folder with the RankME rankings")

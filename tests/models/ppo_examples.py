@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from models.generation.sampling import Sample, sample_completions
-from models.network.tokens import encode_prompt
+from models.network.dialogue import encode_prompt
 from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import MissingEnd, PPOConfig

@@ -24,12 +24,12 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
 from models.generation.sampling import sample_completions, sampling_copy
+from models.network.dialogue import encode_prompt
 from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.packing import require_packable
 from models.network.precision import autocast, pick_device
-from models.network.tokens import encode_prompt
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
@@ -45,7 +45,13 @@ from models.tuning.ppo.losses import masked_mean
 from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets, shuffled_minibatches
 from models.tuning.ppo.optimizer import PPOOptimizer
 from models.tuning.ppo.pretraining_mix import PretrainingMix
-from models.tuning.ppo.rollout import Rollout, describe_rollout, evaluate_samples, require_finite_rollout
+from models.tuning.ppo.rollout import (
+    Rollout,
+    describe_rollout,
+    evaluate_samples,
+    require_finite_rollout,
+    what_teaches_nothing,
+)
 from models.tuning.ppo.weight_average import WeightAverage
 from models.tuning.progress import Progress
 
@@ -154,6 +160,8 @@ def train_ppo(
                 break
         rollout = roll_out(update)
         numbers = describe_rollout(rollout, kl_control.coef, config.score_clip)
+        for complaint in what_teaches_nothing(rollout):
+            checkpointed.logger.warning("update %d: %s", update, complaint)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
             require_plain_head(whole(policy), rollout.sequences[:3])

@@ -59,7 +59,8 @@ def evaluate_samples(
 
     `sequences` are the tokens of each prompt and its completion, as the policy reads them.
     The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
-    is 1 in any precision; those of the decode pass would differ by rounding.
+    is 1 in any precision; those of the decode pass would differ by rounding. A completion that the scorer cannot read (its text may have
+    more tokens than were sampled: half a letter becomes three) is scored as an empty one that has not ended.
     """
     lengths = [len(sample.tokens) for sample in samples]
     own_sequences, own_lengths = share_of(sequences), share_of(lengths)
@@ -81,8 +82,9 @@ def evaluate_samples(
         gather_rows(torch.zeros(is_own.shape, device=policy.device).masked_scatter(is_own, torch.cat(part)))
         for part in zip(*parts, strict=True)
     )
-    ended = torch.tensor([sample.ended for sample in samples], device=policy.device)
-    texts = [sample.text for sample in samples]
+    is_read = [scorer.reads(prompt, sample.text) for prompt, sample in zip(prompts, samples, strict=True)]
+    ended = torch.tensor([s.ended and read for s, read in zip(samples, is_read, strict=True)], device=policy.device)
+    texts = [sample.text if read else "" for sample, read in zip(samples, is_read, strict=True)]
     told = scorer.with_disagreement(share_of(prompts), share_of(texts))
     scores = gather_rows(told.scores).to(policy.device)
     disagreement = None if told.disagreement is None else gather_rows(told.disagreement)
@@ -105,6 +107,19 @@ def apply_missing_end(
     """Scores with completions that were cut off at the length limit marked down (Stiennon et al. 2020 fixed theirs)."""
     low = torch.full_like(scores, config.score)
     return torch.where(ended, scores, low if config.kind == "fixed" else scores + low)
+
+
+def what_teaches_nothing(rollout: Rollout) -> list[str]:
+    """Complaints about a batch from which nothing can be learned: no completion ended, or all have one score."""
+    told = []
+    if not rollout.ended.any():
+        told.append(
+            f"none of {len(rollout.ended)} completions ended by itself: is sampling.max_new_tokens too low, or does the model end its "
+            "turns with other tokens than base.end_tokens?"
+        )
+    if rollout.scores.std(unbiased=False) == 0:
+        told.append(f"all {len(rollout.scores)} completions have the score {rollout.scores[0]:.3g}")
+    return told
 
 
 def require_finite_rollout(update: int, rollout: Rollout) -> None:

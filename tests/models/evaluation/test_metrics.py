@@ -17,7 +17,7 @@ from models.evaluation.reward_report import (
     strict_preferences,
 )
 from models.generation.sampling import Sample, sample_completions
-from models.network.tokens import encode_prompt
+from models.network.dialogue import encode_prompt
 from models.records import Pair, Ranking
 from models.settings.generation import SamplingConfig
 from tests.tolerances import close

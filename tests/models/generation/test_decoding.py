@@ -12,7 +12,7 @@ from tests.tolerances import close
 def test_a_long_prompt_joins_a_short_row_after_the_block_has_moved(any_policy, monkeypatch, fixed):
     """The row in use is 8 tokens wide when 24 columns are full: moved to the far left it would leave no room for 20 tokens."""
     monkeypatch.setattr(decoding, "_launches_bound", lambda device: fixed)
-    decoder = Decoder(any_policy, pad_id=0, num_rows=2, longest_prompt=20, num_columns=24)
+    decoder = Decoder(any_policy, num_rows=2, longest_prompt=20, num_columns=24)
     short, long = Row(0, [5, 6, 7]), Row(1, list(range(10, 30)))
     with torch.no_grad():
         decoder.join([short])
@@ -33,7 +33,7 @@ def test_the_head_reads_a_contiguous_block_at_every_step(any_policy):
     """Of slices of longer rows torch would copy the head's weights once for each row."""
     seen = []
     any_policy.lm_head.register_forward_pre_hook(lambda head, inputs: seen.append(inputs[0]))
-    decoder = Decoder(any_policy, pad_id=0, num_rows=2, longest_prompt=4, num_columns=8)
+    decoder = Decoder(any_policy, num_rows=2, longest_prompt=4, num_columns=8)
     rows = [Row(0, [5, 6, 7, 8]), Row(1, [9, 10])]
     with torch.no_grad():
         decoder.join(rows)

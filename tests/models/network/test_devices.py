@@ -27,7 +27,7 @@ def test_steps_that_a_cuda_graph_records_read_nothing_back(meta_policy, monkeypa
     """transformers is told what it sees by itself while a graph is recorded: that it may not look at the mask."""
     monkeypatch.setattr(masking_utils, "is_tracing", lambda tensor=None: True)
     monkeypatch.setattr(decoding, "_launches_bound", lambda device: True)
-    decoder = Decoder(meta_policy, pad_id=0, num_rows=3, longest_prompt=4, num_columns=8)
+    decoder = Decoder(meta_policy, num_rows=3, longest_prompt=4, num_columns=8)
     rows = [Row(0, [5, 6, 7]), Row(1, [5, 6, 7, 8])]
     vocab_size = meta_policy.config.vocab_size
     assert decoder.join(rows).shape == (2, vocab_size)

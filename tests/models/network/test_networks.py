@@ -9,18 +9,18 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from models.errors import ConfigError
+from models.network.base import load_base
+from models.network.dialogue import end_token, end_tokens
 from models.network.networks import (
     RewardModel,
     ValueModel,
     build_policy,
     freeze,
-    load_base,
     load_policy,
     save_policy,
     train_tokenizer,
 )
 from models.network.packing import PackedBatch
-from models.network.tokens import pad
 from models.settings.training import PretrainedBase, ScratchBase
 from tests.models.conftest import CORPUS, with_random_head
 from tests.tolerances import close
@@ -94,35 +94,69 @@ def test_load_base_names_a_folder_that_does_not_exist(tmp_path):
         load_base(PretrainedBase(model=str(missing)))
 
 
-def test_load_base_takes_pad_token_and_template_from_the_config(tmp_path, policy, tokenizer):
+def test_load_base_takes_the_template_from_the_config(tmp_path, policy, tokenizer):
     bare = copy.deepcopy(tokenizer)
     bare.pad_token, bare.chat_template = None, None
     save_policy(tmp_path, policy, bare)
-    folder = str(tmp_path)
-    with pytest.raises(ConfigError, match=r"base\.pad_token"):
-        load_base(PretrainedBase(model=folder))
     with pytest.raises(ConfigError, match=r"base\.chat_template"):
-        load_base(PretrainedBase(model=folder, pad_token="<pad>"))
-    with pytest.raises(ConfigError, match=r"base\.pad_token '<filler>' is not a token of"):
-        load_base(PretrainedBase(model=folder, pad_token="<filler>", chat_template="x"))
-    with pytest.raises(ConfigError, match=r"end-of-sequence .*base\.pad_token"):
-        load_base(PretrainedBase(model=folder, pad_token="</s>", chat_template="x"))
-    model, loaded = load_base(PretrainedBase(model=folder, pad_token="<s>", chat_template="my template"))
-    assert loaded.pad_token_id == model.config.pad_token_id == 1
-    assert loaded.chat_template == "my template"
+        load_base(PretrainedBase(model=str(tmp_path)))
+    template = tokenizer.chat_template + "{# mine #}"
+    _, loaded = load_base(PretrainedBase(model=str(tmp_path), chat_template=template))
+    assert loaded.chat_template == template and loaded.pad_token is None
+
+
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|end|>' + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+
+
+def test_a_completion_ends_with_every_token_that_its_makers_say(tmp_path, policy, tokenizer):
+    """Those of the generation config (a list), the end of the template's turns, and the end of a text; or those that the config names."""
+    own = copy.deepcopy(tokenizer)
+    own.add_special_tokens({"additional_special_tokens": ["<|end|>", "<|other|>"]})
+    own.chat_template = TEMPLATE
+    policy.resize_token_embeddings(len(own))
+    end, other = own.convert_tokens_to_ids(["<|end|>", "<|other|>"])
+    policy.generation_config.eos_token_id = [other]
+    save_policy(tmp_path, policy, own)
+    model, loaded = load_base(PretrainedBase(model=str(tmp_path)))
+    assert set(end_tokens(model)) == {other, end, 2} and end_token(loaded) == end
+    save_policy(tmp_path / "again", model, loaded)
+    assert set(end_tokens(load_policy(tmp_path / "again")[0])) == {other, end, 2}
+    model, _ = load_base(PretrainedBase(model=str(tmp_path), end_tokens=["<|other|>"]))
+    assert end_tokens(model) == [other]
+    for named, complaint in ((["<|gone|>"], r"base\.end_tokens: '<\|gone\|>' is not a token"), ([], "is empty")):
+        with pytest.raises(ConfigError, match=complaint):
+            load_base(PretrainedBase(model=str(tmp_path), end_tokens=named))
+
+
+def test_a_token_that_fills_rows_is_learned_like_any_other(tmp_path, tokenizer):
+    own = copy.deepcopy(tokenizer)
+    own.pad_token = "</s>"
+    save_policy(tmp_path, build_policy(SHAPE, own, seed=0), own)
+    model, _ = load_policy(tmp_path)
+    model.model.embed_tokens(torch.tensor([2, 2, 5])).sum().backward()
+    # the sum's gradient is 1 in each of the 32 places of a row that was looked up, once for every time
+    assert model.model.embed_tokens.weight.grad.sum(dim=1)[[2, 5, 6]].tolist() == [64.0, 32.0, 0.0]
 
 
 # reward model
 
 
-def test_scores_equal_plain_transformers_after_saving(reward_model, tokenizer, tmp_path):
+@pytest.mark.parametrize("pad_token", ["<pad>", None, "</s>"])
+def test_scores_equal_plain_transformers_after_saving(reward_model, tokenizer, tmp_path, pad_token):
+    """Whatever the base was padded with: with its end of the turn, transformers would read the score one token too early."""
+    own = copy.deepcopy(tokenizer)
+    own.pad_token = pad_token
     batch = PackedBatch.of(SEQUENCES)
     reward_model.set_normalisation(mean=0.25, std=2.0)
-    reward_model.save(tmp_path, tokenizer)
+    reward_model.save(tmp_path, own)
+    assert own.pad_token == pad_token
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
-        padded = pad(SEQUENCES, tokenizer.pad_token_id, side="right")
-        logits = plain(input_ids=padded.input_ids, attention_mask=padded.is_token.long()).logits.squeeze(-1)
+        padded = AutoTokenizer.from_pretrained(tmp_path).pad({"input_ids": SEQUENCES}, return_tensors="pt")
+        logits = plain(**padded).logits.squeeze(-1)
         assert logits.std() > 0.1, "the check would see nothing in equal scores"
         assert close(reward_model.logits(batch), logits, tolerance=1e-5)
         loaded, loaded_tokenizer = RewardModel.load(tmp_path)

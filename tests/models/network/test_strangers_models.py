@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import ConfigError
-from models.network.networks import load_base, save_policy
+from models.network.base import load_base
+from models.network.networks import save_policy
 from models.settings.training import PretrainedBase
 
 ATTACK = "import pathlib\npathlib.Path({marker!r}).touch()\n"

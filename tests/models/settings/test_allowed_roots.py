@@ -61,7 +61,8 @@ ALLOWED = [
 ]
 # Settings that are texts and name no place: they are shown, compared or looked up.
 NO_PLACES = {
-    *("PretrainedBase.revision", "PretrainedBase.pad_token", "PretrainedBase.chat_template", "RayRunner.address"),
+    *("PretrainedBase.revision", "PretrainedBase.chat_template", "PretrainedBase.system_prompt", "RayRunner.address"),
+    *("PretrainedBase.template_arguments", "PretrainedBase.end_tokens"),
     *("TrackingConfig.experiment", "TrackingConfig.reward_name", "TrackingConfig.policy_name"),
     *("TextFile.column", "TextHub.column", "TextHub.subset", "TextHub.split"),
     *("DemonstrationFile.prompt_column", "DemonstrationFile.completion_column"),

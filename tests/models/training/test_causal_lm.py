@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.errors import DataError, TrainingError
-from models.network.tokens import encode_completion, encode_prompt
+from models.network.dialogue import encode_completion, encode_prompt
 from models.settings.training import Training
 from models.training.causal_lm import LearnedSequence, encode_demonstrations, language_loss, pack_texts, train_language
 from models.training.loop import EpochBatches, descend

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from models.errors import TrainingError
+from models.network.dialogue import encode_prompt
 from models.network.networks import ValueModel
-from models.network.tokens import encode_prompt
 from models.rewards.pairwise import train_reward
 from models.settings.rewards import PairwiseReward
 from models.settings.training import Training

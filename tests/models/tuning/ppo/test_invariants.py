@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.network import networks
+from models.network.dialogue import encode_prompt
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch, hidden_states
-from models.network.tokens import encode_prompt
 from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import Comparison, comparison_loss, group_pairs, score_texts
 from models.training.causal_lm import encode_demonstrations, language_loss
@@ -187,9 +187,14 @@ def test_the_size_of_microbatches_changes_no_number_of_training(any_policy, toke
 
 
 def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monkeypatch):
-    """What the reward model sees of a completion in training is, token by token, what PPO shows it."""
+    """What the reward model sees of a completion in training is, token by token, what PPO shows it; white space around it, which
+    people's files have and samples have not, makes no difference."""
     prompt = Prompt.of("the lamp does not light, what is wrong?", "train")
-    completions = [Completion.of(prompt.id, text) for text in CORPUS[1:4]]
+    spaces = ((" ", ""), ("", "\n"), ("\n\n ", "\t"))
+    completions = [
+        Completion.of(prompt.id, before + text + after)
+        for text, (before, after) in zip(CORPUS[1:4], spaces, strict=True)
+    ]
     pairs = [Pair(prompt_id=prompt.id, chosen=completions[0].id, rejected=one.id) for one in completions[1:]]
     seen: list[list[int]] = []
 
@@ -202,7 +207,7 @@ def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monk
     comparison_loss(reward_model, trained, 0.0)
     in_training = sorted(seen)
     seen.clear()
-    score_texts(reward_model, tokenizer, [prompt.text] * 3, [one.text for one in completions])
+    score_texts(reward_model, tokenizer, [prompt.text] * 3, CORPUS[1:4])
     assert sorted(seen) == in_training and len(in_training) == 3
     start = encode_prompt(tokenizer, prompt.text)  # what the policy continues
     assert all(tokens[: len(start)] == start for tokens in in_training)
@@ -210,7 +215,7 @@ def test_training_and_scoring_read_the_same_tokens(reward_model, tokenizer, monk
 
 
 def test_demonstrations_and_the_reward_model_read_the_same_tokens(tokenizer):
-    (demonstration,) = encode_demonstrations(tokenizer, [("my sink", "the nut")], context_length=96)
+    (demonstration,) = encode_demonstrations(tokenizer, [("my sink", " the nut\n")], context_length=96)
     prompt = Prompt.of("my sink", "train")
     better, worse = Completion.of(prompt.id, "the nut"), Completion.of(prompt.id, "the fuse")
     pair = Pair(prompt_id=prompt.id, chosen=better.id, rejected=worse.id)

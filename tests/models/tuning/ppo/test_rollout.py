@@ -7,10 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from models.network.tokens import encode_prompt
+from models.generation.sampling import Sample
+from models.network.dialogue import encode_prompt
+from models.rewards.scorer import Scorer
 from models.settings.tuning import MissingEnd
 from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
-from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
+from models.tuning.ppo.rollout import (
+    Rollout,
+    apply_missing_end,
+    describe_rollout,
+    evaluate_samples,
+    what_teaches_nothing,
+)
 from tests.models.ppo_examples import END, PROMPTS, SAMPLING, config_of, rollout_of
 from tests.tolerances import close
 
@@ -63,6 +71,36 @@ def test_missing_ends_are_marked_down_in_a_rollout(policy, value_model, tokenize
         last = rollout.sequences[row][-1]
         assert rollout.ended[row] == (last == END)
         assert (rollout.scores[row] == -9.0) == (last != END)
+
+
+def test_a_completion_that_the_scorer_cannot_read_is_one_that_has_not_ended(policy, value_model, tokenizer, compute):
+    """Sixty halves of letters are sixty tokens, and 180 when their text is read again."""
+    scorer = Scorer(
+        lambda _, texts: torch.tensor([float(len(one)) for one in texts]), reads=lambda _, text: len(text) < 60
+    )
+    samples = [Sample([40, END], text, ended=True) for text in ("x", "\ufffd" * 60, "yy")]
+    prompts = PROMPTS[:3]
+    sequences = [[*encode_prompt(tokenizer, prompt), 40, END] for prompt in prompts]
+    missing_end = MissingEnd(kind="penalty", score=-3.0)
+    given = (policy, policy, value_model, scorer, prompts, samples, sequences)
+    rollout = evaluate_samples(*given, config_of(missing_end=missing_end), 1.0, compute)
+    assert rollout.ended.tolist() == [True, False, True] and rollout.scores.tolist() == [1.0, -3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("ended", "scores", "told"),
+    [
+        ([False, False], [-3.0, -3.0], ["none of 2 completions ended", "all 2 completions have the score -3"]),
+        ([False, False], [1.0, 2.0], ["none of 2 completions ended"]),
+        ([True, False], [0.5, 0.5], ["all 2 completions have the score 0.5"]),
+        ([True, False], [0.5, 0.75], []),
+    ],
+)
+def test_a_batch_that_teaches_nothing_is_told(ended, scores, told):
+    rollout = dataclasses.replace(handmade_rollout(), ended=torch.tensor(ended), scores=torch.tensor(scores))
+    complaints = what_teaches_nothing(rollout)
+    assert len(complaints) == len(told)
+    assert all(complaint.startswith(begun) for complaint, begun in zip(complaints, told, strict=True))
 
 
 def handmade_rollout(garbage: float = 0.0) -> Rollout:

@@ -17,7 +17,10 @@ from tests.models.conftest import enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, state_of
 from tests.tolerances import close
 
-TEMPLATE = "Q: {% for message in messages %}{{ message['content'] }}{% endfor %}{{ '\\n' }}A: "
+TEMPLATE = (
+    "Q: {% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] + '\\nA: ' }}"
+    "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
 BYTES = {character: number for number, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
 END, FILLER = 256, 257
 

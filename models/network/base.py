@@ -1,0 +1,60 @@
+"""The base model: a causal language model of somebody else, read as its makers meant it."""
+
+import datetime
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from models.errors import ConfigError
+from models.network.dialogue import check_tokenizer, end_token, end_tokens, fixed_template
+from models.settings.training import PretrainedBase
+
+
+def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model and its tokenizer, from the hub or a folder, ready for training.
+
+    Its tokenizer's template holds what the config says of it, and its generation config every token that ends a completion.
+    Raises ConfigError when it cannot be found, has no safetensors, needs code of its own, is an adapter alone, or has no usable
+    chat template.
+    """
+    if (Path(config.model) / "adapter_config.json").exists():  # it names another model, which would be loaded unasked
+        raise ConfigError(f"base.model {config.model!r} is an adapter; merge it into its model first")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            config.model,
+            revision=config.revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"base.model {config.model!r} cannot be loaded: {reason}") from None
+    if template := config.chat_template or _own_template(tokenizer):
+        date = config.date or datetime.date.today()
+        tokenizer.chat_template = fixed_template(template, config.template_arguments, config.system_prompt, date)
+    check_tokenizer(tokenizer, config.model)
+    model.generation_config.eos_token_id = _ends(config, model, tokenizer)
+    return model, tokenizer
+
+
+def _own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The template for conversations without tools."""
+    own = tokenizer.chat_template
+    return own.get("default") if isinstance(own, dict) else own
+
+
+def _ends(config: PretrainedBase, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends a completion."""
+    if config.end_tokens is None:
+        known = [*end_tokens(model), end_token(tokenizer), tokenizer.eos_token_id]
+        return list(dict.fromkeys(token for token in known if token is not None))
+    vocabulary = tokenizer.get_vocab()
+    if unknown := [token for token in config.end_tokens if token not in vocabulary]:
+        raise ConfigError(f"base.end_tokens: {unknown[0]!r} is not a token of {config.model}")
+    if not config.end_tokens:
+        raise ConfigError("base.end_tokens is empty, so that no completion could end; leave it out")
+    return [vocabulary[token] for token in config.end_tokens]
