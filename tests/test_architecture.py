@@ -46,7 +46,17 @@ LEARNING = (
     "models.evaluation.matches",
     *("models.stages.pretraining", "models.stages.sft", "models.stages.reward", "models.stages.tuning"),
 )
-LEARNING_NEEDS = {"torch", "transformers", "tokenizers", "safetensors", "pydantic", "pydantic_core", "numpy", "yaml"}
+LEARNING_NEEDS = {
+    "jinja2",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "pydantic",
+    "pydantic_core",
+    "numpy",
+    "yaml",
+}
 SEAMS = {
     RewardKind: ("train", "load"),
     TuningKind: ("tune",),

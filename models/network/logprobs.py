@@ -67,21 +67,24 @@ class _Logprobs(torch.autograd.Function):
             logprobs[rows] = _at(_log_softmax(logits, temperature), tokens[rows])
             if keeps:
                 kept.append(logits)
-        ctx.save_for_backward(hidden, weight, bias, tokens, *kept)
+        ctx.save_for_backward(hidden, weight, bias, tokens, logprobs, *kept)
         ctx.temperature = temperature
         return logprobs
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, " M"]) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, tokens, *kept = ctx.saved_tensors
+        hidden, weight, bias, tokens, logprobs, *kept = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         for number, rows in enumerate(_chunks(len(tokens), len(weight))):
-            scale = (gradient[rows] / ctx.temperature).to(hidden.dtype).unsqueeze(-1)
+            scale = (gradient[rows] / ctx.temperature).unsqueeze(-1)
             logits = kept[number] if kept else F.linear(hidden[rows], weight, bias)
-            of_logits = torch.softmax(logits if ctx.temperature == 1 else logits / ctx.temperature, dim=-1).mul_(-scale)
-            of_logits.scatter_add_(-1, tokens[rows].unsqueeze(-1), scale)
+            shares = torch.softmax(logits if ctx.temperature == 1 else logits.float() / ctx.temperature, dim=-1)
+            of_logits = shares.to(hidden.dtype).mul_(-scale.to(hidden.dtype))
+            # 1 - p by itself: as a difference of two numbers near 1, eight binary digits would not hold it
+            missing = -torch.expm1(logprobs[rows].unsqueeze(-1))
+            of_logits.scatter_(-1, tokens[rows].unsqueeze(-1), (missing * scale).to(hidden.dtype))
             of_hidden[rows] = of_logits @ weight
             if of_weight is not None:
                 of_weight += of_logits.T @ hidden[rows]
