@@ -1,7 +1,6 @@
 """Feedback from a file of completions that several annotators ranked or scored."""
 
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
@@ -21,7 +20,7 @@ def read(config: AnnotatedFile, split: SplitConfig, seed: int, bad: BadRows) -> 
     of completions of a prompt, the same set once in a session. Raises DataError for a file that cannot be read, and where no row is left.
     """
     sides = SidesOfSplit(config, split, seed)
-    if Path(config.path).suffix == ".csv":
+    if config.is_table:
         return read_annotated_table(config, sides, bad)
     reader = _ListReader(config, sides, bad)
     for row in chosen_rows(config, bad):
@@ -43,6 +42,7 @@ class _ListReader:
         self._config = config
         self._sides = sides
         self._bad = bad
+        self._columns = config.columns
         self._texts = ShownTexts()
         self._rankings: list[Ranking] = []
         self._said: dict[tuple[str, str, str, frozenset[str]], str] = {}
@@ -62,7 +62,7 @@ class _ListReader:
         for labeler, key in keys.items():
             if earlier := self._said.get(key):
                 said = f"{labeler} ranked these completions of this prompt by {self._config.criterion} already, at {earlier}"
-                self._bad.add(row, "annotations", said)
+                self._bad.add(row, self._columns.annotations, said)
         if row in self._bad:
             return
         self._sides.keep(row, read.text, side)
@@ -79,17 +79,18 @@ class _ListReader:
 
     def _read(self, row: Row) -> _Annotated:
         """What the row says, as far as it can be read; complaints about the rest."""
-        text = read_text(row, "prompt", self._bad)
-        texts = row.values.get("completions")
+        columns = self._columns
+        text = read_text(row, columns.prompt, self._bad)
+        texts = row.values.get(columns.completions)
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-            self._bad.add(row, "completions", f"expected a list of texts, found {shown(texts)}")
+            self._bad.add(row, columns.completions, f"expected a list of texts, found {shown(texts)}")
             return _Annotated(text, (), (), {})
         if len(texts) < 2:
-            self._bad.add(row, "completions", f"a ranking needs at least 2, found {len(texts)}")
-        annotations = row.values.get("annotations")
+            self._bad.add(row, columns.completions, f"a ranking needs at least 2, found {len(texts)}")
+        annotations = row.values.get(columns.annotations)
         if not isinstance(annotations, list) or not annotations:
             found = f"expected a list with at least one annotation, found {shown(annotations)}"
-            self._bad.add(row, "annotations", found)
+            self._bad.add(row, columns.annotations, found)
             return _Annotated(text, tuple(texts), (), {})
         return _Annotated(text, tuple(texts), self._systems(row, texts), self._annotations(row, annotations, texts))
 
@@ -106,7 +107,7 @@ class _ListReader:
     def _annotations(self, row: Row, annotations: list[Any], texts: list[str]) -> dict[str, list[Any]]:
         said: dict[str, list[Any]] = {}
         for number, annotation in enumerate(annotations):
-            field = f"annotations.{number}"
+            field = f"{self._columns.annotations}.{number}"
             if not isinstance(annotation, dict) or "annotator" not in annotation:
                 expected = f"expected {{annotator, {self._config.by}}}"
                 self._bad.add(row, f"{field}.annotator", f"{expected}, found {shown(annotation)}")

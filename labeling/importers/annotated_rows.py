@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from labeling.importers.feedback_rows import feedback_rows
 from labeling.sources.bad_rows import BadRows, Row, shown
-from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Split
@@ -21,7 +21,7 @@ def chosen_rows(config: AnnotatedFile, bad: BadRows) -> Iterator[Row]:
     file = Path(config.path)
     num_rows = num_taken = 0
     criteria: set[str] = set()
-    for row in read_rows(file, bad):
+    for row in feedback_rows(config, config.names, bad):
         num_rows += 1
         missing = [column for column in config.where if column not in row.values]
         for column in missing:

@@ -9,7 +9,7 @@ from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_
 from labeling.importers.dialogue_rows import read_name, read_optional_name, read_text
 from labeling.sources.bad_rows import BadRows, Row, shown
 from models.records import Ranking, Split
-from models.settings.labels import AnnotatedFile
+from models.settings.labels import AnnotatedColumns, AnnotatedFile
 
 _RANK = re.compile(r"[1-9][0-9]{0,17}(\.0{1,17})?")
 _SCORE = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
@@ -45,7 +45,7 @@ def read_annotated_table(config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
             questions.setdefault(question, []).append(cell)
     texts, rankings = ShownTexts(), []
     for question, cells in questions.items():
-        if _is_whole(question, cells, broken.get(question), bad):
+        if _is_whole(question, cells, broken.get(question), config.columns, bad):
             prompt = texts.prompt(question.prompt, cells[0].side)
             completions = [texts.completion(prompt, one.completion) for one in cells]
             for completion, cell in zip(completions, cells, strict=True):
@@ -59,14 +59,17 @@ def read_annotated_table(config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
 
 def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows) -> tuple[_Question, _Cell]:
     """(what was asked of whom, what the row says), as far as it can be read; complaints about the rest."""
-    text = read_text(row, "prompt", bad)
-    labeler = read_name(row, "annotator", row.values.get("annotator"), bad)
-    completion = row.values.get("completion")
+    columns = config.columns
+    text = read_text(row, columns.prompt, bad)
+    labeler = read_name(row, columns.annotator, row.values.get(columns.annotator), bad)
+    completion = row.values.get(columns.completion)
     if completion is None:
-        bad.add(row, "completion", "no such column")
+        bad.add(row, columns.completion, "no such column")
         completion = ""
     column, form, expected = (
-        ("rank", _RANK, "a whole number from 1 on") if config.by == "ranks" else ("score", _SCORE, "a number")
+        (columns.rank, _RANK, "a whole number from 1 on")
+        if config.by == "ranks"
+        else (columns.score, _SCORE, "a number")
     )
     written = row.values.get(column)
     is_number = written is not None and form.fullmatch(written) is not None
@@ -78,19 +81,23 @@ def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
     return question, _Cell(row, completion, system, number, sides.side(row, text, bad))
 
 
-def _is_whole(question: _Question, cells: list[_Cell], broken: Row | None, bad: BadRows) -> bool:
+def _is_whole(
+    question: _Question, cells: list[_Cell], broken: Row | None, columns: AnnotatedColumns, bad: BadRows
+) -> bool:
     """Whether the rows make a ranking; complaints about all of them if not."""
     first: dict[str, Row] = {}
     for one in cells:
         earlier = first.setdefault(one.completion, one.row)
         if earlier is not one.row:
-            bad.add(one.row, "completion", f"{question.labeler} has a row for it already, at {earlier.place}")
+            bad.add(one.row, columns.completion, f"{question.labeler} has a row for it already, at {earlier.place}")
             broken = broken or one.row
     if broken is None and len(cells) < 2:
         broken = cells[0].row
-        bad.add(broken, "annotator", f"{question.labeler} has no second completion of this prompt to rank it against")
+        bad.add(
+            broken, columns.annotator, f"{question.labeler} has no second completion of this prompt to rank it against"
+        )
     if broken is not None:
         for one in cells:
             if one.row not in bad:
-                bad.add(one.row, "annotator", f"a row of the same prompt and annotator is bad, at {broken.place}")
+                bad.add(one.row, columns.annotator, f"a row of the same prompt and annotator is bad, at {broken.place}")
     return broken is None

@@ -49,17 +49,17 @@ def read_text(row: Row, field: str, bad: BadRows) -> str:
     return ""
 
 
-def read_dialogue(row: Row, fields: Sequence[str], bad: BadRows) -> Asked | None:
-    """(prompt, the reply in each field) of a row; None after complaints.
+def read_dialogue(row: Row, prompt: str, fields: Sequence[str], bad: BadRows) -> Asked | None:
+    """(prompt, the reply in each field) of a row, by the names of its columns; None after complaints.
 
     Replies are texts, or lists of messages: the assistant's alone, or the whole dialogue with it last. Without a prompt they are
     whole dialogues that differ in the last turn alone. Empty replies, and those with a dialogue marker inside, are bad.
     """
     replies = [row.values.get(field) for field in fields]
     if all(isinstance(one, str) for one in replies):
-        asked = _of_texts(row, fields, replies, bad)
+        asked = _of_texts(row, prompt, fields, replies, bad)
     elif all(isinstance(one, list) for one in replies):
-        asked = _of_messages(row, fields, replies, bad)
+        asked = _of_messages(row, prompt, fields, replies, bad)
     else:
         asked = None
         for field, one in zip(fields, replies, strict=True):
@@ -75,9 +75,9 @@ def read_dialogue(row: Row, fields: Sequence[str], bad: BadRows) -> Asked | None
     return None if row in bad else asked
 
 
-def _of_texts(row: Row, fields: Sequence[str], replies: list[str], bad: BadRows) -> Asked | None:
-    if "prompt" in row.values or len(fields) == 1:
-        return read_text(row, "prompt", bad), replies
+def _of_texts(row: Row, asked: str, fields: Sequence[str], replies: list[str], bad: BadRows) -> Asked | None:
+    if asked in row.values or len(fields) == 1:
+        return read_text(row, asked, bad), replies
     prompt, marker, _ = replies[0].rpartition(ASSISTANT)
     prompt += marker
     if not (marker and prompt.startswith(HUMAN)):
@@ -88,10 +88,10 @@ def _of_texts(row: Row, fields: Sequence[str], replies: list[str], bad: BadRows)
     return prompt, [reply.removeprefix(prompt) for reply in replies]
 
 
-def _of_messages(row: Row, fields: Sequence[str], replies: list[list[Any]], bad: BadRows) -> Asked | None:
+def _of_messages(row: Row, asked: str, fields: Sequence[str], replies: list[list[Any]], bad: BadRows) -> Asked | None:
     lists = [_messages(row, field, said, bad) for field, said in zip(fields, replies, strict=True)]
-    has_prompt = "prompt" in row.values or len(fields) == 1
-    prompt = _prompt_messages(row, bad) if has_prompt else lists[0][:-1]
+    has_prompt = asked in row.values or len(fields) == 1
+    prompt = _prompt_messages(row, asked, bad) if has_prompt else lists[0][:-1]
     if row in bad:
         return None
     if not prompt:
@@ -105,17 +105,17 @@ def _of_messages(row: Row, fields: Sequence[str], replies: list[list[Any]], bad:
             alone = "alone or " if has_prompt else ""
             bad.add(row, field, f"expected one message of the assistant, {alone}after exactly those of the prompt")
     if not all(one["content"].strip() for one in prompt):
-        bad.add(row, "prompt", "one of its messages is empty")
+        bad.add(row, asked, "one of its messages is empty")
     if dialogue_messages(dialogue_text(prompt)) != prompt:
-        bad.add(row, "prompt", "one of its messages holds a dialogue marker, or a system message is not the first")
+        bad.add(row, asked, "one of its messages holds a dialogue marker, or a system message is not the first")
     return dialogue_text(prompt), texts
 
 
-def _prompt_messages(row: Row, bad: BadRows) -> list[Message]:
-    given = row.values.get("prompt")
+def _prompt_messages(row: Row, asked: str, bad: BadRows) -> list[Message]:
+    given = row.values.get(asked)
     if isinstance(given, list) and given:
-        return _messages(row, "prompt", given, bad)
-    return [{"role": "user", "content": read_text(row, "prompt", bad)}]
+        return _messages(row, asked, given, bad)
+    return [{"role": "user", "content": read_text(row, asked, bad)}]
 
 
 def _messages(row: Row, field: str, said: list[Any], bad: BadRows) -> list[Message]:

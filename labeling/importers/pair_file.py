@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler, read_optional_name
+from labeling.importers.feedback_rows import feedback_rows
 from labeling.sources.bad_rows import BadRows, Row, shown
-from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Ranking
@@ -35,7 +35,7 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
     file = Path(config.path)
     texts, rankings = ShownTexts(), []
     said: dict[tuple[str, str, frozenset[str]], tuple[int, _Preference]] = {}
-    for row in read_rows(file, bad):
+    for row in feedback_rows(config, ("chosen", "rejected"), bad):
         one = _preference(row, config, bad)
         if one is None:
             continue
@@ -43,7 +43,9 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
         line, earlier = said.setdefault(key, (row.line, one))
         if line != row.line:
             what = "the same" if earlier.same_as(one) else "something else"
-            bad.add(row, config.first_column, f"{one.labeler} said {what} of these two already, at {file.name}:{line}")
+            bad.add(
+                row, config.columns.chosen, f"{one.labeler} said {what} of these two already, at {file.name}:{line}"
+            )
             continue
         prompt = texts.prompt(one.prompt, assign_split(one.prompt, split, seed))
         levels = [[texts.completion(prompt, text).id for text in level] for level in one.levels]
@@ -57,8 +59,8 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
 
 def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     labeler = read_labeler(row, config, bad)
-    columns = (config.first_column, config.second_column)
-    asked = read_dialogue(row, columns, bad)
+    columns = (config.columns.chosen, config.columns.rejected)
+    asked = read_dialogue(row, config.columns.prompt, columns, bad)
     said = _levels(row, config, bad)
     systems = [read_optional_name(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
     if asked is None or row in bad:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler
+from labeling.importers.feedback_rows import feedback_rows
 from labeling.sources.bad_rows import BadRows, Row, shown
-from labeling.sources.row_files import read_rows
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Rating
@@ -24,17 +24,17 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
     file = Path(config.path)
     texts, ratings = ShownTexts(), []
     seen: dict[tuple[str, str, str], int] = {}
-    for row in read_rows(file, bad):
-        labeler, wanted = read_labeler(row, config, bad), _label(row, bad)
-        asked = read_dialogue(row, ("completion",), bad)
+    columns = config.columns
+    for row in feedback_rows(config, ("prompt", "completion", "label"), bad):
+        labeler, wanted = read_labeler(row, config, bad), _label(row, columns.label, bad)
+        asked = read_dialogue(row, columns.prompt, (columns.completion,), bad)
         if asked is None or row in bad:
             continue
         text, (reply,) = asked
         line = seen.setdefault((labeler, text, reply), row.line)
         if line != row.line:
-            bad.add(
-                row, "completion", f"{labeler} judged this completion of this prompt already, at {file.name}:{line}"
-            )
+            said = f"{labeler} judged this completion of this prompt already, at {file.name}:{line}"
+            bad.add(row, columns.completion, said)
             continue
         prompt = texts.prompt(text, assign_split(text, split, seed))
         completion = texts.completion(prompt, reply)
@@ -44,13 +44,13 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
     return Feedback(texts.prompts, texts.completions, rankings_of_ratings(ratings), tuple(ratings))
 
 
-def _label(row: Row, bad: BadRows) -> bool:
+def _label(row: Row, column: str, bad: BadRows) -> bool:
     """True or 1, false or 0; in CSV, where everything is text, the words for it."""
-    value = row.values.get("label")
+    value = row.values.get(column)
     if row.file.suffix == ".csv":
         value = _WORDS.get(str(value).lower(), value)
     if isinstance(value, bool | int | float) and value in (0, 1):
         return bool(value)
     expected = f"expected true or false, found {shown(value)}"
-    bad.add(row, "label", expected if "label" in row.values else "no such column")
+    bad.add(row, column, expected if column in row.values else "no such column")
     return False

@@ -1,8 +1,9 @@
 """The named columns of rows, as texts that stand as they were written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from labeling.sources import bad_rows
 from models.errors import DataError
 
 Row = tuple[int, dict[str, Any]]
@@ -25,3 +26,14 @@ def read_columns(name: str, rows: Iterable[Row], columns: tuple[str, ...]) -> li
     if not read:
         raise DataError(f"{name}: the dataset is empty")
     return read
+
+
+def with_columns(name: str, rows: Iterable[bad_rows.Row], asked: Mapping[str, str]) -> Iterator[bad_rows.Row]:
+    """The rows. Raises DataError after the last for a column that a setting (key -> column) asks for and none of them has."""
+    there: dict[str, None] = {}
+    for row in rows:
+        there |= dict.fromkeys(row.values)
+        yield row
+    for key, column in asked.items():
+        if there and column not in there:
+            raise DataError(f"{name}: {key}: no column {column!r}; there are {', '.join(map(repr, there))}")

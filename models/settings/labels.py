@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.labeler_names import LabelerName
-from models.settings.base import Count, Kind, OneOf
+from models.settings.base import Count, Kind, OneOf, Settings
 
 
 class LabelerKind(Kind):
@@ -67,6 +67,25 @@ class FeedbackFolder(FeedbackFiles):
     """Only rankings and ratings by this criterion are taken."""
 
 
+class AnnotatedColumns(Settings):
+    """What the file calls its columns."""
+
+    prompt: str = "prompt"
+    """What was asked."""
+    completions: str = "completions"
+    """Where a row is a prompt: the list of its completions …"""
+    annotations: str = "annotations"
+    """… and the list of what annotators said."""
+    completion: str = "completion"
+    """Where a row is a prompt, completion and annotator: the completion …"""
+    annotator: str = "annotator"
+    """… who said it …"""
+    rank: str = "rank"
+    """… and its rank …"""
+    score: str = "score"
+    """… or score."""
+
+
 class AnnotatedFile(FeedbackFiles):
     """Completions that several annotators ranked or scored.
 
@@ -76,6 +95,8 @@ class AnnotatedFile(FeedbackFiles):
 
     code = "labeling.importers.annotated_file"
     kind: Literal["annotated"] = "annotated"
+    columns: AnnotatedColumns = AnnotatedColumns()
+    """What the file calls its columns, where it calls them otherwise."""
     by: Literal["ranks", "scores"] = "ranks"
     """ranks: 1 is best; scores: higher is better. Equal ones tie."""
     where: dict[str, str] = Field(default_factory=dict)
@@ -95,6 +116,37 @@ class AnnotatedFile(FeedbackFiles):
     held_out_below: Count = 3
     """remainders below this are the test split; of the rest, `split.validation` is for validation, by the prompt's text."""
 
+    @property
+    def is_table(self) -> bool:
+        """Whether a row is a prompt, completion and annotator, and not a prompt."""
+        return self.path.endswith(".csv")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        if self.is_table:
+            return "prompt", "completion", "annotator", self.by.removesuffix("s")
+        return "prompt", "completions", "annotations"
+
+    @model_validator(mode="after")
+    def _columns_are_read(self) -> "AnnotatedFile":
+        for name, column in self.columns:
+            if column != name and name not in self.names:
+                ending = self.path[self.path.rfind(".") :]
+                raise ValueError(f"columns.{name}: a {ending} file is read by {', '.join(self.names)}")
+        return self
+
+
+class PairColumns(Settings):
+    """What the file calls its columns."""
+
+    prompt: str = "prompt"
+    """What was asked; not needed where the others are whole dialogues."""
+    chosen: str = "chosen"
+    """The first completion, the better one unless a column says otherwise."""
+    rejected: str = "rejected"
+    """The second."""
+
 
 class PairFile(FeedbackFiles):
     """JSONL, CSV or Parquet with one preference a row: `prompt`, `chosen`, `rejected`.
@@ -106,20 +158,18 @@ class PairFile(FeedbackFiles):
 
     code = "labeling.importers.pair_file"
     kind: Literal["pairs"] = "pairs"
+    columns: PairColumns = PairColumns()
+    """What the file calls its columns, where it calls them otherwise."""
     criterion: str = "helpfulness"
     """What was chosen by, as written into each ranking."""
     labeler: LabelerName = "unnamed"
     """Who chose, where no column says so."""
     labeler_column: str | None = None
     """The column that says who chose."""
-    first_column: str = "chosen"
-    """The column with the one completion, the better one unless a column says otherwise."""
-    second_column: str = "rejected"
-    """The column with the other."""
     first_system_column: str | None = None
-    """The column that says which system wrote the one, where one does: `rein standings` rates systems."""
+    """The column that says which system wrote the first, where one does: `rein standings` rates systems."""
     second_system_column: str | None = None
-    """The column that says which system wrote the other."""
+    """The column that says which system wrote the second."""
     winner_column: str | None = None
     """The column that says which is better. Left out: `winner`, or else `label`, in rows that have it; empty: none does."""
     first_wins: tuple[str, ...] = ("first", "chosen", "a", "model_a", "1", "1.0", "true")
@@ -138,6 +188,17 @@ class PairFile(FeedbackFiles):
         return self
 
 
+class ThumbColumns(Settings):
+    """What the file calls its columns."""
+
+    prompt: str = "prompt"
+    """What was asked."""
+    completion: str = "completion"
+    """What was judged."""
+    label: str = "label"
+    """Thumbs up or down."""
+
+
 class ThumbFile(FeedbackFiles):
     """JSONL, CSV or Parquet with one completion a row: `prompt`, `completion` and `label` (true: thumbs up, false: down).
 
@@ -146,6 +207,8 @@ class ThumbFile(FeedbackFiles):
 
     code = "labeling.importers.thumb_file"
     kind: Literal["thumbs"] = "thumbs"
+    columns: ThumbColumns = ThumbColumns()
+    """What the file calls its columns, where it calls them otherwise."""
     criterion: str = "helpfulness"
     """What was judged, as written into each rating."""
     labeler: LabelerName = "unnamed"

@@ -95,7 +95,7 @@ def test_a_ranking_with_a_bad_row_is_set_aside_whole(tmp_path):
 def test_a_table_without_a_column_says_so(tmp_path, column):
     names = "prompt,completion,annotator,rank".replace(column, "other")
     message = refusal(table(tmp_path, f"{names}\nP,a,w,1\n"))
-    assert f"ranked.csv:2: {column}: " in message
+    assert f"ranked.csv: columns.{column}: no column {column!r}; there are " in message
 
 
 # --- real rankings

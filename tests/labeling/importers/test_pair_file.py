@@ -86,7 +86,7 @@ def test_ties_and_winners_are_read(tmp_path):
     ]:
         assert levels_said(read(pairs(tmp_path, pair(**more)))) == {expected}, more
     row = {"prompt": "Name a fruit.", "response1": "Plum", "response2": "Sand", "annotator1": 0}
-    columns = {"first_column": "response1", "second_column": "response2", "winner_column": "annotator1"}
+    columns = {"columns": {"chosen": "response1", "rejected": "response2"}, "winner_column": "annotator1"}
     words = {"first_wins": ["1"], "second_wins": ["2"], "tie": ["0"]}
     for number, expected in enumerate([tie, plum, sand]):
         assert levels_said(read(pairs(tmp_path, row | {"annotator1": number}, **columns, **words))) == {expected}
