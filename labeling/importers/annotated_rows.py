@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labeling.importers.feedback_rows import feedback_rows
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import TABLES
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Split
@@ -51,7 +52,7 @@ class SidesOfSplit:
         if column is None:
             return assign_split(text, self._split, self._seed)
         number = row.values.get(column)
-        if row.file.suffix == ".csv" and isinstance(number, str) and _WHOLE.fullmatch(number):
+        if row.file.suffix in TABLES and isinstance(number, str) and _WHOLE.fullmatch(number):
             number = int(number)
         if type(number) is not int:
             bad.add(row, column, f"expected a whole number, found {shown(number)}")

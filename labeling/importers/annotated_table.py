@@ -1,4 +1,4 @@
-"""Feedback from a CSV file with one row per prompt, completion and annotator: a rank or score in each."""
+"""Feedback from a CSV or TSV file with one row per prompt, completion and annotator: a rank or score in each."""
 
 import re
 from decimal import Decimal

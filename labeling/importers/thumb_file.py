@@ -6,6 +6,7 @@ from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
 from labeling.importers.dialogue_rows import read_dialogue, read_labeler
 from labeling.importers.feedback_rows import feedback_rows
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.row_files import TABLES
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Rating
@@ -45,9 +46,9 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
 
 
 def _label(row: Row, column: str, bad: BadRows) -> bool:
-    """True or 1, false or 0; in CSV, where everything is text, the words for it."""
+    """True or 1, false or 0; in tables, where everything is text, the words for it."""
     value = row.values.get(column)
-    if row.file.suffix == ".csv":
+    if row.file.suffix in TABLES:
         value = _WORDS.get(str(value).lower(), value)
     if isinstance(value, bool | int | float) and value in (0, 1):
         return bool(value)

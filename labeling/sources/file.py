@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labeling.sources.bad_rows import BadRows
 from labeling.sources.columns import Row, read_columns
-from labeling.sources.row_files import read_rows
+from labeling.sources.row_files import ENDINGS, read_rows
 from models.errors import DataError
 from models.settings.sources import DemonstrationFile, TextFile
 
@@ -32,8 +32,8 @@ def _file_rows(path: Path) -> Iterator[Row]:
     if path.suffix == ".txt":
         yield from _lines(path)
         return
-    if path.suffix not in (".jsonl", ".csv", ".parquet", ".json"):
-        raise DataError(f"{path}: unknown ending; use one of .jsonl, .csv, .parquet, .txt")
+    if path.suffix not in ENDINGS:
+        raise DataError(f"{path}: unknown ending; use one of {', '.join(ENDINGS)}, .txt")
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: the dataset is empty")
     bad = BadRows()

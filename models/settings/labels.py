@@ -89,8 +89,8 @@ class AnnotatedColumns(Settings):
 class AnnotatedFile(FeedbackFiles):
     """Completions that several annotators ranked or scored.
 
-    JSONL with one row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks} or {annotator,
-    scores}). CSV with one row per prompt, completion and annotator: `prompt`, `completion`, `annotator` and `rank` or `score`.
+    One row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks} or {annotator, scores}). In CSV and TSV
+    one row per prompt, completion and annotator: `prompt`, `completion`, `annotator` and `rank` or `score`.
     """
 
     code = "labeling.importers.annotated_file"
@@ -106,7 +106,7 @@ class AnnotatedFile(FeedbackFiles):
     session_column: str | None = None
     """A column that tells apart the sessions in which one person was asked about the same completions. It stays one labeler."""
     systems_column: str | None = None
-    """A column that says which system wrote each completion (in JSONL a list, one name a completion): `rein standings` rates them."""
+    """A column that says which system wrote each completion (beside a list of completions a list of names): `rein standings` rates them."""
     identical_texts: Literal["refuse", "mean"] = "refuse"
     """Of identical completions that one annotator gives different ranks or scores. refuse: the row is bad; mean: they have the mean."""
     held_out_column: str | None = None
@@ -119,7 +119,7 @@ class AnnotatedFile(FeedbackFiles):
     @property
     def is_table(self) -> bool:
         """Whether a row is a prompt, completion and annotator, and not a prompt."""
-        return self.path.endswith(".csv")
+        return self.path.endswith((".csv", ".tsv"))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ class PairColumns(Settings):
 
 
 class PairFile(FeedbackFiles):
-    """JSONL, CSV or Parquet with one preference a row: `prompt`, `chosen`, `rejected`.
+    """One preference a row: `prompt`, `chosen`, `rejected`.
 
     Texts, or lists of messages {role, content}. Without `prompt`, chosen and rejected are whole dialogues that differ in their last
     turn alone. A column `winner` or `label` says where it is a tie, or the other one is better; in words, or as the probability that
@@ -200,7 +200,7 @@ class ThumbColumns(Settings):
 
 
 class ThumbFile(FeedbackFiles):
-    """JSONL, CSV or Parquet with one completion a row: `prompt`, `completion` and `label` (true: thumbs up, false: down).
+    """One completion a row: `prompt`, `completion` and `label` (true: thumbs up, false: down).
 
     Prompt and completion are texts or lists of messages {role, content}.
     """

@@ -48,13 +48,13 @@ class Household(TextSourceKind, DemonstrationSourceKind, PromptSourceKind):
 
 
 class TextFile(TextSourceKind, PromptSourceKind):
-    """One column of a JSONL, CSV, Parquet or plain text file."""
+    """One column of a JSON, CSV, TSV, Parquet or plain text file."""
 
     code = "labeling.sources.file"
     local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
-    """The file; its ending (.jsonl, .csv, .parquet, .txt) says the format. `${NAME}` is replaced from the environment."""
+    """The file; its ending (.jsonl, .json, .csv, .tsv, .parquet, .txt) says the format. `${NAME}` is replaced from the environment."""
     column: str = "text"
     """The column that holds the text (`text` for plain text files)."""
 
@@ -73,13 +73,13 @@ class TextHub(HubDataset, TextSourceKind, PromptSourceKind):
 
 
 class DemonstrationFile(DemonstrationSourceKind):
-    """Two columns, prompt and completion, of a JSONL, CSV or Parquet file."""
+    """Two columns, prompt and completion, of a JSON, CSV, TSV or Parquet file."""
 
     code = "labeling.sources.file"
     local_fields = ("path",)
     kind: Literal["file"] = "file"
     path: str
-    """The file; its ending (.jsonl, .csv, .parquet) says the format. `${NAME}` is replaced from the environment."""
+    """The file; its ending (.jsonl, .json, .csv, .tsv, .parquet) says the format. `${NAME}` is replaced from the environment."""
     prompt_column: str = "prompt"
     """The column that holds the prompt."""
     completion_column: str = "completion"

@@ -38,9 +38,11 @@ def write(path, rows=ROWS, columns=("prompt", "completion")):
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
-    elif path.suffix == ".csv":
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(table, indent=1), encoding="utf-8")
+    elif path.suffix in (".csv", ".tsv"):
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, columns, delimiter="\t" if path.suffix == ".tsv" else ",")
             writer.writeheader()
             writer.writerows(table)
     else:
@@ -54,13 +56,13 @@ def refusal(path, **source) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
 def test_demonstrations_come_as_they_stand(tmp_path, ending):
     source = DemonstrationFile(path=str(write(tmp_path / f"rows{ending}")))
     assert read_demonstrations(source, seed=0, feedback=None) == ROWS
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
 def test_columns_have_the_names_that_the_config_gives(tmp_path, ending):
     path = write(tmp_path / f"rows{ending}", columns=("question", "reply"))
     source = DemonstrationFile(path=str(path), prompt_column="question", completion_column="reply")
@@ -115,7 +117,7 @@ def test_a_changed_file_is_read_anew_whatever_its_date_says(tmp_path, ending):
         assert [read_prompts(source, 0) for source in sources] == [[text], [text]]
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".txt"])
+@pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt"])
 def test_a_missing_file(tmp_path, ending):
     assert refusal(tmp_path / f"none{ending}") == f"{tmp_path / f'none{ending}'}: no such file"
 
@@ -194,7 +196,7 @@ def test_a_broken_parquet_file_is_named(tmp_path):
 def test_an_unknown_ending(tmp_path):
     assert (
         refusal(tmp_path / "rows.xlsx")
-        == f"{tmp_path / 'rows.xlsx'}: unknown ending; use one of .jsonl, .csv, .parquet, .txt"
+        == f"{tmp_path / 'rows.xlsx'}: unknown ending; use one of .jsonl, .json, .csv, .tsv, .parquet, .txt"
     )
 
 

@@ -118,7 +118,9 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"a\.xlsx: unknown ending; use one of \.jsonl, \.csv, \.parquet"):
+    with pytest.raises(
+        DataError, match=r"a\.xlsx: unknown ending; use one of \.jsonl, \.json, \.csv, \.tsv, \.parquet"
+    ):
         read_rows(tmp_path / "a.xlsx", BadRows())
     with pytest.raises(DataError, match=r"a\.csv: no such file"):
         read_rows(tmp_path / "a.csv", BadRows())
@@ -169,15 +171,81 @@ def test_a_quoted_value_is_short_and_printable():
     assert shown([1, 2, 3, 4]) == "[1, 2, 3, 4]"
 
 
-def test_a_json_array_is_told_as_such(tmp_path):
-    for name, content in [("a.jsonl", b'[{"a": 1},\n {"a": 2}]'), ("b.jsonl", b'\xef\xbb\xbf\n[{"a": 1}]')]:
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(
-            DataError, match=r"jsonl: it is one JSON array; write JSON Lines instead, one object a line"
-        ):
-            list(read_rows(tmp_path / name, BadRows()))
-    with pytest.raises(DataError, match=r"a\.json: a file of rows is JSON Lines here: .* ends in \.jsonl"):
-        list(read_rows(tmp_path / "a.json", BadRows()))
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\n \t"])
+def test_a_json_list_of_rows_is_read(tmp_path, name, mark):
+    rows = [{"a": 1, "b": ["x, y]", {"c": '"}'}]}, {"a": "\u2028\n"}, {"a": None}]
+    for content in (json.dumps(rows), json.dumps(rows, indent=2, ensure_ascii=False), f" {json.dumps(rows)}\r\n"):
+        assert rows_of(tmp_path / name, mark + content.encode()) == ([*enumerate(rows, start=1)], [])
+
+
+def test_json_lines_may_be_called_json(tmp_path):
+    assert rows_of(tmp_path / "a.json", b'{"a": 1}\n\n{"a": 2}') == ([(1, {"a": 1}), (3, {"a": 2})], [])
+    assert rows_of(tmp_path / "a.json", b'{"a": [1]}') == ([(1, {"a": [1]})], []), "a row, and the only one"
+    assert rows_of(tmp_path / "a.json", b"[ ]") == ([], [])
+
+
+def test_what_is_no_row_of_a_json_list_is_named_by_its_place(tmp_path):
+    content = b'[{"a": 1}, "b", {"a": 1, "a": 2}, null, {"a": "\\ud83d"},\n {"a": {"b": 1, "b": 2}}, [], {"a": 2}]'
+    good, bad = rows_of(tmp_path / "a.json", content)
+    assert good == [(1, {"a": 1}), (8, {"a": 2})]
+    assert bad == [
+        "2: expected a JSON object, found str",
+        "3: the same field stands in it more than once: a",
+        "4: expected a JSON object, found NoneType",
+        "5: a: holds half of a surrogate pair, which is no character",
+        "6: the same field stands in it more than once: b",
+        "7: expected a JSON object, found list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'[{"a": 1},\n {"a": 2}', r"a\.json:2: not JSON \(Expecting ',' delimiter at column 10\)"),
+        (b'[{"a": 1}\n {"a": 2}]', r"a\.json:2: not JSON \(Expecting ',' delimiter at column 2\)"),
+        (b'[{"a": "\xff"}]', r"a\.json: not UTF-8 \(invalid start byte at byte 9\)"),
+        (b'[{"a": 1}]\n[{"a": 2}]', r"a\.json:2: not JSON \(Extra data at column 1\)"),
+        (b"[" * 100_000, r"a\.json: not JSON \(nested too deeply\)"),
+        (
+            b'{\n "data": [\n  {"a": 1}],\n "n": 1}',
+            r"a\.json: it is one JSON object \(data, n\); write a list of objects, or",
+        ),
+        (b"\n{\n}", r"a\.json: it is one JSON object \(\); write a list of objects, or"),
+    ],
+)
+def test_a_json_file_without_rows_is_one_line(tmp_path, content, complaint):
+    with pytest.raises(DataError, match=complaint) as caught:
+        rows_of(tmp_path / "a.json", content)
+    assert "\n" not in str(caught.value)
+
+
+def test_tsv_keeps_texts_as_they_stand(tmp_path):
+    content = b'\xef\xbb\xbfa\tb, c\r\n1\t"x\ty\nz"\r\n\r\nsay ""hi""\t"""q"""\n,\t\n'
+    good, bad = rows_of(tmp_path / "a.tsv", content)
+    assert good == [
+        (2, {"a": "1", "b, c": "x\ty\nz"}),
+        (5, {"a": 'say ""hi""', "b, c": '"q"'}),  # quotes count only where a field begins with one
+        (6, {"a": ",", "b, c": ""}),
+    ]
+    assert bad == []
+    good, bad = rows_of(tmp_path / "a.tsv", b"a\tb\n1\n1\t2\t3\n1\t2\n")
+    assert good == [(4, {"a": "1", "b": "2"})]
+    assert bad == ["2: expected 2 fields, found 1", "3: expected 2 fields, found 3"]
+
+
+def test_a_tsv_that_is_another_table_or_broken_is_refused(tmp_path):
+    file = tmp_path / "a.tsv"
+    for content, complaint in [
+        (
+            b"prompt,chosen\n1,2\n",
+            r":1: the only column is 'prompt,chosen'; fields are separated by tabs here, not by commas",
+        ),
+        (b'a\tb\na\t"b" c\n', r":2: not TSV \("),
+        (b"a\ta\n", "two columns have the same name: a"),
+    ]:
+        with pytest.raises(DataError, match=complaint):
+            rows_of(file, content)
 
 
 @pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
