@@ -15,6 +15,7 @@ from labeling.feedback import describe
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.client import LabelStudio, pull_annotations, push_tasks
 from labeling.label_studio.export import rankings_as_shown
+from labeling.sources.hub import pin_revisions
 from labeling.store import accounts
 from labeling.store.batches import read_batch
 from labeling.store.database import FeedbackStore
@@ -112,7 +113,7 @@ def import_feedback(
     kind
         folder, annotated, pairs, thumbs or label_studio, as in `labels.kind`.
     path
-        The file or folder.
+        The file or folder; of pairs, thumbs and annotated also the folder of a dataset (see `labels.dataset`).
     settings
         key=value of this kind, and of `split` and `seed`, such as criterion=quality or split.test=0.1 (see `rein fields`).
     source
@@ -122,7 +123,7 @@ def import_feedback(
     set_aside
         Write bad rows to this file with their reasons, and import the others. Otherwise bad rows stop the import.
     """
-    chosen = parse_import(kind, str(path), settings)
+    chosen = pin_revisions(parse_import(kind, str(path), settings))
     if not isinstance(chosen.labels, FeedbackFiles):
         raise ConfigError(f"kind {kind} is no file; import folder, annotated, pairs, thumbs or label_studio")
     if chosen.labels.bad_rows == "set_aside" and set_aside is None:

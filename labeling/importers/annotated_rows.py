@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 def chosen_rows(config: AnnotatedFile, bad: BadRows) -> Iterator[Row]:
     """The rows that `where` chooses. Raises DataError when none is left, or when they are by different criteria."""
-    file = Path(config.path)
+    file = Path(config.place)
     num_rows = num_taken = 0
     criteria: set[str] = set()
     for row in feedback_rows(config, config.names, bad):

@@ -32,7 +32,7 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
     A labeler may choose between several different pairs of one prompt, but between the same two only once.
     Raises DataError for a file that cannot be read or holds no rows.
     """
-    file = Path(config.path)
+    file = Path(config.place)
     texts, rankings = ShownTexts(), []
     said: dict[tuple[str, str, frozenset[str]], tuple[int, _Preference]] = {}
     for row in feedback_rows(config, ("chosen", "rejected"), bad):

@@ -22,7 +22,7 @@ def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_asid
     bad = BadRows()
     feedback = config.load_module().read(config, split, seed, bad)
     if bad and (set_aside is None or not (feedback.rankings or feedback.ratings)):
-        bad.refuse(config.path)
+        bad.refuse(config.place)
     if bad:
         bad.write(set_aside)
     return in_order(feedback)

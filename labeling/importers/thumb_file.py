@@ -22,7 +22,7 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
     Prompts and completions are shared where their texts are equal; a labeler judges a completion of a prompt only once.
     Raises DataError for a file that cannot be read or holds no rows.
     """
-    file = Path(config.path)
+    file = Path(config.place)
     texts, ratings = ShownTexts(), []
     seen: dict[tuple[str, str, str], int] = {}
     columns = config.columns

@@ -1,11 +1,12 @@
-"""Texts, demonstrations and prompts from a dataset of the Hugging Face hub, or from a local folder of one."""
+"""Rows, texts, demonstrations and prompts of a dataset on the Hugging Face hub, or of a local folder of one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from labeling.sources.columns import Row, read_columns
+from labeling.sources.bad_rows import Row
+from labeling.sources.columns import read_columns
 from models.errors import ConfigError, DataError
 from models.settings.base import Settings
 from models.settings.sources import DemonstrationHub, HubDataset, TextHub
@@ -19,12 +20,18 @@ def texts(source: TextHub, seed: int, feedback: Path | None) -> list[str]:
 def demonstrations(source: DemonstrationHub, seed: int, feedback: Path | None) -> list[tuple[str, str]]:
     """The texts of its two columns."""
     columns = (source.prompt_column, source.completion_column)
-    return [(row[0], row[1]) for row in read_columns(source.name, _hub_rows(source), columns)]
+    return [
+        (row[0], row[1])
+        for row in read_columns(source.name, ((row.line, row.values) for row in dataset_rows(source)), columns)
+    ]
 
 
 def prompts(source: TextHub, seed: int) -> list[str]:
     """The texts of its column."""
-    return [row[0] for row in read_columns(source.name, _hub_rows(source), (source.column,))]
+    return [
+        row[0]
+        for row in read_columns(source.name, ((row.line, row.values) for row in dataset_rows(source)), (source.column,))
+    ]
 
 
 Config = TypeVar("Config", bound=Settings)
@@ -63,14 +70,30 @@ def commit_of(name: str, revision: str | None) -> str:
         ) from None
 
 
-def _hub_rows(source: TextHub | DemonstrationHub) -> Iterator[Row]:
+def dataset_rows(dataset: HubDataset) -> Iterator[Row]:
+    """The rows in order, each with its number from 1. Raises DataError for what cannot be loaded, and for a split that is not there."""
     import datasets
 
     try:
-        # streamed: the cache of `datasets` takes a file that has its old date for the old file, and would keep the texts elsewhere
-        table = datasets.load_dataset(
-            source.name, source.subset, split=source.split, revision=source.revision, streaming=True
-        )
-        yield from enumerate(table, start=1)
+        yield from (Row(Path(dataset.name), number, values) for number, values in enumerate(_table(dataset), start=1))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"dataset {source.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise DataError(f"dataset {dataset.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def _table(dataset: HubDataset) -> Iterable[dict[str, Any]]:
+    import datasets
+
+    folder = Path(dataset.name)
+    if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        # streamed: the cache of `datasets` takes a file that has its old date for the old file, and would keep the texts elsewhere
+        return datasets.load_dataset(
+            dataset.name, dataset.subset, split=dataset.split, revision=dataset.revision, streaming=True
+        )
+    if dataset.subset is not None:
+        raise DataError(f"dataset {dataset.name!r}: subset: a folder that `save_to_disk` wrote has none")
+    found = datasets.load_from_disk(dataset.name)
+    splits = found if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+    if dataset.split not in splits:
+        there = ", ".join(map(repr, splits))
+        raise DataError(f"dataset {dataset.name!r}: split: there is no {dataset.split!r}; there are {there}")
+    return splits[dataset.split]

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from models.labeler_names import LabelerName
 from models.settings.base import Count, Kind, OneOf, Settings
+from models.settings.sources import HubDataset
 
 
 class LabelerKind(Kind):
@@ -51,10 +52,35 @@ class FeedbackFiles(LabelKind):
     """What all that are files or folders share. Their modules promise `read(settings, split, seed, bad)` (labeling/importers/read_feedback.py)."""
 
     local_fields = ("path",)
-    path: str
+    path: str | None
     """The file or folder. `${NAME}` is replaced from the environment."""
     bad_rows: Literal["refuse", "set_aside"] = "refuse"
     """refuse: a bad row stops the import; set_aside: it goes to rejected.jsonl with its reasons, and the good rows are taken."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+
+class FeedbackRows(FeedbackFiles):
+    """What all share that have rows, in a file or in a dataset."""
+
+    path: str | None = None
+    """The file; its ending (.jsonl, .json, .csv, .tsv, .parquet) says the format. `${NAME}` is replaced from the environment."""
+    dataset: HubDataset | None = None
+    """Instead of a file: a dataset on the Hugging Face hub, or a local folder of one."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return self.dataset.name if self.dataset else str(self.path)
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> "FeedbackRows":
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("say one of `path` and `dataset`")
+        return self
 
 
 class FeedbackFolder(FeedbackFiles):
@@ -63,6 +89,8 @@ class FeedbackFolder(FeedbackFiles):
 
     code = "labeling.importers.feedback_folder"
     kind: Literal["folder"] = "folder"
+    path: str
+    """The folder. `${NAME}` is replaced from the environment."""
     criterion: str = "helpfulness"
     """Only rankings and ratings by this criterion are taken."""
 
@@ -86,7 +114,7 @@ class AnnotatedColumns(Settings):
     """… or score."""
 
 
-class AnnotatedFile(FeedbackFiles):
+class AnnotatedFile(FeedbackRows):
     """Completions that several annotators ranked or scored.
 
     One row per prompt: `prompt`, `completions` (list) and `annotations` (list of {annotator, ranks} or {annotator, scores}). In CSV and TSV
@@ -119,7 +147,7 @@ class AnnotatedFile(FeedbackFiles):
     @property
     def is_table(self) -> bool:
         """Whether a row is a prompt, completion and annotator, and not a prompt."""
-        return self.path.endswith((".csv", ".tsv"))
+        return self.path is not None and self.path.endswith((".csv", ".tsv"))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,8 +160,8 @@ class AnnotatedFile(FeedbackFiles):
     def _columns_are_read(self) -> "AnnotatedFile":
         for name, column in self.columns:
             if column != name and name not in self.names:
-                ending = self.path[self.path.rfind(".") :]
-                raise ValueError(f"columns.{name}: a {ending} file is read by {', '.join(self.names)}")
+                what = "a dataset" if self.path is None else f"a {self.path[self.path.rfind('.') :]} file"
+                raise ValueError(f"columns.{name}: {what} is read by {', '.join(self.names)}")
         return self
 
 
@@ -148,7 +176,7 @@ class PairColumns(Settings):
     """The second."""
 
 
-class PairFile(FeedbackFiles):
+class PairFile(FeedbackRows):
     """One preference a row: `prompt`, `chosen`, `rejected`.
 
     Texts, or lists of messages {role, content}. Without `prompt`, chosen and rejected are whole dialogues that differ in their last
@@ -199,7 +227,7 @@ class ThumbColumns(Settings):
     """Thumbs up or down."""
 
 
-class ThumbFile(FeedbackFiles):
+class ThumbFile(FeedbackRows):
     """One completion a row: `prompt`, `completion` and `label` (true: thumbs up, false: down).
 
     Prompt and completion are texts or lists of messages {role, content}.
@@ -222,6 +250,8 @@ class LabelStudioExport(FeedbackFiles):
 
     code = "labeling.label_studio.export"
     kind: Literal["label_studio"] = "label_studio"
+    path: str
+    """The file. `${NAME}` is replaced from the environment."""
     criterion: str = "helpfulness"
     """What was ranked by, as written into each ranking."""
 

@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from models.errors import ConfigError, DataError
-from models.settings.base import Seed, Settings
-from models.settings.labels import LabelSource
+from models.settings.base import Seed, Settings, kinds_of
+from models.settings.labels import LabelKind, LabelSource
 from models.settings.pipeline import PipelineConfig, SplitConfig
 
 _NO_COMMENT = "number-sign"
@@ -57,8 +57,11 @@ class ImportSettings(Settings):
 
 
 def parse_import(kind: str, path: str, settings: tuple[str, ...]) -> ImportSettings:
-    """The settings of one source of feedback; each is key=value of the source, or of `split` and `seed`. Raises ConfigError."""
-    tree: dict[str, Any] = {"labels": {"kind": kind, "path": path}}
+    """The settings of one source of feedback, a folder of rows being a dataset; each is key=value of it, or of `split` and `seed`. Raises ConfigError."""
+    source = kinds_of(LabelKind).get(kind)
+    is_dataset = source is not None and "dataset" in source.model_fields and Path(path).is_dir()
+    place = {"dataset": {"name": path}} if is_dataset else {"path": path}
+    tree: dict[str, Any] = {"labels": {"kind": kind, **place}}
     for setting in settings:
         is_outside = setting.startswith(("split.", "seed="))
         _apply_override(tree, setting if is_outside else f"labels.{setting}")

@@ -14,9 +14,13 @@ class HubDataset(Settings):
 
     local_fields = ("name",)
     name: str
-    """The dataset's name on the hub, or a local folder that `datasets.load_dataset` reads."""
+    """The dataset's name on the hub, or a local folder that `save_to_disk` of `datasets` wrote or its `load_dataset` reads."""
     revision: str | None = None
     """Commit, tag or branch on the hub; left out, its main branch. A run resolves it to the commit, which counts for the cache and stands in its config."""
+    subset: str | None = None
+    """The dataset's configuration, where it has several."""
+    split: str = "train"
+    """The dataset's own split to read from. Rein's splits by prompt are made afterwards."""
 
 
 class SourceKind(Kind):
@@ -64,10 +68,6 @@ class TextHub(HubDataset, TextSourceKind, PromptSourceKind):
 
     code = "labeling.sources.hub"
     kind: Literal["hub"] = "hub"
-    subset: str | None = None
-    """The dataset's configuration, where it has several."""
-    split: str = "train"
-    """The dataset's own split to read from. Rein's splits by prompt are made afterwards."""
     column: str = "text"
     """The column that holds the text."""
 
@@ -91,10 +91,6 @@ class DemonstrationHub(HubDataset, DemonstrationSourceKind):
 
     code = "labeling.sources.hub"
     kind: Literal["hub"] = "hub"
-    subset: str | None = None
-    """The dataset's configuration, where it has several."""
-    split: str = "train"
-    """The dataset's own split to read from."""
     prompt_column: str = "prompt"
     """The column that holds the prompt."""
     completion_column: str = "completion"

@@ -52,7 +52,7 @@ def ingest_feedback(
     completed = [(text_of[one.prompt_id], one.text, one.ended) for one in feedback.completions]
     require_room(base, list(text_of.values()), max_new_tokens, completed)
     if not feedback.rankings:
-        raise DataError(_nothing_to_rank(config.path, feedback))
+        raise DataError(_nothing_to_rank(config.place, feedback))
     if rejected.exists():
         work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
         work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")
@@ -63,11 +63,11 @@ def ingest_feedback(
     return write_feedback(work, feedback)
 
 
-def _nothing_to_rank(path: str, feedback: Feedback) -> str:
+def _nothing_to_rank(place: str, feedback: Feedback) -> str:
     if not feedback.ratings:
-        return f"{path}: every judgement names a prompt or completion that is too long for the model; lower sampling.max_new_tokens"
+        return f"{place}: every judgement names a prompt or completion that is too long for the model; lower sampling.max_new_tokens"
     return (
-        f"{path}: none of its {len(feedback.ratings)} ratings can be learned from: a ranking follows where one labeler rates several "
+        f"{place}: none of its {len(feedback.ratings)} ratings can be learned from: a ranking follows where one labeler rates several "
         "completions of a prompt, and thumbs up or down on single completions have no loss of their own yet"
     )
 

@@ -81,7 +81,7 @@ NO_PLACES = {
     *("AnnotatedFile.criterion", "AnnotatedFile.where", "AnnotatedFile.session_column"),
     *("AnnotatedFile.held_out_column", "PairFile.criterion", "PairFile.labeler", "PairFile.labeler_column"),
     *("AnnotatedFile.systems_column", "PairFile.first_system_column", "PairFile.second_system_column"),
-    *("HubDataset.revision", "TextHub.revision", "DemonstrationHub.revision"),
+    *("HubDataset.revision", "HubDataset.subset", "HubDataset.split", "TextHub.revision", "DemonstrationHub.revision"),
     *("PairColumns.prompt", "PairColumns.chosen", "PairColumns.rejected", "PairFile.winner_column"),
     *("ThumbColumns.prompt", "ThumbColumns.completion", "ThumbColumns.label"),
     *("AnnotatedColumns.prompt", "AnnotatedColumns.completions", "AnnotatedColumns.annotations"),
