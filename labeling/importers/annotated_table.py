@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of
-from labeling.importers.dialogue_rows import read_name, read_optional_name, read_text
+from labeling.importers.dialogue_rows import read_name, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.columns import read_text
 from models.records import Ranking, Split
 from models.settings.labels import AnnotatedColumns, AnnotatedFile
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from labeling.importers.dialogue import ASSISTANT, HUMAN, ROLES, Message, dialogue_messages, dialogue_text
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.columns import read_text
 from models.labeler_names import why_no_name
 from models.settings.labels import PairFile, ThumbFile
 
@@ -38,15 +39,6 @@ def read_optional_name(row: Row, column: str | None, bad: BadRows) -> str:
         bad.add(row, column, "no such column, but the settings ask for it")
         return ""
     return read_name(row, column, row.values[column], bad)
-
-
-def read_text(row: Row, field: str, bad: BadRows) -> str:
-    """A text that is not blank; a complaint and an empty text for anything else."""
-    value = row.values.get(field)
-    if isinstance(value, str) and value.strip():
-        return value
-    bad.add(row, field, f"expected text, found {shown(value)}" if field in row.values else "no such column")
-    return ""
 
 
 def read_dialogue(row: Row, prompt: str, fields: Sequence[str], bad: BadRows) -> Asked | None:

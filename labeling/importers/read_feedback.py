@@ -21,8 +21,5 @@ def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_asid
     """
     bad = BadRows()
     feedback = config.load_module().read(config, split, seed, bad)
-    if bad and (set_aside is None or not (feedback.rankings or feedback.ratings)):
-        bad.refuse(config.place)
-    if bad:
-        bad.write(set_aside)
+    bad.refuse_or_write(config.place, set_aside, bool(feedback.rankings or feedback.ratings))
     return in_order(feedback)

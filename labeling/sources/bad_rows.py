@@ -60,6 +60,13 @@ class BadRows:
             lines.append(f"  … and {len(self) - MAX_LISTED} more")
         raise DataError(f"{source} does not fit (bad rows: {len(self)}):\n" + "\n".join(lines))
 
+    def refuse_or_write(self, source: str, set_aside: Path | None, is_anything_left: bool) -> None:
+        """Writes the bad rows, if any, to the file to set them aside in; refuses them where there is none, and where nothing is left."""
+        if self and (set_aside is None or not is_anything_left):
+            self.refuse(source)
+        if self:
+            self.write(set_aside)
+
     def write(self, path: Path) -> int:
         """Writes a line `{"file", "line", "reasons": [{"field", "reason"}], "row"}` for each and returns how many.
 

@@ -1,34 +1,27 @@
 """The named columns of rows, as texts that stand as they were written."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
-from labeling.sources import bad_rows
+from labeling.sources.bad_rows import BadRows, Row, shown
 from models.errors import DataError
 
-Row = tuple[int, dict[str, Any]]
-"""Number of a line or row, from 1, and what it holds."""
 
+def read_columns(name: str, rows: Iterable[Row], columns: Mapping[str, str], bad: BadRows) -> list[tuple[str, ...]]:
+    """The columns (setting -> its name) of each row of the file or dataset `name`; a row in which one holds no text goes to `bad`.
 
-def read_columns(name: str, rows: Iterable[Row], columns: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The columns of each row of the file or dataset that is called `name`.
-
-    Raises DataError naming file and row (from 1) for a missing column or a value that is no text, and for an empty source.
+    Raises DataError for a column that no row has, and for an empty source.
     """
     read = []
-    for number, row in rows:
-        for column in columns:
-            if column not in row:
-                raise DataError(f"{name}:{number}: no column {column!r}; there are {', '.join(map(repr, row))}")
-            if not isinstance(row[column], str) or not row[column].strip():
-                raise DataError(f"{name}:{number}: column {column!r} holds no text")
-        read.append(tuple(row[column] for column in columns))
-    if not read:
+    for row in with_columns(name, rows, columns):
+        texts = tuple(read_text(row, column, bad) for column in columns.values())
+        if row not in bad:
+            read.append(texts)
+    if not (read or bad):
         raise DataError(f"{name}: the dataset is empty")
     return read
 
 
-def with_columns(name: str, rows: Iterable[bad_rows.Row], asked: Mapping[str, str]) -> Iterator[bad_rows.Row]:
+def with_columns(name: str, rows: Iterable[Row], asked: Mapping[str, str]) -> Iterator[Row]:
     """The rows. Raises DataError after the last for a column that a setting (key -> column) asks for and none of them has."""
     there: dict[str, None] = {}
     for row in rows:
@@ -37,3 +30,12 @@ def with_columns(name: str, rows: Iterable[bad_rows.Row], asked: Mapping[str, st
     for key, column in asked.items():
         if there and column not in there:
             raise DataError(f"{name}: {key}: no column {column!r}; there are {', '.join(map(repr, there))}")
+
+
+def read_text(row: Row, field: str, bad: BadRows) -> str:
+    """A text that is not blank; a complaint and an empty text for anything else."""
+    value = row.values.get(field)
+    if isinstance(value, str) and value.strip():
+        return value
+    bad.add(row, field, f"expected text, found {shown(value)}" if field in row.values else "no such column")
+    return ""

@@ -4,8 +4,8 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
-from labeling.sources.bad_rows import BadRows
-from labeling.sources.columns import Row, read_columns
+from labeling.sources.bad_rows import BadRows, Row
+from labeling.sources.columns import read_columns
 from labeling.sources.row_files import ENDINGS, read_rows
 from models.errors import DataError
 from models.settings.sources import DemonstrationFile, TextFile
@@ -13,36 +13,39 @@ from models.settings.sources import DemonstrationFile, TextFile
 
 def texts(source: TextFile, seed: int, feedback: Path | None) -> list[str]:
     """The texts of its column."""
-    return prompts(source, seed)
+    bad = BadRows()
+    found = prompts(source, seed, bad)
+    if bad:
+        bad.refuse(source.path)
+    return found
 
 
 def demonstrations(source: DemonstrationFile, seed: int, feedback: Path | None) -> list[tuple[str, str]]:
     """The texts of its two columns."""
-    columns = (source.prompt_column, source.completion_column)
-    return [(row[0], row[1]) for row in read_columns(source.path, _file_rows(Path(source.path)), columns)]
+    bad = BadRows()
+    columns = {"prompt_column": source.prompt_column, "completion_column": source.completion_column}
+    found = read_columns(source.path, _file_rows(Path(source.path), bad), columns, bad)
+    if bad:
+        bad.refuse(source.path)
+    return [(prompt, completion) for prompt, completion in found]
 
 
-def prompts(source: TextFile, seed: int) -> list[str]:
+def prompts(source: TextFile, seed: int, bad: BadRows) -> list[str]:
     """The texts of its column."""
-    return [row[0] for row in read_columns(source.path, _file_rows(Path(source.path)), (source.column,))]
+    rows = _file_rows(Path(source.path), bad)
+    return [text for (text,) in read_columns(source.path, rows, {"column": source.column}, bad)]
 
 
-def _file_rows(path: Path) -> Iterator[Row]:
-    """(line or row number, row) of a file. Raises DataError that names what is no row."""
-    if path.suffix == ".txt":
-        yield from _lines(path)
-        return
-    if path.suffix not in ENDINGS:
+def _file_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+    """The rows of a file, or the lines of a text file. Raises DataError for one that cannot be read."""
+    if path.suffix not in (*ENDINGS, ".txt"):
         raise DataError(f"{path}: unknown ending; use one of {', '.join(ENDINGS)}, .txt")
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: the dataset is empty")
-    bad = BadRows()
-    yield from [(row.line, row.values) for row in read_rows(path, bad)]
-    if bad:
-        bad.refuse(str(path))
+    return _lines(path, bad) if path.suffix == ".txt" else read_rows(path, bad)
 
 
-def _lines(path: Path) -> Iterator[Row]:
+def _lines(path: Path, bad: BadRows) -> Iterator[Row]:
     """The lines of a text file as they stand, blank ones left out."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -50,6 +53,8 @@ def _lines(path: Path) -> Iterator[Row]:
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start + 1})") from None
+            row = Row(path, number, line.decode(errors="backslashreplace"))
+            bad.add(row, "", f"not UTF-8 ({error.reason} at byte {error.start + 1})")
+            continue
         if text.strip():
-            yield number, {"text": text}
+            yield Row(path, number, {"text": text})

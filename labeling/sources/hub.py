@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from labeling.sources.bad_rows import Row
+from labeling.sources.bad_rows import BadRows, Row
 from labeling.sources.columns import read_columns
 from models.errors import ConfigError, DataError
 from models.settings.base import Settings
@@ -14,24 +14,26 @@ from models.settings.sources import DemonstrationHub, HubDataset, TextHub
 
 def texts(source: TextHub, seed: int, feedback: Path | None) -> list[str]:
     """The texts of its column."""
-    return prompts(source, seed)
+    bad = BadRows()
+    found = prompts(source, seed, bad)
+    if bad:
+        bad.refuse(source.name)
+    return found
 
 
 def demonstrations(source: DemonstrationHub, seed: int, feedback: Path | None) -> list[tuple[str, str]]:
     """The texts of its two columns."""
-    columns = (source.prompt_column, source.completion_column)
-    return [
-        (row[0], row[1])
-        for row in read_columns(source.name, ((row.line, row.values) for row in dataset_rows(source)), columns)
-    ]
+    bad = BadRows()
+    columns = {"prompt_column": source.prompt_column, "completion_column": source.completion_column}
+    found = read_columns(source.name, dataset_rows(source), columns, bad)
+    if bad:
+        bad.refuse(source.name)
+    return [(prompt, completion) for prompt, completion in found]
 
 
-def prompts(source: TextHub, seed: int) -> list[str]:
+def prompts(source: TextHub, seed: int, bad: BadRows) -> list[str]:
     """The texts of its column."""
-    return [
-        row[0]
-        for row in read_columns(source.name, ((row.line, row.values) for row in dataset_rows(source)), (source.column,))
-    ]
+    return [text for (text,) in read_columns(source.name, dataset_rows(source), {"column": source.column}, bad)]
 
 
 Config = TypeVar("Config", bound=Settings)

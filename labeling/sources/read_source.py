@@ -4,11 +4,12 @@ The module of a kind offers what its seam promises; `feedback` is the folder of 
 
 - `texts(source, seed, feedback) -> list[str]`
 - `demonstrations(source, seed, feedback) -> list[tuple[str, str]]`, of (prompt, completion)
-- `prompts(source, seed) -> list[str]`; the module may have INSTRUCTIONS in Markdown for people who rank completions of them
+- `prompts(source, seed, bad) -> list[str]`, while rows without one go to `bad`; the module may have INSTRUCTIONS in Markdown for people who rank completions of them
 """
 
 from pathlib import Path
 
+from labeling.sources.bad_rows import BadRows
 from models.settings.sources import DemonstrationSource, PromptSource, TextSource
 
 
@@ -22,6 +23,12 @@ def read_demonstrations(source: DemonstrationSource, seed: int, feedback: Path |
     return source.load_module().demonstrations(source, seed, feedback)
 
 
-def read_prompts(source: PromptSource, seed: int) -> list[str]:
-    """Prompts as they stand in the source, repetitions included."""
-    return source.load_module().prompts(source, seed)
+def read_prompts(source: PromptSource, seed: int, set_aside: Path | None = None) -> list[str]:
+    """Prompts as they stand in the source, repetitions included.
+
+    With bad rows it raises DataError that lists them; given a file to set them aside in, it writes them there and gives the others.
+    """
+    bad = BadRows()
+    prompts = source.load_module().prompts(source, seed, bad)
+    bad.refuse_or_write(f"the source of kind {source.kind}", set_aside, bool(prompts))
+    return prompts

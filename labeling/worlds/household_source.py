@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from labeling.sources.bad_rows import BadRows
 from labeling.worlds import household
 from labeling.worlds.household_phrases import (
     INSTRUCTIONS as INSTRUCTIONS,  # for those who rank completions of its prompts
@@ -19,6 +20,6 @@ def demonstrations(source: Household, seed: int, feedback: Path | None) -> list[
     return household.demonstrations(source.num_rows, seed)
 
 
-def prompts(source: Household, seed: int) -> list[str]:
+def prompts(source: Household, seed: int, bad: BadRows) -> list[str]:
     """Problems."""
     return household.prompts(source.num_rows, seed)

@@ -25,6 +25,8 @@ class PromptsConfig(Settings):
     """Where the prompts come from."""
     num_prompts: Count = 500
     """How many different prompts to keep."""
+    bad_rows: Literal["refuse", "set_aside"] = "refuse"
+    """Of rows without a prompt, and prompts too long for the model. refuse: they stop the run; set_aside: they go to rejected.jsonl with their reasons."""
 
 
 class LocalRunner(Settings):

@@ -1,7 +1,7 @@
 """Where text, demonstrations and prompts come from: the settings that name a source.
 
 The module of a source promises `texts(source, seed, feedback)`, `demonstrations(source, seed, feedback)` and
-`prompts(source, seed)`: those of the seams that its settings stand at (labeling/sources/read_source.py).
+`prompts(source, seed, bad)`: those of the seams that its settings stand at (labeling/sources/read_source.py).
 """
 
 from typing import Annotated, ClassVar, Literal

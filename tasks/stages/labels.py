@@ -3,8 +3,6 @@
 a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, from which everything after it can be recomputed.
 """
 
-import json
-
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
@@ -16,7 +14,7 @@ from models.records import Artifact, Completion, Prompt, read_records
 from models.settings.labels import FeedbackFiles, LabelStudioExport, SimulatedLabels
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.room import require_room, without_what_is_too_long
+from tasks.stages.room import require_room, set_aside, without_what_is_too_long
 
 MAX_LISTED = 50
 
@@ -45,17 +43,12 @@ def ingest_feedback(
     feedback = read_feedback(config, split, seed, set_aside=rejected if config.bad_rows == "set_aside" else None)
     if config.bad_rows == "set_aside":
         feedback, too_long = without_what_is_too_long(base, feedback, max_new_tokens)
-        if too_long:
-            with rejected.open("a", encoding="utf-8") as file:
-                file.writelines(f"{json.dumps(one)}\n" for one in too_long)
+        set_aside(work, rejected, too_long, count="rejected_rows")
     text_of = {prompt.id: prompt.text for prompt in feedback.prompts}
     completed = [(text_of[one.prompt_id], one.text, one.ended) for one in feedback.completions]
     require_room(base, list(text_of.values()), max_new_tokens, completed)
     if not feedback.rankings:
         raise DataError(_nothing_to_rank(config.place, feedback))
-    if rejected.exists():
-        work.metrics["rejected_rows"] = len(rejected.read_bytes().splitlines())
-        work.note(f"{work.metrics['rejected_rows']} bad rows were set aside in rejected.jsonl, each with its reasons.")
     if isinstance(config, LabelStudioExport):
         lines = rankings_as_shown(config)
         work.metrics["rankings_as_shown"] = len(lines)

@@ -10,7 +10,7 @@ from models.records import Artifact, Prompt, read_records, write_records
 from models.settings.generation import PromptsConfig
 from models.settings.pipeline import SplitConfig
 from tasks.running.stage import Work, stage
-from tasks.stages.room import require_room
+from tasks.stages.room import require_room, set_aside, unfit_prompts
 
 
 @stage("prompts", kind="prompts", unit="prompts", reads_data=True)
@@ -19,10 +19,10 @@ def sample_prompts(
 ) -> int:
     """prompts.jsonl: `num_prompts` different prompts, each with its side of the split.
 
-    Read with the tokenizer of the base model, so that a prompt that leaves no room for a completion is refused (DataError)
-    before anything is trained.
+    Read with the tokenizer of the base model, so that a prompt that leaves no room for a completion is refused (DataError), or set
+    aside in rejected.jsonl, as the config says, before anything is trained.
     """
-    prompts = _sampled(config, "prompts", split, None, base, max_new_tokens, seed)
+    prompts = _sampled(work, config, "prompts", split, None, base, max_new_tokens, seed)
     sizes = Counter(prompt.split for prompt in prompts)
     if not sizes["train"] or not sizes["test"]:
         raise DataError(f"{len(prompts)} prompts are too few for a split: {dict(sizes)}; raise prompts.num_prompts")
@@ -41,11 +41,12 @@ def sample_tuning_prompts(
     seed: int,
 ) -> int:
     """prompts.jsonl as above, of prompts that the policy is tuned on. One that the feedback (`sides`) knows stands on its side."""
-    prompts = _sampled(config, "tuning.prompts", split, sides, base, max_new_tokens, seed)
+    prompts = _sampled(work, config, "tuning.prompts", split, sides, base, max_new_tokens, seed)
     return write_records(work.folder / "prompts.jsonl", prompts)
 
 
 def _sampled(
+    work: Work,
     config: PromptsConfig,
     key: str,
     split: SplitConfig,
@@ -54,7 +55,12 @@ def _sampled(
     max_new_tokens: int,
     seed: int,
 ) -> list[Prompt]:
-    texts = list(dict.fromkeys(read_prompts(config.source, seed)))
+    rejected = work.folder / "rejected.jsonl" if config.bad_rows == "set_aside" else None
+    texts = list(dict.fromkeys(read_prompts(config.source, seed, rejected)))
+    if rejected is not None:
+        unfit = unfit_prompts(base, texts, max_new_tokens)
+        texts = [text for text in texts if text not in unfit]
+        set_aside(work, rejected, [({"prompt": text}, [why]) for text, why in unfit.items()], count="rejected_prompts")
     if len(texts) < config.num_prompts:
         raise DataError(f"{key}.num_prompts is {config.num_prompts}, but the source has {len(texts)} different prompts")
     texts = random.Random(seed).sample(texts, config.num_prompts)

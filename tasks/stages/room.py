@@ -1,11 +1,14 @@
 """Whether prompts and completions fit into what the base model reads, told before anything is trained. No stage of its own."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from labeling.feedback import Feedback
 from models.errors import DataError
 from models.records import Artifact, Ranking, Rating
+from tasks.running.stage import Work
 
 
 def require_room(
@@ -28,22 +31,37 @@ def require_room(
         )
 
 
+def unfit_prompts(base: Artifact, texts: Sequence[str], max_new_tokens: int) -> dict[str, str]:
+    """Prompt -> reason, of those that leave no room for `max_new_tokens` in the base model's context, or that it cannot take."""
+    room = _Room(base)
+    return {text: why for text in texts if (why := room.why_unfit(text, max_new_tokens))}
+
+
+def set_aside(work: Work, rejected: Path, rows: Sequence[tuple[dict[str, Any], Sequence[str]]], count: str) -> None:
+    """Adds rows, each with its reasons, to what was set aside already, and tells how much that is, as the metric `count`."""
+    if rows:
+        with rejected.open("a", encoding="utf-8") as file:
+            for row, reasons in rows:
+                told = [{"field": "", "reason": reason} for reason in reasons]
+                file.write(json.dumps({"file": None, "line": None, "reasons": told, "row": row}) + "\n")
+    if rejected.exists():
+        work.metrics[count] = len(rejected.read_bytes().splitlines())
+        work.note(f"{work.metrics[count]} bad rows were set aside in rejected.jsonl, each with its reasons.")
+
+
 def without_what_is_too_long(
     base: Artifact, feedback: Feedback, max_new_tokens: int
-) -> tuple[Feedback, list[dict[str, Any]]]:
+) -> tuple[Feedback, list[tuple[dict[str, Any], list[str]]]]:
     """The feedback without the judgements that name something too long, and without what they alone name; and those judgements,
-    with the reasons, in the form of rejected.jsonl."""
+    with the reasons."""
     room = _Room(base)
     text_of = {one.id: one.text for one in feedback.prompts}
-    longest = room.context_length - max_new_tokens
-    reasons = {
-        one.id: f"the prompt has {length} tokens; {longest} are left beside max_new_tokens={max_new_tokens}"
-        for one in feedback.prompts
-        if (length := len(room.prompt(one.text))) > longest
-    } | {
+    reasons = {one.id: why for one in feedback.prompts if (why := room.why_unfit(one.text, max_new_tokens))}
+    reasons |= {
         one.id: f"completion {one.id} has {length} tokens with its prompt; the model reads {room.context_length}"
         for one in feedback.completions
-        if (length := room.num_tokens(text_of[one.prompt_id], one.text, one.ended)) > room.context_length
+        if one.prompt_id not in reasons
+        and (length := room.num_tokens(text_of[one.prompt_id], one.text, one.ended)) > room.context_length
     }
     bad = [one for one in (*feedback.rankings, *feedback.ratings) if not reasons.keys().isdisjoint(_named(one))]
     gone = {one.id for one in bad}
@@ -78,6 +96,16 @@ class _Room:
             self._prompts[text] = encode_prompt(self._tokenizer, text)
         return self._prompts[text]
 
+    def why_unfit(self, prompt: str, max_new_tokens: int) -> str:
+        """Why no completion of the prompt can be written; empty where one can."""
+        try:
+            length = len(self.prompt(prompt))
+        except DataError as error:
+            return str(error)
+        left = self.context_length - max_new_tokens
+        told = f"the prompt has {length} tokens; {left} are left beside max_new_tokens={max_new_tokens}"
+        return told if length > left else ""
+
     def num_tokens(self, prompt: str, completion: str, ended: bool) -> int:
         """Of a prompt and its completion together."""
         from models.network.dialogue import encode_completion
@@ -90,7 +118,6 @@ def _named(judgement: Ranking | Rating) -> set[str]:
     return own | {judgement.prompt_id}
 
 
-def _rejected(judgement: Ranking | Rating, reasons: dict[str, str]) -> dict[str, Any]:
+def _rejected(judgement: Ranking | Rating, reasons: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     said = [reasons[name] for name in sorted(_named(judgement)) if name in reasons]
-    told = [{"field": "", "reason": reason} for reason in said]
-    return {"file": None, "line": None, "reasons": told, "row": judgement.model_dump(mode="json")}
+    return judgement.model_dump(mode="json"), said

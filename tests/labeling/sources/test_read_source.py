@@ -80,7 +80,7 @@ def test_plain_text_is_one_text_a_line(tmp_path):
     path.write_bytes(b"\xef\xbb\xbfone\n  two \r\n\n \nthr\xc3\xa9e\xe2\x80\xa8more")
     assert read_texts(TextFile(path=str(path)), 0, None) == ["one", "  two ", "thr\u00e9e\u2028more"]
     path.write_bytes(b"one\ntw\xff\n")
-    assert refusal(path) == f"{path}:2: not UTF-8 (invalid start byte at byte 3)"
+    assert refusal(path).endswith(f"  {path}:2: not UTF-8 (invalid start byte at byte 3)")
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
@@ -132,8 +132,7 @@ def test_an_empty_file(tmp_path, ending):
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending):
     path = write(tmp_path / f"rows{ending}")
-    first = 2 if ending == ".csv" else 1  # a table's first line names the columns
-    assert refusal(path) == f"{path}:{first}: no column 'text'; there are 'prompt', 'completion'"
+    assert refusal(path) == f"{path}: column: no column 'text'; there are 'prompt', 'completion'"
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
@@ -141,13 +140,13 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending):
 def test_a_row_without_text_is_named(tmp_path, ending, text):
     path = write(tmp_path / f"rows{ending}", [("one", "1"), ("two", "2"), (text, "3")], columns=("text", "note"))
     line = 4 if ending == ".csv" else 3
-    assert refusal(path) == f"{path}:{line}: column 'text' holds no text"
+    assert refusal(path) == f"{path} does not fit (bad rows: 1):\n  {path}:{line}: text: expected text, found {text!r}"
 
 
 @pytest.mark.parametrize("value", [5, None, ["a"], {"a": 1}])
 def test_a_value_that_is_no_text_is_named(tmp_path, value):
     path = write(tmp_path / "rows.jsonl", [("one",), (value,)], columns=("text",))
-    assert refusal(path) == f"{path}:2: column 'text' holds no text"
+    assert f"(bad rows: 1):\n  {path}:2: text: expected text, found {value!r}" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +240,7 @@ def test_a_hub_dataset_is_read_from_a_local_folder_too(tmp_path):
     assert read_prompts(TextHub(name=str(tmp_path), column="body"), seed=0) == ["one", "two"]
     demonstrations = DemonstrationHub(name=str(tmp_path), prompt_column="body", completion_column="answer")
     assert read_demonstrations(demonstrations, 0, None) == [("one", "1"), ("two", "2")]
-    with pytest.raises(DataError, match=r":1: no column 'text'; there are 'body', 'answer'"):
+    with pytest.raises(DataError, match=r": column: no column 'text'; there are 'body', 'answer'"):
         read_prompts(TextHub(name=str(tmp_path)), seed=0)
 
 
@@ -306,3 +305,32 @@ def test_a_hub_that_is_away_is_named(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(DataError, match=r"dataset 'org/rows': the hub does not say its commit .*name a local folder"):
         pin_revisions(TextHub(name="org/rows"))
+
+
+def test_bad_prompts_are_refused_together_or_set_aside(tmp_path):
+    path, rejected = tmp_path / "rows.jsonl", tmp_path / "rejected.jsonl"
+    path.write_text('{"text": "one"}\n{"text": " "}\n{\n{"note": "x"}\n{"text": "two"}\n', encoding="utf-8")
+    source = TextFile(path=str(path))
+    with pytest.raises(DataError) as caught:
+        read_prompts(source, 0)
+    assert str(caught.value).splitlines() == [
+        "the source of kind file does not fit (bad rows: 3):",
+        f"  {path}:2: text: expected text, found ' '",
+        f"  {path}:3: not JSON (Expecting property name enclosed in double quotes at column 2)",
+        f"  {path}:4: text: no such column",
+    ]
+    assert read_prompts(source, 0, set_aside=rejected) == ["one", "two"]
+    lines = [json.loads(line) for line in rejected.read_text(encoding="utf-8").splitlines()]
+    assert [(one["line"], one["row"]) for one in lines] == [(2, {"text": " "}), (3, "{"), (4, {"note": "x"})]
+    path.write_text('{"text": ""}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"\(bad rows: 1\)"):
+        read_prompts(source, 0, set_aside=rejected)  # nothing would be left
+
+
+def test_bad_prompts_of_a_dataset_and_of_a_text_file_are_set_aside(tmp_path):
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "train.parquet", [("one",), (None,), ("two",)], columns=("text",))
+    (tmp_path / "rows.txt").write_bytes(b"one\n\xff\n\ntwo\n")
+    for source in (TextHub(name=str(tmp_path / "data")), TextFile(path=str(tmp_path / "rows.txt"))):
+        assert read_prompts(source, 0, set_aside=tmp_path / "rejected.jsonl") == ["one", "two"]
+        assert json.loads((tmp_path / "rejected.jsonl").read_text(encoding="utf-8"))["line"] == 2
