@@ -10,6 +10,17 @@ from models.labeler_names import why_no_name
 from models.settings.labels import PairFile, ThumbFile
 
 Asked = tuple[str, list[str]]
+BESIDE_THE_CONTENT = (
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+    "audio",
+    "images",
+    "refusal",
+    "reasoning_content",
+    "thinking",
+)
+"""Fields of messages (those of OpenAI's and Hugging Face's chat formats) in which a part of what was said may stand."""
 
 
 def read_labeler(row: Row, config: PairFile | ThumbFile, bad: BadRows) -> str:
@@ -111,21 +122,17 @@ def _prompt_messages(row: Row, asked: str, bad: BadRows) -> list[Message]:
 
 
 def _messages(row: Row, field: str, said: list[Any], bad: BadRows) -> list[Message]:
-    """The messages of a list; a complaint about each that is none. A field without a value is as good as none: in tables every message has
-    all fields that any has."""
-    messages = [
-        {key: value for key, value in one.items() if value is not None} if isinstance(one, dict) else one
-        for one in said
-    ]
-    for number, one in enumerate(messages):
-        is_message = (
-            isinstance(one, dict)
-            and one.keys() == {"role", "content"}
-            and isinstance(one["content"], str)
-            and isinstance(one["role"], str)
-            and one["role"] in ROLES
-        )
-        if not is_message:
+    """Role and content of the messages of a list; a complaint about each that is none, or that says something beside its content. Other
+    fields (a name, an id, a date) are about the message, and left out."""
+    messages = []
+    for number, one in enumerate(said):
+        unsaid = [key for key in BESIDE_THE_CONTENT if one.get(key)] if isinstance(one, dict) else []
+        if unsaid:
+            reason = "says something that is no text here; leave the row out, or write it into the content"
+            bad.add(row, f"{field}.{number}.{unsaid[0]}", f"{reason}, found {shown(one[unsaid[0]])}")
+        elif isinstance(one, dict) and isinstance(one.get("content"), str) and one.get("role") in list(ROLES):
+            messages.append({"role": one["role"], "content": one["content"]})
+        else:
             expected = f"expected {{role, content}} with a role of {', '.join(ROLES)}"
-            bad.add(row, f"{field}.{number}", f"{expected}, found {shown(said[number])}")
+            bad.add(row, f"{field}.{number}", f"{expected}, found {shown(one)}")
     return messages

@@ -205,9 +205,8 @@ def message_texts(said: Any) -> list[tuple[str, str]] | None:
         return None
     good = all(
         isinstance(one, dict)
-        and {name for name in one if one[name] is not None} == {"role", "content"}
-        and isinstance(one["content"], str)
-        and one["role"] in ["system", "user", "assistant"]
+        and isinstance(one.get("content"), str)
+        and one.get("role") in ["system", "user", "assistant"]
         for one in said
     )
     return [(one["role"], one["content"]) for one in said] if good else None
