@@ -97,6 +97,20 @@ class DemonstrationHub(HubDataset, DemonstrationSourceKind):
     """The column that holds the completion to imitate."""
 
 
+class SelfInstruct(DemonstrationSourceKind, PromptSourceKind):
+    """Tasks in the form of Self-Instruct (Wang et al. 2022): `instruction`, and `instances`, a list of {input, output}.
+
+    A prompt is the instruction, and below a blank line the input where there is one; the completion is the output. A row without
+    `instances` has `input` and `output` itself, as in Alpaca.
+    """
+
+    code = "labeling.sources.self_instruct"
+    local_fields = ("path",)
+    kind: Literal["self_instruct"] = "self_instruct"
+    path: str
+    """The file; its ending (.jsonl, .json, .csv, .tsv, .parquet) says the format. `${NAME}` is replaced from the environment."""
+
+
 class FromFeedback(TextSourceKind, DemonstrationSourceKind):
     """The prompts and completions of the feedback itself, training split only (flow `learn`)."""
 
