@@ -127,14 +127,6 @@ TURNS = [user("Hi"), assistant("Hello!"), user("Name a fruit.")]
         ({"chosen": [*TURNS, assistant(" Plum")], "rejected": [*TURNS, assistant(" Sand")]}, HH),
         (pair([user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), "Hi"),
         (pair("Hi", [user("Hi"), assistant(" Plum")], [user("Hi"), assistant(" Sand")]), "Hi"),
-        (  # what is about a message, and not in it
-            pair(
-                [user("Hi") | {"name": "ann", "id": 3, "tool_calls": []}],
-                [user("Hi"), assistant(" Plum") | {"timestamp": "2024-01-01", "weight": 0.5, "refusal": None}],
-                [user("Hi") | {"name": "bob"}, assistant(" Sand") | {"toxic": False, "images": []}],
-            ),
-            "Hi",
-        ),
         (  # as rows of Parquet have it
             pair(
                 [user("Hi") | {"name": None}],
@@ -218,32 +210,6 @@ def test_messages_of_a_dialogue():
             "prompt.0: expected {role, content}",
         ),
         (pair([{"role": [], "content": ""}], [assistant("a")], [assistant("b")]), "prompt.0: expected {role, content}"),
-        (
-            pair([user("Hi")], [assistant("a") | {"tool_calls": [{"name": "search"}]}], [assistant("b")]),
-            "chosen.0.tool_calls: says something that is no text here; leave the row out, or write it into the content, found [{'name'",
-        ),
-        (
-            pair(
-                [user("Hi")], [assistant("a")], [{"role": "assistant", "content": None, "function_call": {"name": "f"}}]
-            ),
-            "rejected.0.function_call: says something that is no text here",
-        ),
-        (
-            pair([user("Hi") | {"images": ["a.png"]}], [assistant("a")], [assistant("b")]),
-            "prompt.0.images: says something that is no text here",
-        ),
-        (
-            pair([user("Hi")], [assistant("a") | {"reasoning_content": "Hm."}], [assistant("b")]),
-            "chosen.0.reasoning_content: says something that is no text here",
-        ),
-        (
-            pair([{"content": "Hi", "name": "x"}], [assistant("a")], [assistant("b")]),
-            "prompt.0: expected {role, content}",
-        ),
-        (
-            pair([user("Hi")], [assistant("a") | {"content": ["a"]}], [assistant("b")]),
-            "chosen.0: expected {role, content}",
-        ),
         (pair([user(HH)], [assistant("a")], [assistant("b")]), "prompt: one of its messages holds a dialogue marker"),
         (
             pair([user("a"), {"role": "system", "content": "b"}], [assistant("a")], [assistant("b")]),
