@@ -35,7 +35,7 @@ QUARTERS = {
     ),
     "tasks": ("tracking", "running", "lineage", "champion", "reporting", "stages", "judging"),
     "labeling": (
-        *("worlds", "sources", "public_data", "labelers", "importers", "label_studio", "exporters"),
+        *("sources", "worlds", "public_data", "labelers", "importers", "label_studio", "exporters"),
         *("store", "oversight", "page"),
     ),
 }
