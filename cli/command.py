@@ -49,6 +49,12 @@ def learn(preset: Path, *overrides: str, check: Check = False) -> None:
 
 
 @app.command
+def reward(preset: Path, *overrides: str, check: Check = False) -> None:
+    """From rankings to a reward model and how good it is; `learn` goes on from there."""
+    _run("reward", preset, overrides, check)
+
+
+@app.command
 def retrain(preset: Path, *overrides: str, check: Check = False) -> None:
     """Learns from what people have said since, and keeps the better of champion and challenger."""
     _run("retrain", preset, overrides, check)
@@ -253,6 +259,8 @@ def _imported(flow_name: str) -> "Flow":
         from flows.collect import collect as flow
     elif flow_name == "learn":
         from flows.learn import learn as flow
+    elif flow_name == "reward":
+        from flows.reward import reward as flow
     elif flow_name == "retrain":
         from flows.retrain import retrain as flow
     else:

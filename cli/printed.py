@@ -15,8 +15,6 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.evaluation.judges.people import describe_votes, waits_for_votes
-
     table = Table(title=f"{report['flow']} · {report['prefect_flow_run_name']}")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -29,6 +27,26 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
             table.add_row(name, f"{value:.4f}")
     console = Console()
     console.print(table)
+    if "judges" in report:  # flow `reward` has tuned nothing that could be judged
+        _print_judges(config, report)
+    if report["simulated_labelers"]:
+        print("The labelers of this run were simulated.")
+    for name in report.get("upside_down_labelers", ()):
+        print(f"labeler {name} ranks against the others: have the instructions been understood?")
+    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
+    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
+    print(f"report: {report['path']}")
+    programs = os.path.relpath(Path(sys.executable).parent)
+    served = config.tracking.uri.startswith("http")
+    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
+    print(f"compare runs:  {page}")
+    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
+
+
+def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
+    """What each judge says, and what to do where votes are waited for."""
+    from models.evaluation.judges.people import describe_votes, waits_for_votes
+
     for kind, said in report["judges"].items():
         if "win_rate" in said:
             chose = "; it chose the policy, by other prompts" if said["chose"] else ""
@@ -46,18 +64,6 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
         print("then run the same again: the votes so far are counted, and all the rest comes from the cache")
     if report["judge"] is None:
         print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
-    if report["simulated_labelers"]:
-        print("The labelers of this run were simulated.")
-    for name in report.get("upside_down_labelers", ()):
-        print(f"labeler {name} ranks against the others: have the instructions been understood?")
-    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
-    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
-    print(f"report: {report['path']}")
-    programs = os.path.relpath(Path(sys.executable).parent)
-    served = config.tracking.uri.startswith("http")
-    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
-    print(f"compare runs:  {page}")
-    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
 
 
 def print_batch(config: PipelineConfig, published: dict[str, str]) -> None:

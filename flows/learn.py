@@ -31,14 +31,12 @@ from tasks.tracking.registry import RegisteredPolicy
 @dataclass(frozen=True)
 class Preferences:
     """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from; its `pairs`,
-    and those of `draws` of its labelers; and `held_back`, what the judge that is a reward model learns from. The latter two are None
-    where nothing asks for them."""
+    and those of `draws` of its labelers, None where nothing asks for these."""
 
     feedback: Artifact
     told: Artifact
     pairs: Artifact
     draws: Artifact | None
-    held_back: Artifact | None
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,35 @@ class Learned:
 def learn(config: PipelineConfig) -> dict[str, Any]:
     """Learns a policy from rankings that exist already, and reports on it."""
     with open_run(config, "learn") as run:
-        if isinstance(config.labels, SimulatedLabels):
-            raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
-        labels = config.labels
-        source = freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
-        learned = learn_from_source(run, source)
+        learned = learn_from_source(run, find_source(run))
         return write_report(run, learned.matches, learned.policy)
+
+
+def find_source(run: PipelineRun) -> FeedbackFiles:
+    """The files of rankings that exist already, of the feedback store a snapshot taken now; shared with flow `reward`."""
+    labels = run.config.labels
+    if isinstance(labels, SimulatedLabels):
+        raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
+    return freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
 
 
 def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
+    start, texts, feedback = read_feedback(run, source)
+    require_judges(run.config.evaluation, feedback)
+    require_people(run.config)
+    preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
+    held_back = hold_back(run, feedback)
+    data = read_tuning_data(run, start, preferences.told, sides=feedback)
+    references = read_reference_texts(run, start, feedback)
+    pretrained, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
+    learned = learn_from_preferences(run, base, preferences, held_back, data)
+    compare_with_references(run, references, pretrained, learned)
+    return learned
+
+
+def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Artifact | None, Artifact]:
+    """The base as configured, the texts to pretrain it on (as `open_base` gives them), and the feedback, which it can read."""
     config = run.config
     start, texts = open_base(run)
     feedback = ingest_feedback(
@@ -74,15 +91,7 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
         max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
-    require_judges(config.evaluation, feedback)
-    require_people(config)
-    preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
-    data = read_tuning_data(run, start, preferences.told, sides=feedback)
-    references = read_reference_texts(run, start, feedback)
-    pretrained, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
-    learned = learn_from_preferences(run, base, preferences, data)
-    compare_with_references(run, references, pretrained, learned)
-    return learned
+    return start, texts, feedback
 
 
 def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
@@ -96,7 +105,7 @@ def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
     if num_draws := config.reward.num_draws:
         how = {"consensus": config.consensus, "pairs": config.pairs}
         draws = draw_labelers(run, num_draws=num_draws, **how, feedback=told, seed=config.seed)
-    return Preferences(feedback, told, pairs, draws, hold_back(run, feedback))
+    return Preferences(feedback, told, pairs, draws)
 
 
 def hold_back(run: PipelineRun, feedback: Artifact) -> Artifact | None:
@@ -123,23 +132,32 @@ def train_judge(run: PipelineRun, base: Artifact, held_back: Artifact | None) ->
     )
 
 
-def learn_from_preferences(run: PipelineRun, base: Artifact, given: Preferences, data: TuningData) -> Learned:
-    """Everything from pairs to the registered policy and its matches, shared with other flows."""
-    config, feedback, pairs = run.config, given.feedback, given.pairs
-    compute, seed, chooser = config.compute, config.seed, config.chooser
+def learn_reward(run: PipelineRun, base: Artifact, given: Preferences) -> tuple[Artifact, Artifact]:
+    """The reward model, and the report on how good it is; shared with flow `reward`."""
+    config = run.config
     reward = train_reward_model(
         run,
         config=config.reward,
         base=base,
         feedback=given.told,
-        pairs=pairs,
+        pairs=given.pairs,
         draws=given.draws,
-        compute=compute,
-        seed=seed,
+        compute=config.compute,
+        seed=config.seed,
     )
-    report = report_on_reward(run, reward=reward, feedback=feedback, pairs=pairs, compute=compute)
+    report = report_on_reward(run, reward=reward, feedback=given.feedback, pairs=given.pairs, compute=config.compute)
+    return reward, report
+
+
+def learn_from_preferences(
+    run: PipelineRun, base: Artifact, given: Preferences, held_back: Artifact | None, data: TuningData
+) -> Learned:
+    """Everything from pairs to the registered policy and its matches, shared with other flows. `held_back`: as `hold_back` gives it."""
+    config, feedback, pairs = run.config, given.feedback, given.pairs
+    compute, seed, chooser = config.compute, config.seed, config.chooser
+    reward, report = learn_reward(run, base, given)
     require_accuracy(config.tuning, report)
-    judge = train_judge(run, base, given.held_back)
+    judge = train_judge(run, base, held_back)
     policy = tune_policy(
         run,
         config=config.tuning,

@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.base import read_reference_texts, read_tuning_data
 from flows.collect import complete, sample
-from flows.learn import agree_on_preferences, compare_with_references, learn_from_preferences
+from flows.learn import agree_on_preferences, compare_with_references, hold_back, learn_from_preferences
 from models.errors import ConfigError
 from models.settings.labels import SimulatedLabels
 from models.settings.pipeline import PipelineConfig
@@ -32,6 +32,7 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         feedback = simulate_labels(
             run, config=config.labels, prompts=prompts, completions=completions, seed=config.seed
         )
-        learned = learn_from_preferences(run, base, agree_on_preferences(run, feedback), data)
+        preferences, held_back = agree_on_preferences(run, feedback), hold_back(run, feedback)
+        learned = learn_from_preferences(run, base, preferences, held_back, data)
         compare_with_references(run, references, pretrained, learned)
         return write_report(run, learned.matches, learned.policy)

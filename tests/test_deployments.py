@@ -52,7 +52,14 @@ def test_places_of_the_environment_go_before_those_of_the_preset(monkeypatch):
 
 def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("REIN_DATA", raising=False)
-    assert deployments_that_fit(PROJECT / "prefect.yaml") == ["rlhf", "collect", "retrain", "evaluate", "promote"]
+    assert deployments_that_fit(PROJECT / "prefect.yaml") == [
+        "rlhf",
+        "collect",
+        "reward",
+        "retrain",
+        "evaluate",
+        "promote",
+    ]
     (line,) = capsys.readouterr().out.splitlines()
     assert line == (
         "deployment learn is left out: environment variable REIN_DATA is not set, but a setting uses ${REIN_DATA}"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -54,13 +55,10 @@ def register_models(
 ) -> RegisteredPolicy:
     """Registers both models in MLflow, alias `challenger`, with what they were made from. Doing it again changes nothing."""
     tracking = run.config.tracking
-    texts = (
-        _version_text(run, f"Policy tuned with {run.config.tuning.kind}", POLICY_FIGURES),
-        _version_text(run, "Reward model", REWARD_FIGURES),
-    )
+    text = _version_text(run, f"Policy tuned with {run.config.tuning.kind}", POLICY_FIGURES)
     registered = RegisteredPolicy(
-        version=register_challenger(run.tracked, tracking.policy_name, policy, texts[0]),
-        reward_version=register_challenger(run.tracked, tracking.reward_name, reward, texts[1]),
+        version=register_challenger(run.tracked, tracking.policy_name, policy, text),
+        reward_version=_reward_version(run, reward),
         policy=policy,
         reward=reward,
         base=base,
@@ -72,26 +70,58 @@ def register_models(
     return registered
 
 
+@task(name="register-reward", cache_policy=NO_CACHE)
+def register_reward(run: PipelineRun, reward: Artifact) -> int:
+    """The version of the reward model in MLflow, registered as `register_models` does."""
+    return _reward_version(run, reward)
+
+
+def _reward_version(run: PipelineRun, reward: Artifact) -> int:
+    text = _version_text(run, "Reward model", REWARD_FIGURES)
+    return register_challenger(run.tracked, run.config.tracking.reward_name, reward, text)
+
+
 @task(name="report", cache_policy=NO_CACHE)
 def write_report(
     run: PipelineRun, matches: Artifact, policy: RegisteredPolicy, verdict: Verdict | None = None
 ) -> dict[str, Any]:
     """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
+    tracking = run.config.tracking
     samples = read_records(matches.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
     columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
     run.tracked.log_table({name: [getattr(match, name) for match in samples] for name in columns}, "samples.json")
-    path = run.report_folder / "report.json"
-    report = run.metrics | {
-        "path": str(path),
+    versions = {tracking.reward_name: policy.reward_version, tracking.policy_name: policy.version}
+    report = _facts(run, versions) | {"seconds_to_better": seconds_to_better(run)}
+    if verdict is not None:
+        report |= verdict.figures()
+    _keep(run, report, _markdown(report))
+    _log_plots(run)
+    _log_shares(run, report)
+    create_table_artifact(_shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
+    of_policy, of_reward = (tracking.policy_name, policy.version), (tracking.reward_name, policy.reward_version)
+    report_lineage(run, {of_policy: policy.policy, of_reward: policy.reward})
+    return report
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def write_reward_report(run: PipelineRun, reward: Artifact, version: int) -> dict[str, Any]:
+    """Writes report.json of a run that ends with the reward model, and gives back what it says: no policy, and no judge of one."""
+    name = run.config.tracking.reward_name
+    report = _facts(run, {name: version})
+    _keep(run, report, f"**{_headline(report, HELD_OUT_ACCURACY)}**{_remarks(report)}")
+    report_lineage(run, {(name, version): reward})
+    return report
+
+
+def _facts(run: PipelineRun, registered_versions: dict[str, int]) -> dict[str, Any]:
+    """What every report says: the figures of the stages, and which run this was."""
+    return run.metrics | {
+        "path": str(run.report_folder / "report.json"),
         "flow": run.flow_name,
         "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
-        "registered_versions": {
-            run.config.tracking.reward_name: policy.reward_version,
-            run.config.tracking.policy_name: policy.version,
-        },
+        "registered_versions": registered_versions,
         "seconds": round(time.monotonic() - run.started, 2),
-        "seconds_to_better": seconds_to_better(run),
         "cpu": describe_processor(),
         "stages_run": [outcome.name for outcome in run.outcomes if not outcome.cached],
         "stages_cached": [outcome.name for outcome in run.outcomes if outcome.cached],
@@ -101,20 +131,18 @@ def write_report(
         "prefect_flow_run_id": run.flow_run_id,
         "prefect_flow_run_name": run.flow_run_name,
     }
-    if verdict is not None:
-        report |= verdict.figures()
+
+
+def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
+    """The report as a file, in MLflow, and as a note in both MLflow and Prefect."""
     run.tracked.log_inputs({outcome.name: outcome.artifact for outcome in run.outcomes if outcome.reads_data})
+    path = Path(report["path"])
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
-    _log_plots(run)
-    _log_shares(run, report)
     run.tracked.log_metrics({"seconds": report["seconds"]})
     stages = ", ".join(report["stages_run"]) or "none"
-    run.tracked.set_tags({"mlflow.note.content": _markdown(report)[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
-    create_table_artifact(_shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
-    create_markdown_artifact(_markdown(report), key="report", description="The figures of this flow run")
-    report_lineage(run, policy)
-    return report
+    run.tracked.set_tags({"mlflow.note.content": markdown[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
+    create_markdown_artifact(markdown, key="report", description="The figures of this flow run")
 
 
 def seconds_to_better(run: PipelineRun) -> float | None:
@@ -198,10 +226,7 @@ def _shown(value: float | None) -> str:
 
 
 def _markdown(report: dict[str, Any]) -> str:
-    shown = {name: value for name, value in report.items() if not name.startswith(FIGURE)}
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in shown.items() if isinstance(value, float | int))
     beside_people = "".join(f"\n\n{line}." for line in share_lines(report))
-    headline = ", ".join(f"{name} {report[name]:.3g}" for name in HEADLINE if report.get(name) is not None)
     judged = "\n".join(
         f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} "
         f"| {_shown(said.get('win_rate_length_controlled'))} "
@@ -216,10 +241,21 @@ def _markdown(report: dict[str, Any]) -> str:
         else "**No independent judge**: nothing here says that the policy got better."
     )
     by += "".join(f"\n\n{line}" for line in describe_votes(report))
+    heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
+    judges = f"\n\n{by}\n\n{heads}\n{judged}"
+    return f"**{_headline(report, HEADLINE)}**{judges}{beside_people}{_remarks(report)}"
+
+
+def _headline(report: dict[str, Any], figures: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {report[name]:.3g}" for name in figures if report.get(name) is not None)
+
+
+def _remarks(report: dict[str, Any]) -> str:
+    """What has changed, who the labelers were, and all figures."""
     changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
     against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
     named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
-    heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
-    judges = f"\n\n{by}\n\n{heads}\n{judged}"
-    return f"**{headline}**{judges}{beside_people}{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    shown = {name: value for name, value in report.items() if not name.startswith(FIGURE)}
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in shown.items() if isinstance(value, float | int))
+    return f"{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"

@@ -66,16 +66,17 @@ class PipelineRun:
 
 
 @contextmanager
-def open_run(config: PipelineConfig, flow_name: str) -> Iterator[PipelineRun]:
+def open_run(config: PipelineConfig, flow_name: str, unread: tuple[str, ...] = ()) -> Iterator[PipelineRun]:
     """The run that a flow's stages belong to: opens the MLflow parent run, links it with Prefect, and closes it truly.
 
-    Refuses a config that names files that do not exist, or that REIN_ALLOWED_ROOTS does not allow. Writes the resolved config to
-    the report folder and to MLflow. An exception ends the MLflow run as FAILED, a cancel as KILLED. What earlier runs could not
-    tell MLflow is sent first.
+    Refuses a config that names files that do not exist, or that REIN_ALLOWED_ROOTS does not allow. `unread`: the settings that this
+    flow does not read; the files and datasets that they name may be away. Writes the resolved config to the report folder and to
+    MLflow. An exception ends the MLflow run as FAILED, a cancel as KILLED. What earlier runs could not tell MLflow is sent first.
     """
     require_allowed(config)
-    require_files(config)
-    config = pin_revisions(config)
+    read = config.model_copy(update=dict.fromkeys(unread))
+    require_files(read)
+    config = pin_revisions(read).model_copy(update={name: getattr(config, name) for name in unread})
     flow_run_id = str(prefect.runtime.flow_run.id)
     flow_run_name = str(prefect.runtime.flow_run.name)
     tags = {

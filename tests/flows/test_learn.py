@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from flows.learn import learn
+from flows.reward import reward
 from flows.rlhf import rlhf
 from models.errors import PipelineError
 from models.settings.presets import load_config
@@ -72,6 +73,30 @@ def test_collect_then_people_then_learn(workplace, batch):
     assert report["rankings"] == 80 and report["krippendorff_alpha"] == pytest.approx(1.0)  # 2 labelers x 40 prompts
     # what was trained for `rlhf` is not trained again
     assert report["stages_cached"] == ["texts", "base-model", "pretraining", "sft"]
+
+
+def test_a_reward_model_by_itself_asks_nothing_of_tuning_and_learn_goes_on_from_it(workplace, batch, tmp_path):
+    shutil.copytree(batch, tmp_path / "batch")
+    write_rankings(tmp_path / "batch", rank_by_length(batch)[:79])
+    asked = (SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "reward.learning_rate=2e-4")
+    of_the_policy = (
+        *("tuning.prompts={source: {kind: file, path: gone.txt}}", "tuning.min_reward_accuracy=1"),
+        *("evaluation.judges=[{kind: held_out_reward}]", "evaluation.references={kind: file, path: gone.csv}"),
+    )
+    done = workplace.rein("reward", *asked, *of_the_policy)
+    report = workplace.report_of(done)
+    base = ["texts", "base-model", "pretraining", "sft"]
+    assert report["stages_cached"] == base
+    assert report["stages_run"] == ["feedback", "consensus", "pairs", "reward", "reward-report"]
+    figures = ("labeler_accuracy", "labeler_ceiling", "length_rule", "ngrams", "accuracy", "calibration_error")
+    assert report["reward_labeler_ceiling"] == 1.0, "ann and ben say the same"
+    assert report["reward_length_rule"] > 0.9, "it is what they go by; only texts of one length are left to it"
+    assert not any(words in done.stdout for words in ("ndependent judge", "win_rate", "let people vote"))
+    assert Path(report["path"]).with_name("lineage.md").exists()
+    learned = workplace.report("learn", *asked)
+    assert learned["stages_run"] == ["tuning", "matches", "evaluation"]
+    assert all(learned[f"reward_{name}"] == report[f"reward_{name}"] for name in figures)
+    assert report["registered_versions"] == {"rein-reward": learned["registered_versions"]["rein-reward"]}
 
 
 def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batch, tmp_path):
@@ -241,6 +266,7 @@ def test_what_is_too_long_is_set_aside_where_that_is_asked(workplace, batch, tmp
         ("rlhf", ["base.context_length=40", "pretraining.sequence_length=32", *SHORT], "a demonstration has"),
         ("rlhf", ["sampling.max_new_tokens=90"], "leaves beside max_new_tokens=90"),
         ("learn", [], "ConfigError: labels.kind simulated has no rankings"),
+        ("reward", [], "ConfigError: labels.kind simulated has no rankings"),
         ("rlhf", ["labels={kind: folder, path: .}"], "ConfigError: labels.kind folder cannot answer at once"),
     ],
 )
@@ -249,7 +275,7 @@ def test_what_cannot_work_is_refused_before_training(workplace, first_report, fl
     config = load_config(SMOKE, [*overrides, *workplace.where((flow,))])
     trained = sorted((workplace.root / "artifacts").glob("pretraining-*"))
     with workplace.prefect(), pytest.raises(PipelineError) as refused:
-        {"learn": learn, "rlhf": rlhf}[flow](config)
+        {"learn": learn, "reward": reward, "rlhf": rlhf}[flow](config)
     assert expected in f"{type(refused.value).__name__}: {refused.value}"
     assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained
 

@@ -1,0 +1,24 @@
+"""Flow `reward`: rankings -> consensus -> pairs -> reward model -> its report. Nothing is tuned; `learn` goes on from there."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.base import adapt_base
+from flows.learn import agree_on_preferences, find_source, learn_reward, read_feedback
+from models.settings.pipeline import PipelineConfig
+from tasks.reporting.report import register_reward, write_reward_report
+from tasks.running.pipeline_run import open_run
+
+UNREAD = ("tuning", "evaluation", "promotion")
+
+
+@flow(name="reward")
+def reward(config: PipelineConfig) -> dict[str, Any]:
+    """Learns a reward model from rankings that exist already, and reports on it. `learn` then finds it in the cache."""
+    with open_run(config, "reward", UNREAD) as run:
+        start, texts, feedback = read_feedback(run, find_source(run))
+        preferences = agree_on_preferences(run, feedback)
+        _, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
+        learned, _ = learn_reward(run, base, preferences)
+        return write_reward_report(run, learned, register_reward(run, learned))
