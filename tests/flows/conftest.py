@@ -67,6 +67,8 @@ class Workplace:
             return []
         if arguments[0] in ("withdraw", "lineage", "standings"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
+        if arguments[0] in ("score", "chat"):
+            return ["--root", str(self.root), "--tracking-uri", self.tracking_uri]
         return [
             f"storage.root={self.root}",
             f"tracking.uri={self.tracking_uri}",
