@@ -135,6 +135,7 @@ for command, name, text in (
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
 app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
 app.command("cli.scoring:score", name="score", help="Scores texts in a file with a reward model.")
+app.command("cli.chat:chat", name="chat", help="Tries a policy in the terminal, beside its base.")
 app.command(
     "cli.standings:standings", name="standings", help="Elo ratings of policies, and of systems that people ranked."
 )
