@@ -26,9 +26,9 @@ def score(
     model
         The number or alias of a registered version, such as `champion`; or a folder with a reward of any kind.
     file
-        .jsonl, .csv or .parquet, with columns `prompt` and `completion`.
+        .jsonl, .json, .csv, .tsv or .parquet, with columns `prompt` and `completion`.
     to
-        A new file for the rows with their `score`, in JSON Lines or in the form of `file`; by default they are printed as JSON Lines.
+        A new file for the rows with their `score`, in JSON Lines or, of .csv and .parquet, in the form of `file`; by default they are printed as JSON Lines.
     root
         The folder of the artifacts (`storage.root`).
     tracking_uri

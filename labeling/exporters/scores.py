@@ -15,7 +15,7 @@ SCORE = "score"
 
 
 def read_rows_to_score(file: Path) -> list[Row]:
-    """The rows of a .jsonl, .csv or .parquet file, each with its texts `prompt` and `completion`.
+    """The rows of a file, in any form that feedback is read in, each with its texts `prompt` and `completion`.
 
     Raises DataError naming file, line and column for what is no text (a completion may be empty, a prompt may not), for a column
     that no row has, for a `score` that is there already, and for a file without rows.
@@ -45,8 +45,9 @@ def read_rows_to_score(file: Path) -> list[Row]:
 
 def require_writable(to: Path, file: Path) -> None:
     """Raises ConfigError unless scored rows of `file` can be written to `to`: a new file, in JSON Lines or in the form of `file`."""
-    if to.suffix not in (".jsonl", file.suffix):
-        raise ConfigError(f"{to}: rows of {file} can be written to a file that ends in .jsonl or {file.suffix}")
+    forms = [".jsonl", *({file.suffix} & {".csv", ".parquet"})]
+    if to.suffix not in forms:
+        raise ConfigError(f"{to}: rows of {file} can be written to a file that ends in {' or '.join(forms)}")
     if to.exists():
         raise ConfigError(f"{to}: is there already; name a new file")
     if not os.access(to.parent, os.W_OK):

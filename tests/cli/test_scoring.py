@@ -35,7 +35,7 @@ def reward(made_root) -> Path:
 def written(folder: Path, name: str, rows: list[dict]) -> Path:
     """The rows in a file of the form that its ending names."""
     file = folder / name
-    if file.suffix == ".jsonl":
+    if file.suffix in (".jsonl", ".json"):
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     elif file.suffix == ".csv":
         with file.open("w", encoding="utf-8", newline="") as opened:
@@ -133,13 +133,14 @@ def test_a_folder_without_a_reward_and_one_with_half_of_it_are_refused(made_root
 
 
 @pytest.mark.parametrize(
-    ("to", "message"),
+    ("file", "to", "message"),
     [
-        ("scored.parquet", "can be written to a file that ends in .jsonl or .csv"),
-        ("gone/scored.csv", "gone is no folder that can be written to"),
-        ("rows.csv", "rows.csv: is there already; name a new file"),
+        ("rows.csv", "scored.parquet", "can be written to a file that ends in .jsonl or .csv"),
+        ("rows.csv", "gone/scored.csv", "gone is no folder that can be written to"),
+        ("rows.csv", "rows.csv", "rows.csv: is there already; name a new file"),
+        ("rows.json", "scored.json", "can be written to a file that ends in .jsonl\n"),
     ],
 )
-def test_where_scores_cannot_be_written_is_said_before_anything_is_scored(rein, tmp_path, to, message):
-    done = rein("not looked for", written(tmp_path, "rows.csv", ROWS), "--to", tmp_path / to)
+def test_where_scores_cannot_be_written_is_said_before_anything_is_scored(rein, tmp_path, file, to, message):
+    done = rein("not looked for", written(tmp_path, file, ROWS), "--to", tmp_path / to)
     assert done.returncode == 1 and "ConfigError: " in done.stderr and message in done.stderr
