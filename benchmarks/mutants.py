@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant(
         "no lineage on the version",
         "tasks/reporting/lineage_report.py",
-        "    tag_version(run.tracked, tracking.policy_name, policy.version, lineage_tags(of_policy))\n",
+        "        tag_version(run.tracked, name, number, lineage_tags(found))\n",
         "",
         ("tests/flows/test_store.py::test_learning_from_the_store_and_withdrawing_from_it",),
     ),

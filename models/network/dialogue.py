@@ -127,7 +127,9 @@ class _Dialogue:
         self.tokenizer = tokenizer
         special = {token.content: name for name, token in tokenizer.added_tokens_decoder.items() if token.special}
         special |= dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
-        self.control = frozenset(special.values())
+        self.special = frozenset(special.values())
+        # an unknown word is no control, unless the tokenizer ends turns with the very token that it has for one
+        self.control = self.special - ({tokenizer.unk_token_id} - {tokenizer.eos_token_id})
         self.names = list(special)
         spelled = sorted(filter(None, special), key=len, reverse=True)
         self.spelled = re.compile("|".join(map(re.escape, spelled)) if spelled else r"(?!)")
@@ -149,10 +151,10 @@ class _Dialogue:
         """Tokens of a conversation, up to where the next completion begins."""
         tokens = self.ids(self.render(messages, asks=True))
         frame = self._frame(tuple(message["role"] for message in messages))
-        if self._controls(tokens) == frame:
+        if [token for token in tokens if token in self.special] == frame:
             return tokens
         tokens = self._prompt_with_guarded_contents(messages)
-        if self._controls(tokens) != frame:
+        if self._controls(tokens) != self._controls(frame):
             raise DataError(
                 f"a prompt spells a control token in a way that cannot be kept text: {messages[-1]['content'][:80]!r}"
             )
@@ -177,6 +179,8 @@ class _Dialogue:
         tokens = self._in_parts(before, [text[start:end] for start, end in pairwise(cuts)])
         if not self.control.isdisjoint(tokens):  # spelled in letters that the tokenizer takes for others
             tokens = self._in_parts(before, list(text))
+        if not self.control.isdisjoint(tokens):
+            raise DataError(f"a text spells a control token in a way that cannot be kept text: {text[:80]!r}")
         return tokens
 
     def _in_parts(self, before: str, parts: Sequence[str]) -> list[int]:
@@ -233,10 +237,11 @@ class _Dialogue:
         return words[last:]
 
     def _frame(self, roles: tuple[str, ...]) -> list[int]:
-        """The template's own control tokens in a conversation of these roles."""
+        """The template's own special tokens in a conversation of these roles."""
         if roles not in self._frames:
             plain = [{"role": role, "content": SAID} for role in roles]
-            self._frames[roles] = self._controls(self.ids(self.render(plain, asks=True)))
+            tokens = self.ids(self.render(plain, asks=True))
+            self._frames[roles] = [token for token in tokens if token in self.special]
         return self._frames[roles]
 
     def _controls(self, tokens: Sequence[int]) -> list[int]:

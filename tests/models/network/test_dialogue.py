@@ -173,3 +173,13 @@ def test_a_system_prompt_opens_conversations_that_have_none():
     assert tokenizer.decode(encode_prompt(tokenizer, "a")).startswith(begun)
     own = [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "a"}]
     assert tokenizer.apply_chat_template(own, tokenize=False).startswith("<|im_start|>system\nRhyme.<|im_end|>")
+
+
+def test_an_unknown_word_is_no_control_token():
+    stranger = KINDS["BERT"]()
+    unknown = stranger.unk_token_id
+    said = "open the \u6c34 window"
+    frame = encode_prompt(stranger, "open the window")
+    prompt = encode_prompt(stranger, said)
+    assert prompt.count(unknown) == encode_completion(stranger, said, ended=True).count(unknown) == 1
+    assert [token for token in prompt if token != unknown] == frame

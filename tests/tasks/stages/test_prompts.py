@@ -16,7 +16,7 @@ from tasks.running.stage import Work
 from tasks.stages.prompts import sample_prompts, sample_tuning_prompts
 
 GOOD = [f"prompt {number}" for number in range(20)]
-LONG, SPECIAL = "word " * 8 + "word", "a <eos> inside"
+LONG = "word " * 8 + "word"
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +46,16 @@ def sampled(folder: Path, base: Artifact, texts: list, **settings) -> tuple[Work
 def test_bad_prompts_are_set_aside_and_counted(tmp_path, base):
     work, expected = sampled(tmp_path / "good", base, GOOD, num_prompts=20)
     assert "rejected_prompts" not in work.metrics
-    mixed = [LONG, *GOOD[:9], " ", None, SPECIAL, *GOOD[9:], LONG]
+    mixed = [LONG, *GOOD[:9], " ", None, *GOOD[9:], LONG]
     work, prompts = sampled(tmp_path / "mixed", base, mixed, num_prompts=20, bad_rows="set_aside")
     assert prompts == expected
-    assert work.metrics["rejected_prompts"] == 4, "LONG is one prompt, wherever it stands"
-    assert work.notes == ["4 bad rows were set aside in rejected.jsonl, each with its reasons."]
+    assert work.metrics["rejected_prompts"] == 3, "LONG is one prompt, wherever it stands"
+    assert work.notes == ["3 bad rows were set aside in rejected.jsonl, each with its reasons."]
     lines = [json.loads(line) for line in (tmp_path / "mixed" / "rejected.jsonl").read_text().splitlines()]
     assert [(one["line"], one["row"], one["reasons"][0]["reason"]) for one in lines] == [
         (11, {"text": " "}, "expected text, found ' '"),
         (12, {"text": None}, "expected text, found None"),
         (None, {"prompt": LONG}, "the prompt has 9 tokens; 8 are left beside max_new_tokens=4"),
-        (None, {"prompt": SPECIAL}, f"a prompt holds the special token '<eos>': {SPECIAL!r}"),
     ]
     work, prompts = sampled(tmp_path / "whole", base, GOOD, num_prompts=20, bad_rows="set_aside")
     assert prompts == expected and "rejected_prompts" not in work.metrics
@@ -68,7 +67,6 @@ def test_bad_prompts_stop_the_stage_unless_set_aside(tmp_path, base):
         [
             (" ", r"\(bad rows: 1\):\n .*\.jsonl:21: text: expected text"),
             (LONG, "1 prompts are longer than the 8 tokens"),
-            (SPECIAL, "a prompt holds the special token '<eos>'"),
         ]
     ):
         with pytest.raises(DataError, match=complaint):
