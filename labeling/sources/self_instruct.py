@@ -1,7 +1,7 @@
 """Demonstrations and prompts from tasks in the form of Self-Instruct: an instruction, and instances of it with input and output.
 
 A prompt is the instruction, and below a blank line the input where there is one; the completion is the output. That is one of the
-templates of Wang et al. 2022, section 2.3, which join the two with or without words and with different numbers of line breaks.
+templates of Wang et al. 2022 ("Self-Instruct"), which join the two with or without words and with different numbers of line breaks.
 """
 
 from collections.abc import Iterator
