@@ -109,7 +109,7 @@ class Trial:
             samples = [self._sample(model, prompt, seed, number) for model in self.models.values()]
         scores: list[float | None] = [None] * len(samples)
         if self.scorer is not None:
-            scores = self.scorer.score([prompt] * len(samples), [sample.text for sample in samples]).tolist()
+            scores = self.scorer.score_samples([prompt] * len(samples), [sample.text for sample in samples]).tolist()
         for name, sample, score in zip(self.models, samples, scores, strict=True):
             yield from shown(name, sample.text, score, None if sample.ended else self.sampling.max_new_tokens)
 

@@ -65,6 +65,14 @@ class Scorer:
     members: Members | None = None
     reads: Callable[[str, str], bool] = lambda prompt, completion: True
 
+    def readable(self, prompts: Sequence[str], completions: Sequence[str]) -> list[str]:
+        """Completions that a model wrote, with an empty one for each that cannot be read: its text may have more tokens than were sampled."""
+        return [text if self.reads(prompt, text) else "" for prompt, text in zip(prompts, completions, strict=True)]
+
+    def score_samples(self, prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        """As `score`, of what a model wrote: no such text ends a run."""
+        return self.score(prompts, self.readable(prompts, completions))
+
     def with_disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> Scores:
         """Scores, and the standard deviation of each over the members, who are asked once."""
         if self.members is None:

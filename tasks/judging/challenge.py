@@ -53,8 +53,8 @@ def play_games(
     from models.rewards.scorer import load_scorer
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
-    scores = {name: load_scorer(artifact.folder / "model", compute).score for name, artifact in rewards.items()}
-    safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score
+    scores = {name: load_scorer(artifact.folder / "model", compute).score_samples for name, artifact in rewards.items()}
+    safety = promotion.safety_model and load_scorer(Path(promotion.safety_model), compute).score_samples
 
     held_out = [p for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     asked = [prompt.text for prompt in held_out[:num_prompts] for _ in range(num_samples)]

@@ -38,7 +38,7 @@ def play_held_out(
     from models.network.precision import autocast, pick_device
     from models.rewards.scorer import load_scorer
 
-    score = load_scorer(reward.folder / "model", compute).score
+    score = load_scorer(reward.folder / "model", compute).score_samples
     (base_model, tokenizer), (policy_model, _) = (load_policy(one.folder / "model") for one in (base, policy))
     for model in (base_model, policy_model):
         freeze(model).to(pick_device(compute))
@@ -102,7 +102,7 @@ def _look_back(
     checks = Checks.of(read_records(path, ProgressSample) if path.exists() else [])
     if not checks.completions:
         return {"better_at_update": None}
-    score = load_scorer(reward.folder / "model", compute).score
+    score = load_scorer(reward.folder / "model", compute).score_samples
     scores = {update: score(checks.prompts, texts).mean().item() for update, texts in checks.completions.items()}
     judged = {kind: checks.judged_by(judge) for kind, judge in judges.items() if not isinstance(judge, PairJudge)}
     work.follow(iter(check_steps(judged, scores, max(scores))))

@@ -79,7 +79,7 @@ def sample_versions(
     from models.evaluation.versions import best_of_each, first_of_each, sample_version, scored
     from models.rewards.scorer import load_scorer
 
-    score = load_scorer(reward.folder / "model", compute).score
+    score = load_scorer(reward.folder / "model", compute).score_samples
     people = read_records(references.folder / TEXTS, Demonstration)
     prompts = list(dict.fromkeys(one.prompt for one in people))[:num_prompts]
     people = [one for one in people if one.prompt in set(prompts)]

@@ -29,4 +29,4 @@ def open_judge(config: HeldOutReward, material: Material, compute: Compute) -> _
     """Its grade is the score by the reward model that stage `held-out-reward` trained. Raises ArtifactError where none did."""
     if material.held_out_reward is None:
         raise ArtifactError("evaluation.judges: held_out_reward: no stage of this run has trained it")
-    return _HeldOutReward(load_scorer(material.held_out_reward, compute).score)
+    return _HeldOutReward(load_scorer(material.held_out_reward, compute).score_samples)

@@ -27,4 +27,4 @@ class _OwnReward:
 
 def open_judge(config: OwnReward, material: Material, compute: Compute) -> _OwnReward:
     """Its grade is the mean score by all rewards: by its own alone each policy would win."""
-    return _OwnReward([load_scorer(folder, compute).score for folder in material.rewards])
+    return _OwnReward([load_scorer(folder, compute).score_samples for folder in material.rewards])

@@ -82,9 +82,9 @@ def evaluate_samples(
         gather_rows(torch.zeros(is_own.shape, device=policy.device).masked_scatter(is_own, torch.cat(part)))
         for part in zip(*parts, strict=True)
     )
-    is_read = [scorer.reads(prompt, sample.text) for prompt, sample in zip(prompts, samples, strict=True)]
-    ended = torch.tensor([s.ended and read for s, read in zip(samples, is_read, strict=True)], device=policy.device)
-    texts = [sample.text if read else "" for sample, read in zip(samples, is_read, strict=True)]
+    texts = scorer.readable(prompts, [sample.text for sample in samples])
+    is_ended = [sample.ended and text == sample.text for sample, text in zip(samples, texts, strict=True)]
+    ended = torch.tensor(is_ended, device=policy.device)
     told = scorer.with_disagreement(share_of(prompts), share_of(texts))
     scores = gather_rows(told.scores).to(policy.device)
     disagreement = None if told.disagreement is None else gather_rows(told.disagreement)
