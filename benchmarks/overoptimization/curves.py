@@ -48,7 +48,6 @@ def fit_form(distances: Sequence[float], gold: Sequence[float], *, is_best_of_n:
     return Fit(alpha=alpha, beta=beta, r_squared=float(1 - (left**2).sum() / spread) if spread else math.nan)
 
 
-def fall_from_peak(gold: Sequence[float]) -> float:
-    """By how much of its highest gain the judge's liking has fallen at the end; 0 where it never rose above its first value."""
-    gain = max(gold) - gold[0]
-    return (max(gold) - gold[-1]) / gain if gain > 0 else 0.0
+def fall_from_peak(win_rates: Sequence[float]) -> float:
+    """What share of the highest win rate is lost at the end: `(max - last) / max`."""
+    return 1 - win_rates[-1] / max(win_rates)

@@ -3,12 +3,11 @@
     export REIN_DATA=/path/to/data
     .venv/bin/python -m benchmarks.overoptimization --seeds 51 52 53
 
-For each seed, for 100 %, 25 % and 5 % of the rankings of training prompts, and for one reward model and an ensemble of five (mean minus variance):
-flow `learn` with a weak KL penalty and the last policy kept (with one reward model and the smallest share also the best); then the best of n of
-the base's completions of held-out prompts. Score and both independent judges against KL, with the forms that Gao et al. 2022 fitted. Runs of a
-seed share their base. Writes
-benchmarks/results/overoptimization.json after each one, where the rows of seeds that are not asked for stay, and
-docs/pictures/overoptimization.svg at the end.
+For each seed, for 5 %, 25 % and 100 % of the rankings of training prompts (`--shares .05`: for these alone), and for one reward model and an
+ensemble of five (mean minus variance): flow `learn` with a weak KL penalty and the last policy kept (with one reward model and 5 % also
+the best); then the best of n of the base's completions of held-out prompts. Score and both independent judges against KL, with the forms that
+Gao et al. 2022 fitted. Runs of a seed share their base. Writes benchmarks/results/overoptimization.json after each one, where other rows
+stay, and docs/pictures/overoptimization.svg at the end.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from models.settings.presets import load_config
 PRESET = PROJECT / "deployments" / "e2e.yaml"
 RESULTS = PROJECT / "benchmarks" / "results" / "overoptimization.json"
 PICTURE = PROJECT / "docs" / "pictures" / "overoptimization.svg"
-SHARES = (1.0, 0.25, 0.05)
+SHARES = (0.05, 0.25, 1.0)
 REWARDS = {
     "one reward model": (),
     "ensemble of 5": ("reward.kind=ensemble", "reward.num_members=5", "reward.aggregate=mean_minus_variance"),
@@ -152,13 +151,15 @@ class Drawn:
         return {"n": list(SIZES)} | described(kl, means(scores), judged, is_best_of_n=True)
 
 
-def rows_of_seed(seed: int, folder: Path, num_prompts: int, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row for each share of the rankings and each reward."""
+def rows_of_seed(
+    seed: int, shares: Sequence[float], folder: Path, num_prompts: int, overrides: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """A row for each of these shares of the rankings and each reward."""
     config = load_config(PRESET, [*overrides, f"seed={seed}"])
     outputs = config.sft.source.path
     prompts = f"tuning.prompts={{source: {{kind: file, path: {outputs}, column: prompt}}, num_prompts: 630}}"
     drawn = None
-    for share in SHARES:
+    for share in shares:
         path = thinned(config, share, seed, folder)
         for reward, asked in REWARDS.items():
             given = (*LOOSE, prompts, f"labels.path={path}", f"seed={seed}", *asked, *overrides)
@@ -184,15 +185,14 @@ def main() -> None:
     """Reads the command line, runs, writes and draws what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the rankings of training prompts")
     parser.add_argument("--prompts", type=int, default=100, help="held-out prompts of best-of-n")
     parser.add_argument("overrides", nargs="*", help="key.path=value")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-            for row in rows_of_seed(seed, Path(folder), arguments.prompts, arguments.overrides):
-                rows.append(circumstances() | row)
-                keep(RESULTS, rows)
+            for row in rows_of_seed(seed, arguments.shares, Path(folder), arguments.prompts, arguments.overrides):
+                keep(RESULTS, circumstances() | row)
     draw(read_rows(RESULTS), PICTURE)
 
 
@@ -201,8 +201,12 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
 
 
-def keep(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the rows of a seed in the place of those that the file has of it."""
-    others = [row for row in read_rows(file) if row["seed"] != rows[0]["seed"]]
-    ordered = sorted([*others, *rows], key=lambda row: row["seed"])
+def keep(file: Path, row: Mapping[str, Any]) -> None:
+    """Writes a row in the place of that which the file has of the same seed, share and reward."""
+
+    def place(one: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(one[name] for name in ("seed", "share_of_rankings", "reward"))
+
+    others = [one for one in read_rows(file) if place(one) != place(row)]
+    ordered = sorted([*others, row], key=place)
     file.write_text(json.dumps({"rows": ordered}, indent=1) + "\n", encoding="utf-8")

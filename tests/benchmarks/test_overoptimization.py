@@ -71,13 +71,23 @@ def test_the_curves_of_a_run_are_its_checks_at_the_kl_of_their_batch(tmp_path):
     assert curves["judges"]["restaurant_facts"]["win_rate"] == [0.5, 0.7]
 
 
-def test_the_rows_of_other_seeds_stay(tmp_path):
+def test_other_rows_stay(tmp_path):
     file = tmp_path / "overoptimization.json"
     assert read_rows(file) == []
-    keep(file, [{"seed": 5, "share_of_rankings": 1.0}, {"seed": 5, "share_of_rankings": 0.05}])
-    keep(file, [{"seed": 2, "share_of_rankings": 1.0}])
-    keep(file, [{"seed": 5, "share_of_rankings": 0.25}])
-    assert [(row["seed"], row["share_of_rankings"]) for row in read_rows(file)] == [(2, 1.0), (5, 0.25)]
+    for seed, share, reward, score in (
+        (5, 1.0, "one", 0),
+        (5, 0.05, "one", 0),
+        (2, 1.0, "one", 0),
+        (5, 1.0, "one", 1),
+        (5, 1.0, "five", 0),
+    ):
+        keep(file, {"seed": seed, "share_of_rankings": share, "reward": reward, "score": score})
+    assert [tuple(row.values()) for row in read_rows(file)] == [
+        (2, 1.0, "one", 0),
+        (5, 0.05, "one", 0),
+        (5, 1.0, "five", 0),
+        (5, 1.0, "one", 1),
+    ]
 
 
 def test_the_picture_has_a_panel_for_each_share_and_way(tmp_path):

@@ -36,7 +36,7 @@ def test_r_squared_is_the_share_of_variance_that_the_form_explains():
     assert math.isnan(fit_form([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], is_best_of_n=True).alpha), "two points fit anything"
 
 
-def test_the_fall_is_a_share_of_the_highest_gain():
-    assert fall_from_peak([0.5, 0.7, 0.65, 0.6]) == pytest.approx(0.5)  # .1 of .2
-    assert fall_from_peak([0.5, 0.6, 0.7]) == 0.0 and fall_from_peak([0.5, 0.4]) == 0.0
-    assert fall_from_peak([0.5, 0.6, 0.4]) == pytest.approx(2.0), "below where it began"
+def test_the_fall_is_a_share_of_the_highest_win_rate():
+    assert fall_from_peak([0.5, 0.8, 0.7, 0.6]) == pytest.approx(0.25)
+    assert fall_from_peak([0.5, 0.6, 0.7]) == 0.0
+    assert fall_from_peak([0.5, 0.4]) == pytest.approx(0.2), "it was liked best as it began"
