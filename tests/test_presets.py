@@ -150,6 +150,14 @@ def test_an_adapter_shares_weights_and_so_is_not_sharded(preset):
     message = refusal(preset(f"{MINIMAL}tuning: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
     assert "tuning.lora needs compute.sharding none" in message
     load_config(preset(f"{MINIMAL}tuning: {{lora: {{}}}}\ncompute: {{num_processes: 2}}"))
+    message = refusal(preset(f"{MINIMAL}reward: {{lora: {{}}}}\ncompute: {{num_processes: 2, sharding: fsdp2}}"))
+    assert "reward.lora needs compute.sharding none" in message
+
+
+def test_random_weights_do_not_learn_through_an_adapter():
+    with pytest.raises(ConfigError, match=r"pretraining\.lora: random weights learn as a whole"):
+        load_config(SMOKE, ["pretraining.lora={rank: 2}"])
+    load_config(SMOKE, ["sft.lora={rank: 2}"])
 
 
 @pytest.mark.parametrize(

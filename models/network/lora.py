@@ -3,6 +3,8 @@
 The matrices are an adapter, made by peft. Only this file imports peft, and only when an adapter is asked for.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from models.errors import ConfigError
-from models.settings.tuning import LoRA
+from models.settings.training import LoRA
 
 
 def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> None:
@@ -27,7 +29,9 @@ def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> N
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise ConfigError("tuning.lora needs the package peft, which is not installed; pip install peft") from None
+        raise ConfigError(
+            "learning through LoRA needs the package peft, which is not installed; pip install peft"
+        ) from None
     if config.target_modules != "all-linear":
         _check_targets(model, config.target_modules, name)
     settings = LoraConfig(
@@ -40,6 +44,18 @@ def add_adapter(model: PreTrainedModel, config: LoRA, seed: int, name: str) -> N
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
         inject_adapter_in_model(settings, model)
+
+
+@contextmanager
+def learning_through_adapter(model: PreTrainedModel, config: LoRA | None, seed: int, name: str) -> Iterator[None]:
+    """Within it an adapter learns instead of the network's weights, which have it merged into them afterwards; None: they learn themselves."""
+    if config is None:
+        yield
+        return
+    add_adapter(model, config, seed, name)
+    yield
+    merge_adapter(model)
+    model.requires_grad_(True)
 
 
 def save_adapter(folder: Path, model: PreTrainedModel) -> None:
@@ -74,5 +90,5 @@ def _check_targets(model: PreTrainedModel, targets: tuple[str, ...], name: str) 
         if not any(place == target or place.endswith(f".{target}") for place in linear):
             names = ", ".join(dict.fromkeys(place.rpartition(".")[2] for place in linear))
             raise ConfigError(
-                f"tuning.lora.target_modules: the {name} has no linear layer {target!r} below its output; it has {names}"
+                f"lora.target_modules: the {name} has no linear layer {target!r} below its output; it has {names}"
             )

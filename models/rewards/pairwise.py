@@ -14,6 +14,7 @@ from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.dialogue import encode_completion, encode_prompt
+from models.network.lora import learning_through_adapter
 from models.network.networks import RewardModel, freeze, load_policy
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
 from models.network.precision import autocast, pick_device
@@ -165,7 +166,8 @@ def learn_comparisons(
 
     Yields each step's `loss` (nats per prompt) and, where the batch has strict pairs, `accuracy` on them.
     Dropout stays off: comparing two completions through different random networks adds noise to their difference.
-    With `checkpoints`, training goes on from the newest one.
+    With `lora` its body learns through an adapter that is merged into it at the end. With `checkpoints`, training goes on from
+    the newest one.
     """
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
@@ -186,9 +188,10 @@ def learn_comparisons(
 
     reward_model.to(pick_device(compute)).eval()
     require_packable(reward_model.model.base_model, comparisons[0].sequences)
-    distribute(reward_model, compute)
     lengths = [comparison.num_tokens for comparison in comparisons]
-    yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
+    with learning_through_adapter(reward_model.model.base_model, config.lora, seed, "reward model"):
+        distribute(reward_model, compute)
+        yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
 
 
 def sequences_of(comparisons: Sequence[Comparison]) -> list[list[int]]:

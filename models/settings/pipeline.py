@@ -3,7 +3,7 @@
 Loads no torch. models/settings/presets.py reads it from YAML and overrides.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -168,18 +168,25 @@ class PipelineConfig(Settings):
         for name, source in sources.items():
             if source is not None and source.from_feedback and collects:
                 raise ValueError(f"{name}, kind {source.kind}, needs rankings that exist before training")
-        for name in ("pretraining", "sft", "reward"):
-            stage = getattr(self, name)
+        stages: dict[str, Any] = {name: getattr(self, name) for name in ("pretraining", "sft", "reward")}
+        if judge := self.evaluation.held_out_reward:
+            stages["evaluation.judges: held_out_reward.reward"] = judge.reward
+        for name, stage in stages.items():
             if isinstance(stage, Training):
                 self.compute.require_rows(name, stage.batch_size)
-        if (judge := self.evaluation.held_out_reward) and isinstance(judge.reward, Training):
-            self.compute.require_rows("evaluation.judges: held_out_reward.reward", judge.reward.batch_size)
+                self._can_learn_through_an_adapter(name, stage)
         if getattr(self.tuning, "stop_after", None) is not None and self.chooser is None:
             raise ValueError("tuning.stop_after needs an independent judge in evaluation.judges")
         self.tuning.require_fit(self.compute, self.base.context_length if isinstance(self.base, ScratchBase) else None)
         if isinstance(self.base, ScratchBase):
             self._fits_the_context(self.base.context_length)
         return self
+
+    def _can_learn_through_an_adapter(self, name: str, stage: Training) -> None:
+        if stage.lora is not None and self.compute.sharding != "none":
+            raise ValueError(f"{name}.lora needs compute.sharding none: the adapter is merged into whole weights")
+        if stage.lora is not None and name == "pretraining" and isinstance(self.base, ScratchBase):
+            raise ValueError("pretraining.lora: random weights learn as a whole; leave it out for base.kind scratch")
 
     def _fits_the_context(self, context_length: int) -> None:
         if self.sampling.max_new_tokens >= context_length:

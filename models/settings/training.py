@@ -52,6 +52,20 @@ class ScratchBase(Settings):
         return self
 
 
+class LoRA(Settings):
+    """Learning through low-rank matrices beside the frozen ones (Hu et al. 2021): much less memory, and checkpoints of megabytes.
+
+    There is no dropout on them: two passes over the same tokens would give a probability ratio other than 1.
+    """
+
+    rank: Count = 16
+    """Rows of the matrix A, columns of B: what an adapted layer can learn is of this rank."""
+    alpha: Positive = 32.0
+    """An adapted layer computes W x + alpha / rank * B A x."""
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
+    """Names of the layers that get an adapter, such as [q_proj, v_proj]; all-linear: every linear layer but the output's."""
+
+
 class Training(Settings):
     """What pretraining, supervised fine-tuning and reward training share."""
 
@@ -70,6 +84,8 @@ class Training(Settings):
     """Gradient norm is clipped to this."""
     checkpoint_every: Count = 50
     """Steps after which the state is kept, to go on from after a kill; changes no number."""
+    lora: LoRA | None = None
+    """Learn through a LoRA adapter, at learning rates some ten times higher, which is merged in the end; leave out to change all weights."""
 
 
 class PretrainingConfig(Training):

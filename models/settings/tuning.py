@@ -8,6 +8,7 @@ from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Setting
 from models.settings.compute import Compute
 from models.settings.generation import PromptsConfig
 from models.settings.sources import TextSource, TextSourceKind
+from models.settings.training import LoRA
 
 
 class FixedKL(Settings):
@@ -52,18 +53,9 @@ class PTXConfig(Settings):
     """Tokens per sequence; texts are joined by end-of-sequence tokens and cut to this length."""
 
 
-class LoRA(Settings):
-    """Learning through low-rank matrices beside the frozen ones (Hu et al. 2021): much less memory, and checkpoints of megabytes.
+class TuningLoRA(LoRA):
+    """The same for tuning, where two networks learn."""
 
-    There is no dropout on them: two passes over the same tokens would give a probability ratio other than 1.
-    """
-
-    rank: Count = 16
-    """Rows of the matrix A, columns of B: what an adapted layer can learn is of this rank."""
-    alpha: Positive = 32.0
-    """An adapted layer computes W x + alpha / rank * B A x."""
-    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
-    """Names of the layers that get an adapter, such as [q_proj, v_proj]; all-linear: every linear layer but the output's."""
     value_model: bool = True
     """Whether the value model learns through an adapter as well (its head always learns), on the weights that it starts from."""
 
@@ -169,7 +161,7 @@ class PPOConfig(OnlineTuning):
     """Decay per optimizer step of a moving average of the policy's weights, which is what is saved. Ouyang et al. 2022 (appendix C.4): .992."""
     ptx: PTXConfig | None = None
     """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
-    lora: LoRA | None = None
+    lora: TuningLoRA | None = None
     """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
 
     @property

@@ -12,6 +12,7 @@ from models.errors import DataError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.dialogue import encode_completion, encode_document, encode_prompt
 from models.network.logprobs import require_plain_head, token_logprobs
+from models.network.lora import learning_through_adapter
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
 from models.records import StepMetrics
@@ -85,7 +86,7 @@ def train_language(
 ) -> Iterator[StepMetrics]:
     """Trains the model in place and yields each step's `loss` (nats per learned token).
 
-    With `checkpoints`, training goes on from the newest one.
+    With `lora` through an adapter that is merged into it at the end. With `checkpoints`, training goes on from the newest one.
     """
 
     def accumulate(numbers: list[int], config: Training) -> dict[str, float]:
@@ -95,9 +96,10 @@ def train_language(
     model.to(pick_device(compute)).eval()
     require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
     model.train()
-    distribute(model, compute)
     lengths = [len(sequence.tokens) for sequence in sequences]
-    yield from descend(model, lengths, accumulate, config, seed, checkpoints)
+    with learning_through_adapter(model, config.lora, seed, "model"):
+        distribute(model, compute)
+        yield from descend(model, lengths, accumulate, config, seed, checkpoints)
     model.eval()
 
 

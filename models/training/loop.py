@@ -9,7 +9,7 @@ from torch import nn
 from models.distributed.collectives import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
 from models.settings.training import Training
-from models.training.checkpoints import Checkpointed, Checkpoints
+from models.training.checkpoints import Checkpointed, Checkpoints, Trained
 from models.training.optimizer import clip_gradients, decayed_adamw, require_finite, warmup_cosine
 from models.training.out_of_memory import MemoryBudget
 
@@ -69,7 +69,9 @@ def descend(
     num_steps = num_steps_of(config, len(lengths))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
     batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
-    checkpointed = Checkpointed(checkpoints, model=model, optimizer=optimizer, schedule=schedule, batches=batches)
+    checkpointed = Checkpointed(
+        checkpoints, model=Trained(model), optimizer=optimizer, schedule=schedule, batches=batches
+    )
     memory = MemoryBudget(config, checkpointed.logger)
     yield from checkpointed.steps
     for step in range(len(checkpointed.steps), num_steps):

@@ -49,8 +49,7 @@ class MemoryBudget(Generic[Config]):
             if self._halved or num_ranks() > 1:
                 raise TrainingError(
                     f"out of memory with {tried} tokens at once ({reason}); set microbatch_tokens below that, which changes "
-                    "no number but rounding, or compute.activation_checkpointing, shorter texts, a smaller model, or for "
-                    "PPO tuning.lora"
+                    "no number but rounding, or compute.activation_checkpointing, shorter texts, a smaller model, or `lora`"
                 ) from error
         # not inside `except`: there the error still holds on to all that the broken pass had computed
         for network in networks:

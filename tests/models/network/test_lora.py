@@ -15,7 +15,8 @@ from models.network.lora import add_adapter, merge_adapter, save_adapter
 from models.network.networks import ValueModel, save_policy, weight_sharing_copy
 from models.network.packing import PackedBatch
 from models.settings.compute import Compute
-from models.settings.tuning import FixedKL, LoRA
+from models.settings.tuning import FixedKL
+from models.settings.tuning import TuningLoRA as LoRA
 from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
@@ -255,13 +256,13 @@ def test_a_wrong_layer_name_is_an_error_that_says_which_there_are(policy, tokeni
 
 def test_a_layer_that_the_value_model_lacks_is_an_error(policy, gpt2, tokenizer, compute):
     value_model = ValueModel.from_policy(gpt2)
-    with pytest.raises(ConfigError, match=r"tuning\.lora\.target_modules: the value model has no .*'q_proj'.*c_attn"):
+    with pytest.raises(ConfigError, match=r"lora\.target_modules: the value model has no .*'q_proj'.*c_attn"):
         next(run(policy, tokenizer, compute, value_model, lora=LoRA(target_modules=("q_proj",))))
 
 
 def test_without_peft_it_says_what_to_install(policy, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ConfigError, match=r"tuning\.lora needs the package peft.*pip install peft"):
+    with pytest.raises(ConfigError, match=r"LoRA needs the package peft.*pip install peft"):
         add_adapter(policy, SMALL, seed=0, name="policy")
 
 

@@ -87,7 +87,8 @@ NO_PLACES = {
     *("AnnotatedColumns.prompt", "AnnotatedColumns.completions", "AnnotatedColumns.annotations"),
     *("AnnotatedColumns.completion", "AnnotatedColumns.annotator", "AnnotatedColumns.rank", "AnnotatedColumns.score"),
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie"),
-    *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column", "LoRA.target_modules"),
+    *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column"),
+    *("LoRA.target_modules", "TuningLoRA.target_modules"),
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),
     "PromotionRequest.version",
 }
