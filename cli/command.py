@@ -134,6 +134,11 @@ for command, name, text in (
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
 app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
+app.command(
+    "cli.check:check",
+    name="check",
+    help="Loads the base of a preset and says how it reads the prompts, and what a run takes.",
+)
 app.command("cli.scoring:score", name="score", help="Scores texts in a file with a reward model.")
 app.command("cli.chat:chat", name="chat", help="Tries a policy in the terminal, beside its base.")
 app.command(

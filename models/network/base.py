@@ -1,6 +1,7 @@
 """The base model: a causal language model of somebody else, read as its makers meant it."""
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from models.errors import ConfigError
 from models.network.dialogue import check_tokenizer, end_token, end_tokens, fixed_template
-from models.settings.training import PretrainedBase
+from models.network.networks import build_policy, train_tokenizer
+from models.settings.training import PretrainedBase, ScratchBase
+
+
+def open_base(
+    config: PretrainedBase | ScratchBase, texts: Sequence[str], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base that the config asks for, before any training; one from scratch has random weights and a tokenizer trained on the texts."""
+    if isinstance(config, PretrainedBase):
+        return load_base(config)
+    tokenizer = train_tokenizer(list(texts), config.vocab_size)
+    return build_policy(config, tokenizer, seed), tokenizer
 
 
 def load_base(config: PretrainedBase) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -1,7 +1,9 @@
 """What a way of tuning the policy is given.
 
 The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetrics]`: writes `model/`, the tuned policy (a folder that
-`AutoModelForCausalLM` loads), into `task.folder`, and yields the numbers of its updates, or nothing where it makes none.
+`AutoModelForCausalLM` loads), into `task.folder`, and yields the numbers of its updates, or nothing where it makes none. It may offer
+`update_seconds(base, prompts, config, sampling, compute) -> float`, which `rein check` prints: about how long an update takes, `prompts`
+being tokens.
 """
 
 from dataclasses import dataclass

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labeling.feedback import Feedback
 from models.errors import DataError
 from models.records import Artifact, Ranking, Rating
 from tasks.running.stage import Work
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def require_room(
@@ -18,7 +21,7 @@ def require_room(
     (prompt, text, whether it ended) that are longer, with their prompts, than the context."""
     from models.network.tokens import check_lengths
 
-    room = _Room(base)
+    room = Room.of(base)
     prompts = [room.prompt(text) for text in texts]
     check_lengths(prompts, texts, room.context_length - max_new_tokens, f"max_new_tokens={max_new_tokens}")
     lengths = [(room.num_tokens(*one), one[1]) for one in completed]
@@ -33,7 +36,7 @@ def require_room(
 
 def unfit_prompts(base: Artifact, texts: Sequence[str], max_new_tokens: int) -> dict[str, str]:
     """Prompt -> reason, of those that leave no room for `max_new_tokens` in the base model's context, or that it cannot take."""
-    room = _Room(base)
+    room = Room.of(base)
     return {text: why for text in texts if (why := room.why_unfit(text, max_new_tokens))}
 
 
@@ -54,7 +57,7 @@ def without_what_is_too_long(
 ) -> tuple[Feedback, list[tuple[dict[str, Any], list[str]]]]:
     """The feedback without the judgements that name something too long, and without what they alone name; and those judgements,
     with the reasons."""
-    room = _Room(base)
+    room = Room.of(base)
     text_of = {one.id: one.text for one in feedback.prompts}
     reasons = {one.id: why for one in feedback.prompts if (why := room.why_unfit(one.text, max_new_tokens))}
     reasons |= {
@@ -78,15 +81,20 @@ def without_what_is_too_long(
     return fitting, [_rejected(one, reasons) for one in bad]
 
 
-class _Room:
-    """The base model's tokens and how many of them it reads."""
+class Room:
+    """A model's tokens and how many of them it reads."""
 
-    def __init__(self, base: Artifact) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", context_length: int) -> None:
+        self._tokenizer, self.context_length = tokenizer, context_length
+        self._prompts: dict[str, list[int]] = {}
+
+    @classmethod
+    def of(cls, base: Artifact) -> "Room":
+        """That of a base model."""
         from transformers import AutoConfig, AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
-        self.context_length: int = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
-        self._prompts: dict[str, list[int]] = {}
+        folder = base.folder / "model"
+        return cls(AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder).max_position_embeddings)
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a prompt."""

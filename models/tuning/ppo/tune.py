@@ -11,6 +11,7 @@ from models.network.networks import ValueModel, load_policy, save_policy
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer, load_scorer
 from models.settings.tuning import PPOConfig
+from models.tuning.ppo.duration import update_seconds as update_seconds  # what a tuner may offer
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.progress import Progress
 from models.tuning.tuner import TuningTask

@@ -1,0 +1,138 @@
+"""`rein check`: loads the base once and says how it reads what the preset names, before anybody labels."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cli.defaults import set_defaults
+from models.errors import DataError
+from models.settings.allowed_roots import require_allowed
+from models.settings.generation import PromptsConfig
+from models.settings.labels import FeedbackFiles
+from models.settings.pipeline import PipelineConfig
+from models.settings.presets import load_config, require_files
+from models.settings.training import ScratchBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tasks.stages.room import Room
+
+NUM_GUARDED = 3
+"""Prompts that the base reads packed together and each by itself."""
+
+
+def check(
+    preset: Path,
+    *overrides: Annotated[
+        str, Parameter(help="key.path=value, such as sampling.max_new_tokens=64 (see `rein fields`)")
+    ],
+) -> None:
+    """Loads the base and says how it reads the preset's prompts, how many fit, and about how long an update takes; trains nothing.
+
+    `--check` of the other commands reads the settings alone.
+    """
+    config = load_config(preset, overrides)
+    set_defaults(Path(config.storage.root).resolve())
+    require_allowed(config)
+    require_files(config)
+    for line in findings(config):
+        print(line, flush=True)
+
+
+def findings(config: PipelineConfig) -> Iterator[str]:
+    """Lines for people. Raises ConfigError for a base that cannot serve, DataError where what fits is too little for a run."""
+    from labeling.sources.read_source import read_texts
+    from models.network.base import open_base
+    from models.network.dialogue import ASKED
+    from tasks.stages.room import Room
+
+    is_new = isinstance(config.base, ScratchBase) and config.pretraining is not None
+    texts = read_texts(config.pretraining.source, config.seed, None) if is_new else []
+    model, tokenizer = open_base(config.base, texts, config.seed)
+    room = Room(tokenizer, model.config.max_position_embeddings)
+    yield from _base_lines(model, tokenizer)
+    fitting: list[str] = []
+    for key, asked in (("prompts", config.prompts), ("tuning.prompts", config.tuning.prompts)):
+        if asked is not None:
+            yield _count_prompts(key, asked, config, room, fitting)
+    if isinstance(config.labels, FeedbackFiles):
+        yield _count_feedback(config.labels, config, room, fitting)
+    prompts = [room.prompt(text) for text in fitting or [ASKED]]
+    _guard(model, prompts)
+    yield "guards passed: template and end of a turn, packed sequences, log-probabilities"
+    yield f"a prompt: {_pieces(tokenizer, prompts[0])}"
+    if update_seconds := getattr(config.tuning.load_module(), "update_seconds", None):
+        seconds = update_seconds(model, prompts, config.tuning, config.sampling, config.compute)
+        yield f"an update: about {float(f'{seconds:.2g}'):g} s, where every completion has {config.sampling.max_new_tokens} tokens"
+
+
+def _base_lines(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Iterator[str]:
+    from models.network.dialogue import end_token, end_tokens
+    from models.network.llama_forward import has_own_pass
+
+    num_weights = sum(weight.numel() for weight in model.parameters())
+    yield f"base: {type(model).__name__}, {num_weights:,} weights, reads {model.config.max_position_embeddings} tokens"
+    own = "a forward pass of Rein's own" if has_own_pass(model.base_model) else "its layers in transformers"
+    yield f"path: packed sequences, through {own}"
+    ends = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(end_tokens(model) or [end_token(tokenizer)])))
+    yield f"turns end at: {ends}; those that are learned from, with {tokenizer.convert_ids_to_tokens(end_token(tokenizer))!r}"
+
+
+def _guard(model: "PreTrainedModel", prompts: Sequence[Sequence[int]]) -> None:
+    """Raises ConfigError for a network whose numbers would not be those that its makers meant."""
+    from models.network.logprobs import require_plain_head
+
+    require_plain_head(model.eval(), prompts[:NUM_GUARDED])
+
+
+def _pieces(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:
+    """How many tokens, and what each of them spells."""
+    spelled = " ".join(repr(tokenizer.decode([token])) for token in tokens)
+    return f"{len(tokens)} tokens: {spelled}"
+
+
+def _count_prompts(key: str, asked: PromptsConfig, config: PipelineConfig, room: "Room", fitting: list[str]) -> str:
+    """How many fit; those are added to `fitting`. Raises DataError when a run would draw one that does not."""
+    from labeling.sources.read_source import read_prompts
+
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder) / "rejected.jsonl" if asked.bad_rows == "set_aside" else None
+        texts = dict.fromkeys(read_prompts(asked.source, config.seed, aside))
+    unfit = {text: why for text in texts if (why := room.why_unfit(text, config.sampling.max_new_tokens))}
+    told = f"{key}: {len(texts) - len(unfit)} of {len(texts)} different prompts fit"
+    if unfit:
+        told += f"; of the others the first: {next(iter(unfit.values()))}"
+    if len(texts) - len(unfit) < asked.num_prompts:
+        raise DataError(f"{told}; {key}.num_prompts is {asked.num_prompts}")
+    if unfit and asked.bad_rows == "refuse":
+        told += f"; a run that draws one is refused, unless {key}.bad_rows=set_aside"
+    fitting += [text for text in texts if text not in unfit]
+    return told
+
+
+def _count_feedback(labels: FeedbackFiles, config: PipelineConfig, room: "Room", fitting: list[str]) -> str:
+    """As above, of people's rankings that exist already."""
+    from labeling.importers.read_feedback import read_feedback
+
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder) / "rejected.jsonl" if labels.bad_rows == "set_aside" else None
+        feedback = read_feedback(labels, config.split, config.seed, aside)
+    text_of = {one.id: one.text for one in feedback.prompts}
+    unfit = {
+        one.id: why for one in feedback.prompts if (why := room.why_unfit(one.text, config.sampling.max_new_tokens))
+    }
+    fit = [one for one in feedback.completions if one.prompt_id not in unfit]
+    too_long = [
+        one for one in fit if room.num_tokens(text_of[one.prompt_id], one.text, one.ended) > room.context_length
+    ]
+    told = f"labels: {len(text_of) - len(unfit)} of {len(text_of)} prompts fit, and {len(fit) - len(too_long)} of {len(feedback.completions)} completions"
+    if unfit:
+        told += f"; of the others the first: {next(iter(unfit.values()))}"
+    if (unfit or too_long) and labels.bad_rows == "refuse":
+        raise DataError(f"{told}; shorten them, or set labels.bad_rows=set_aside")
+    fitting += [one.text for one in feedback.prompts if one.id not in unfit]
+    return told
