@@ -30,7 +30,6 @@ from models.errors import ArtifactError
 from models.records import StepMetrics
 
 MANIFEST, TENSORS, REST = "manifest.json", "tensors.safetensors", "rest.json"
-KEPT = 2
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -84,7 +83,7 @@ class Checkpoints:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, steps: list[StepMetrics], parts: Mapping[str, Part]) -> None:
-        """Keeps the state after these steps, then removes all but the newest two good checkpoints.
+        """Keeps the state after these steps, and of those before it the newest good one alone: there are never more than two on the disk.
 
         Of several ranks all take part, to bring sharded tensors together, and the first one writes.
         """
@@ -94,6 +93,9 @@ class Checkpoints:
         if this_rank() > 0:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        lying = sorted(self.folder.glob("step-*"))
+        for other in set(lying) - set(self._good[-1:] or lying[-1:]):
+            shutil.rmtree(other)
         scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self.folder))
         save_file(tensors, scratch / TENSORS)
         (scratch / REST).write_text(json.dumps(rest), encoding="utf-8")
@@ -106,9 +108,7 @@ class Checkpoints:
             shutil.rmtree(destination)
         scratch.rename(destination)
         _flush(self.folder)
-        self._good = [*self._good, destination][-KEPT:]
-        for other in set(self.folder.glob("step-*")) - set(self._good):
-            shutil.rmtree(other)
+        self._good = [*self._good[-1:], destination]
 
     def restore(self, parts: Mapping[str, Part]) -> list[StepMetrics]:
         """Puts the newest good checkpoint's state into the parts and gives back the steps until then; none: an empty list.

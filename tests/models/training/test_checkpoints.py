@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from models.records import StepMetrics
+from models.training import checkpoints as checkpoints_module
 from models.training.checkpoints import Checkpointed, Checkpoints
 from tests.models.ppo_examples import equal, state_of
 
@@ -61,6 +62,21 @@ def test_two_are_kept_and_nothing_else(folder):
     assert {path.name for path in (folder / "step-00000003").iterdir()} == {
         *("manifest.json", "rest.json", "tensors.safetensors")
     }
+
+
+def test_no_more_than_two_lie_on_the_disk_while_a_third_is_written(folder, monkeypatch):
+    """Each is several times as large as the model."""
+    flush, lying = checkpoints_module._flush, []
+
+    def look(path):
+        lying.append(sorted(path.name[:5] for path in folder.iterdir()))
+        flush(path)
+
+    monkeypatch.setattr(checkpoints_module, "_flush", look)
+    checkpoints = Checkpoints(folder, every=1)
+    checkpoints.restore({"network": nn.Linear(2, 2)})
+    checkpoints.save(steps(4), {"network": nn.Linear(2, 2)})
+    assert lying[0] == [".scra", "step-"] and max(map(len, lying)) == 2
 
 
 def test_no_checkpoint_is_an_empty_start(tmp_path):
