@@ -14,6 +14,7 @@ from mlflow.store.entities import PagedList
 from models.errors import ConfigError, DataError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
+from tasks.tracking.model_files import keep_model
 from tasks.tracking.patience import Patient
 from tasks.tracking.tracked_run import TrackedRun, connect
 
@@ -120,7 +121,7 @@ def _store_model(run: TrackedRun, name: str, artifact: Artifact, tags: Mapping[s
         experiment_id = client.get_run(artifact.run_id).info.experiment_id
         run_id = artifact.run_id
     model = client.create_logged_model(experiment_id, name, source_run_id=run_id, tags=dict(tags))
-    client.log_model_artifacts(model.model_id, str(artifact.folder / "model"))
+    keep_model(client, model, artifact.folder / "model")
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model.model_id
