@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from cli.defaults import set_defaults
 from models.errors import DataError
+from models.footprint import NetworkSize
 from models.settings.allowed_roots import require_allowed
 from models.settings.generation import PromptsConfig
 from models.settings.labels import FeedbackFiles
@@ -48,6 +49,7 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     from labeling.sources.read_source import read_texts
     from models.network.base import open_base
     from models.network.dialogue import ASKED
+    from tasks.running.space import describe_needs, in_gigabytes, require_space
     from tasks.stages.room import Room
 
     is_new = isinstance(config.base, ScratchBase) and config.pretraining is not None
@@ -55,6 +57,9 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     model, tokenizer = open_base(config.base, texts, config.seed)
     room = Room(tokenizer, model.config.max_position_embeddings)
     yield from _base_lines(model, tokenizer)
+    size = NetworkSize.of_shapes({name: weight.shape for name, weight in model.named_parameters()})
+    yield from describe_needs(config, size)
+    require_space(config, size)
     fitting: list[str] = []
     for key, asked in (("prompts", config.prompts), ("tuning.prompts", config.tuning.prompts)):
         if asked is not None:
@@ -65,9 +70,12 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     _guard(model, prompts)
     yield "guards passed: template and end of a turn, packed sequences, log-probabilities"
     yield f"a prompt: {_pieces(tokenizer, prompts[0])}"
-    if update_seconds := getattr(config.tuning.load_module(), "update_seconds", None):
-        seconds = update_seconds(model, prompts, config.tuning, config.sampling, config.compute)
-        yield f"an update: about {float(f'{seconds:.2g}'):g} s, where every completion has {config.sampling.max_new_tokens} tokens"
+    if update_cost := getattr(config.tuning.load_module(), "update_cost", None):
+        cost = update_cost(model, prompts, config.tuning, config.sampling, config.compute)
+        yield (
+            f"an update: about {float(f'{cost.seconds:.2g}'):g} s and {in_gigabytes(cost.bytes)} of memory besides, where every completion "
+            f"has {config.sampling.max_new_tokens} tokens"
+        )
 
 
 def _base_lines(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Iterator[str]:

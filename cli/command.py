@@ -16,10 +16,12 @@ from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
+from models.footprint import NetworkSize
 from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.presets import load_config
+from tasks.running.space import describe_needs
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -246,6 +248,8 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     config = load_config(preset, overrides)
     if check:
         print(f"{preset}: fits")
+        if size := NetworkSize.of(config.base):
+            print("\n".join(describe_needs(config, size)))
         return
     set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()

@@ -4,9 +4,11 @@ from prefect import flow
 
 from flows.base import adapt_base, open_base
 from models.errors import ConfigError
+from models.footprint import NetworkSize
 from models.records import Artifact
 from models.settings.pipeline import PipelineConfig
 from tasks.running.pipeline_run import PipelineRun, open_run
+from tasks.running.space import require_space
 from tasks.stages.batch import hand_out, make_batch, publish_batch, read_instructions
 from tasks.stages.completions import generate_completions, require_runner
 from tasks.stages.prompts import sample_prompts
@@ -33,6 +35,7 @@ def sample(run: PipelineRun) -> tuple[Artifact, Artifact | None, Artifact]:
         raise ConfigError("prompts: this flow needs to know where prompts come from")
     require_runner(config.generation)
     start, texts = open_base(run)
+    require_space(config, NetworkSize.of_folder(start.folder / "model"))
     prompts = sample_prompts(
         run,
         config=config.prompts,

@@ -7,6 +7,7 @@ from prefect import flow
 
 from flows.base import TuningData, adapt_base, open_base, read_reference_texts, read_tuning_data
 from models.errors import ConfigError
+from models.footprint import NetworkSize
 from models.records import Artifact
 from models.settings.judges import HeldOutReward
 from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
@@ -19,6 +20,7 @@ from tasks.judging.references import judge_by_references, sample_versions
 from tasks.judging.reward_report import report_on_reward, require_accuracy
 from tasks.reporting.report import register_models, write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
+from tasks.running.space import require_space
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
 from tasks.stages.labels import ingest_feedback
@@ -67,6 +69,7 @@ def find_source(run: PipelineRun) -> FeedbackFiles:
 def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
     start, texts, feedback = read_feedback(run, source)
+    require_space(run.config, NetworkSize.of_folder(start.folder / "model"))
     require_judges(run.config.evaluation, feedback)
     require_people(run.config)
     preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained

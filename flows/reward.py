@@ -6,9 +6,11 @@ from prefect import flow
 
 from flows.base import adapt_base
 from flows.learn import agree_on_preferences, find_source, learn_reward, read_feedback
+from models.footprint import NetworkSize
 from models.settings.pipeline import PipelineConfig
 from tasks.reporting.report import register_reward, write_reward_report
 from tasks.running.pipeline_run import open_run
+from tasks.running.space import require_space
 
 UNREAD = ("tuning", "evaluation", "promotion")
 
@@ -18,6 +20,7 @@ def reward(config: PipelineConfig) -> dict[str, Any]:
     """Learns a reward model from rankings that exist already, and reports on it. `learn` then finds it in the cache."""
     with open_run(config, "reward", UNREAD) as run:
         start, texts, feedback = read_feedback(run, find_source(run))
+        require_space(config, NetworkSize.of_folder(start.folder / "model"), UNREAD)
         preferences = agree_on_preferences(run, feedback)
         _, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
         learned, _ = learn_reward(run, base, preferences)

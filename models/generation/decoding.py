@@ -102,6 +102,11 @@ class Decoder:
         self._cache = Cache(layer_class_to_replicate=partial(_Layer, self._window))
         self._fixed_step = FixedStep(model, self._cache, self._window) if _launches_bound(model.device) else None
 
+    @property
+    def num_bytes(self) -> int:
+        """What its keys and values take, once rows have joined."""
+        return sum(block.nbytes for layer in self._cache.layers for block in (layer.keys, layer.values))
+
     def join(self, rows: Sequence[Row]) -> Float[Tensor, "B V"]:
         """Adds rows and reads their prompts; gives the logits of their first tokens."""
         batch = pad_left([row.prompt for row in rows]).to(self.model.device)

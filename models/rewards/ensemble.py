@@ -19,7 +19,7 @@ from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.errors import DataError
 from models.network.networks import RewardModel, load_policy
-from models.network.precision import pick_device
+from models.network.precision import pick_device, round_frozen
 from models.records import Record, StepMetrics
 from models.rewards import pairwise
 from models.rewards.pairwise import (
@@ -146,6 +146,8 @@ def load(folder: Path, compute: Compute) -> Scorer:
     """What `train` wrote. A value model may start from the first member."""
     combination = Combination.model_validate_json((folder / COMBINATION_FILE).read_text(encoding="utf-8"))
     scorers = [pairwise.load(folder / f"member-{number + 1}", compute) for number in range(combination.num_members)]
+    for scorer in scorers[1:]:  # no value model starts from these
+        round_frozen(scorer.network, compute)
 
     def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
         return torch.stack([scorer.score(prompts, completions) for scorer in scorers])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
@@ -15,7 +15,7 @@ from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.dialogue import encode_completion, encode_prompt
 from models.network.lora import learning_through_adapter
-from models.network.networks import RewardModel, freeze, load_policy
+from models.network.networks import RewardModel, freeze
 from models.network.packing import PackedBatch, cut_by_tokens, require_packable
 from models.network.precision import autocast, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
@@ -32,7 +32,7 @@ MIN_STD = 1e-6  # where all completions have one and the same logit
 
 def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
     """Trains a reward model on the body of the base and writes it, an ordinary sequence-classification checkpoint; yields the steps."""
-    _, tokenizer = load_policy(task.base)
+    tokenizer = AutoTokenizer.from_pretrained(task.base)
     reward_model = RewardModel.start(task.base, task.seed)
     context_length = reward_model.model.config.max_position_embeddings
     comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, context_length)

@@ -2,8 +2,7 @@
 
 The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetrics]`: writes `model/`, the tuned policy (a folder that
 `AutoModelForCausalLM` loads), into `task.folder`, and yields the numbers of its updates, or nothing where it makes none. It may offer
-`update_seconds(base, prompts, config, sampling, compute) -> float`, which `rein check` prints: about how long an update takes, `prompts`
-being tokens.
+`update_cost(base, prompts, config, sampling, compute) -> UpdateCost`, which `rein check` prints; `prompts` are tokens.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,14 @@ from models.records import Prompt, Text, read_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.training.checkpoints import Checkpoints
+
+
+@dataclass(frozen=True)
+class UpdateCost:
+    """About what an update takes: seconds, and bytes of memory besides those of weights, gradients and moments."""
+
+    seconds: float
+    bytes: float
 
 
 @dataclass(frozen=True)

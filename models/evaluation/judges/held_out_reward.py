@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from models.errors import ArtifactError
 from models.evaluation.judges.judge import Material
+from models.network.precision import round_frozen
 from models.rewards.scorer import Score, load_scorer
 from models.settings.compute import Compute
 from models.settings.judges import HeldOutReward
@@ -29,4 +30,7 @@ def open_judge(config: HeldOutReward, material: Material, compute: Compute) -> _
     """Its grade is the score by the reward model that stage `held-out-reward` trained. Raises ArtifactError where none did."""
     if material.held_out_reward is None:
         raise ArtifactError("evaluation.judges: held_out_reward: no stage of this run has trained it")
-    return _HeldOutReward(load_scorer(material.held_out_reward, compute).score_samples)
+    scorer = load_scorer(material.held_out_reward, compute)
+    if scorer.network is not None:
+        round_frozen(scorer.network, compute)
+    return _HeldOutReward(scorer.score_samples)

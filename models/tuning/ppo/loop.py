@@ -29,7 +29,7 @@ from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.packing import require_packable
-from models.network.precision import autocast, pick_device
+from models.network.precision import autocast, pick_device, round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
@@ -90,6 +90,8 @@ def train_ppo(
         add_adapter(policy, config.lora, seed, "policy")
         if config.lora.value_model:
             add_adapter(value_model.body, config.lora, seed, "value model")
+    if config.lora is None and compute.sharding == "none":  # FSDP2 brings weights of one precision together
+        round_frozen(reference, compute)
     for model in (policy, value_model, reference):
         distribute(model, compute)
     learned, learned_values = Trained(policy), Trained(value_model)

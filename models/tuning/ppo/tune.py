@@ -8,10 +8,11 @@ from models.distributed.collectives import this_rank
 from models.errors import ConfigError
 from models.network.lora import merge_adapter, save_adapter
 from models.network.networks import ValueModel, load_policy, save_policy
+from models.network.precision import round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer, load_scorer
 from models.settings.tuning import PPOConfig
-from models.tuning.ppo.duration import update_seconds as update_seconds  # what a tuner may offer
+from models.tuning.ppo.cost import update_cost as update_cost  # what a tuner may offer
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.progress import Progress
 from models.tuning.tuner import TuningTask
@@ -22,6 +23,8 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
     policy, tokenizer = load_policy(task.base)
     scorer = load_scorer(task.reward, task.compute)
     value_model = start_value_model(config, policy, tokenizer, scorer)
+    if scorer.network is not None and not _shares_body(config):
+        round_frozen(scorer.network, task.compute)
     progress = Progress(tokenizer, task.validation_prompts, task.sampling, config, task.seed, task.judge)
     yield from train_ppo(
         policy,
@@ -49,7 +52,7 @@ def start_value_model(
     config: PPOConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, scorer: Scorer
 ) -> ValueModel:
     """Raises ConfigError when it cannot start from the reward, or could not read the policy's tokens."""
-    share_body = config.lora is not None and config.lora.value_model
+    share_body = _shares_body(config)
     if config.value_start == "policy":
         return ValueModel.from_policy(policy, share_body)
     if scorer.network is None or scorer.tokenizer is None:
@@ -59,3 +62,8 @@ def start_value_model(
             "tuning.value_start is reward, but policy and reward model have different tokenizers; set it to policy"
         )
     return ValueModel.from_reward(scorer.network, share_body)
+
+
+def _shares_body(config: PPOConfig) -> bool:
+    """Whether the value model learns on the very weights that it starts from."""
+    return config.lora is not None and config.lora.value_model

@@ -1,9 +1,11 @@
-"""About how long an update of PPO takes on this machine, from a few hundred tokens that the base itself reads, writes and learns from."""
+"""What an update of PPO takes on this machine, from a few hundred tokens that the base itself reads, writes and learns from."""
 
 import time
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from transformers import PreTrainedModel
 
 from models.generation.decoding import Decoder, Row
@@ -15,18 +17,19 @@ from models.network.precision import autocast, pick_device
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
+from models.tuning.tuner import UpdateCost
 
 NUM_TOKENS, NUM_STEPS, PROMPT_TOKENS = 256, 2, 8
 
 
-def update_seconds(
+def update_cost(
     base: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     config: PPOConfig,
     sampling: SamplingConfig,
     compute: Compute,
-) -> float:
-    """Seconds of an update whose completions are all as long as they may be, in one process. The base gets the adapter of `lora`.
+) -> UpdateCost:
+    """Of an update whose completions are all as long as they may be, in one process. The base gets the adapter of `lora`.
 
     Of B rollouts with prompts of mean length P and completions of T tokens, N = B (P + T), in E epochs of M minibatches:
 
@@ -34,7 +37,8 @@ def update_seconds(
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
     B rows. Policy, reference, value model and reward read the rollouts, policy and value model learn; all are taken to be as large as
-    the base.
+    the base. `bytes` is the larger of what sampling keeps (keys and values) and what learning keeps for its backward pass: of policy and
+    value model, for as many tokens as there are at once.
     """
     device = pick_device(compute)
     base.to(device).eval()
@@ -47,34 +51,47 @@ def update_seconds(
     if config.ptx:
         num_learned += config.num_epochs * config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length
     with autocast(compute):
-        read, learn = _paces(base, prompts, num_new)
-    write = _step_seconds(sampling_copy(base, compute), prompts, config.batch_size)
-    return read * (num_prompt_tokens + 4 * num_tokens) + write * num_new + learn * num_learned
+        read, learn, kept = _of_tokens(base, prompts, num_new)
+    write, cached = _of_a_step(sampling_copy(base, compute), prompts, config.batch_size)
+    num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
+    return UpdateCost(
+        seconds=read * (num_prompt_tokens + 4 * num_tokens) + write * num_new + learn * num_learned,
+        bytes=max(2 * kept * num_at_once, cached * (max(map(len, prompts)) + num_new)),
+    )
 
 
-def _paces(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int) -> tuple[float, float]:
-    """Seconds a token of a forward pass, and of one with its backward pass."""
+def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int) -> tuple[float, float, float]:
+    """Seconds a token of a forward pass, of one with its backward pass, and the bytes that it keeps for that."""
     length = min(NUM_TOKENS, len(prompts[0]) + num_new)
     row = (list(prompts[0]) * length)[:length]
     batch = PackedBatch.of([row] * (NUM_TOKENS // length), base.device)
     places = batch.last([max(1, min(num_new, length - 1))] * len(batch.lengths))
+    weights = {weight.shape for weight in base.parameters()}
+    kept: dict[int, int] = {}
 
-    def learn() -> None:
-        token_logprobs(base, batch, places).sum().backward()
+    def keep(tensor: Tensor) -> Tensor:
+        if not {tensor.shape, tensor.shape[::-1]} & weights:  # what is rounded of weights does not grow with the tokens
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
 
     with torch.no_grad():
         token_logprobs(base, batch, places)  # what is made once for a shape
         read = _seconds(lambda: token_logprobs(base, batch, places))
-    learned = _seconds(learn)
+    learn = _seconds(lambda: token_logprobs(base, batch, places).sum().backward())
     base.zero_grad(set_to_none=True)
-    return read / sum(batch.lengths), learned / sum(batch.lengths)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        logprobs = token_logprobs(base, batch, places)
+    del logprobs
+    num_tokens = sum(batch.lengths)
+    return read / num_tokens, learn / num_tokens, sum(kept.values()) / num_tokens
 
 
 @torch.no_grad()
-def _step_seconds(sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], batch_size: int) -> float:
-    """Seconds of a token for each row of a batch."""
+def _of_a_step(sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], batch_size: int) -> tuple[float, float]:
+    """Seconds of a token for each row of a batch, and the bytes of its keys and values."""
     rows = [Row(number, prompts[number % len(prompts)][:PROMPT_TOKENS]) for number in range(batch_size)]
-    decoder = Decoder(sampler, batch_size, PROMPT_TOKENS, PROMPT_TOKENS + NUM_STEPS + 2)
+    num_columns = PROMPT_TOKENS + NUM_STEPS + 2
+    decoder = Decoder(sampler, batch_size, PROMPT_TOKENS, num_columns)
     decoder.join(rows)
 
     def write(num_steps: int) -> None:
@@ -84,7 +101,7 @@ def _step_seconds(sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], ba
             decoder.step()
 
     write(1)
-    return _seconds(lambda: write(NUM_STEPS)) / NUM_STEPS
+    return _seconds(lambda: write(NUM_STEPS)) / NUM_STEPS, decoder.num_bytes / num_columns
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,159 @@
+"""What weights take of memory and disk in a run, from the shape of its base and the settings. Loads no torch.
+
+With W weights in the base, H of them in an output layer of its own, B = W - H in a network that scores, and A in an adapter, in bytes:
+
+    a network that learns   16 a weight: itself, its gradient and Adam's two moments in float32
+    a frozen one            4 a weight; 2 in linear layers that compute in bfloat16, unless another network learns on them
+    pretraining, sft        16 W; through LoRA 4 W + 16 A
+    reward                  16 B; through LoRA 4 B + 16 A
+    PPO                     16 W policy + 16 B value model, and frozen the reference and each reward model
+    PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
+                            adapter (without `value_model`: 16 B value model)
+    moving average, best policy so far    4 a weight of the policy that learns, each
+    a checkpoint            12 a weight that learns: itself and its moments; there are two at most
+
+That is the least: activations come on top (`rein check` measures them), and Python with torch, about 0.7 GB.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.settings.pipeline import PipelineConfig
+from models.settings.rewards import PairwiseTraining
+from models.settings.training import LoRA, PretrainedBase, ScratchBase, Training
+from models.settings.tuning import PPOConfig
+
+FLOAT, ROUNDED = 4, 2
+LEARNING, KEPT = 4 * FLOAT, 3 * FLOAT
+"""Bytes of a weight that learns: in memory, and in a checkpoint."""
+EMBEDDINGS = ("embed", "wte", "wpe", "lm_head")
+HEADS = ("lm_head", "embed_out")
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """How many weights a network has, tied ones once, how many of them in an output layer of its own, and its other matrices by name."""
+
+    num_weights: int
+    num_head: int
+    matrices: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def of_shapes(cls, shapes: Mapping[str, Sequence[int]]) -> "NetworkSize":
+        """From the names and shapes of weights, tied ones once."""
+        num_head = sum(math.prod(shape) for name, shape in shapes.items() if any(part in name for part in HEADS))
+        matrices = {
+            name: (shape[0], shape[1])
+            for name, shape in shapes.items()
+            if len(shape) == 2 and not any(part in name for part in EMBEDDINGS)
+        }
+        return cls(sum(map(math.prod, shapes.values())), num_head, matrices)
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "NetworkSize":
+        """From the heads of a folder's safetensors files, which say names and shapes."""
+        shapes: dict[str, list[int]] = {}
+        for file in folder.glob("model*.safetensors"):
+            with file.open("rb") as content:
+                (length,) = struct.unpack("<Q", content.read(8))
+                head = json.loads(content.read(length))
+            shapes |= {name: tensor["shape"] for name, tensor in head.items() if name != "__metadata__"}
+        return cls.of_shapes(shapes)
+
+    @classmethod
+    def of_scratch(cls, base: ScratchBase) -> "NetworkSize":
+        """Of a small Llama (models/network/networks.py builds it)."""
+        width, inner = base.hidden_size, 3 * base.hidden_size
+        layer = {name: [width, width] for name in ("q_proj", "k_proj", "v_proj", "o_proj")}
+        layer |= {name: [inner, width] for name in ("gate_proj", "up_proj")}
+        layer |= {"down_proj": [width, inner], "input_layernorm": [width], "post_attention_layernorm": [width]}
+        shapes = {f"{number}.{name}": shape for number in range(base.num_layers) for name, shape in layer.items()}
+        return cls.of_shapes({"embed_tokens": [base.vocab_size, width], "norm": [width]} | shapes)
+
+    @classmethod
+    def of(cls, base: PretrainedBase | ScratchBase) -> "NetworkSize | None":
+        """Of the base that settings name; None where its weights do not lie in a folder here."""
+        if isinstance(base, ScratchBase):
+            return cls.of_scratch(base)
+        folder = Path(base.model)
+        return cls.of_folder(folder) if any(folder.glob("model*.safetensors")) else None
+
+    @property
+    def num_body(self) -> int:
+        """Weights without an output layer."""
+        return self.num_weights - self.num_head
+
+    @property
+    def num_linear(self) -> int:
+        """Weights in linear layers, the output layer aside."""
+        return sum(rows * columns for rows, columns in self.matrices.values())
+
+    def num_adapter(self, lora: LoRA) -> int:
+        """Weights of an adapter: of a matrix with M rows and N columns, rank (M + N)."""
+        targets = lora.target_modules
+        chosen = [
+            shape
+            for name, shape in self.matrices.items()
+            if targets == "all-linear" or any(part in targets for part in name.split("."))
+        ]
+        return lora.rank * sum(rows + columns for rows, columns in chosen)
+
+
+def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
+    """Stage -> bytes of its weights, gradients and moments, in one process."""
+    stages = {"pretraining": size.num_weights, "sft": size.num_weights, "reward": size.num_body}
+    needed = {}
+    for name, num_weights in stages.items():
+        if isinstance(training := getattr(config, name), Training):
+            adapter = None if training.lora is None else size.num_adapter(training.lora)
+            needed[name] = LEARNING * num_weights if adapter is None else FLOAT * num_weights + LEARNING * adapter
+    if isinstance(config.tuning, PPOConfig):
+        needed["tuning"] = _of_ppo(config, config.tuning, size)
+    return needed
+
+
+def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
+    """What is kept -> bytes: the models, and the checkpoints of the tuning while it goes on."""
+    num_bases = 1 + (config.pretraining is not None) + (config.sft is not None)
+    num_rewards = _num_rewards(config) + (config.evaluation.held_out_reward is not None)
+    models = FLOAT * ((num_bases + 1) * size.num_weights + num_rewards * size.num_body)
+    needed = {"models": models}
+    if isinstance(tuning := config.tuning, PPOConfig):
+        num_kept = min(2, tuning.num_updates // tuning.checkpoint_every)
+        policy, value = _num_learning(tuning, size)
+        needed["checkpoints"] = num_kept * (KEPT * (policy + value) + FLOAT * policy * _num_copies(config, tuning))
+    return needed
+
+
+def _of_ppo(config: PipelineConfig, tuning: PPOConfig, size: NetworkSize) -> int:
+    policy, value = _num_learning(tuning, size)
+    learning = LEARNING * (policy + value) + FLOAT * policy * _num_copies(config, tuning)
+    frozen = [size.num_weights] + _num_rewards(config) * [size.num_body]  # the reference, and the rewards
+    if config.chooser is not None and config.chooser is config.evaluation.held_out_reward:
+        frozen.append(size.num_body)
+    # learned on by another network, or brought together by FSDP2, which wants one precision
+    num_whole = int(config.compute.sharding != "none") if tuning.lora is None else 1 + tuning.lora.value_model
+    num_rounded = 0 if config.compute.precision == "float32" else max(0, len(frozen) - num_whole)
+    return learning + FLOAT * sum(frozen) - (FLOAT - ROUNDED) * num_rounded * size.num_linear
+
+
+def _num_learning(tuning: PPOConfig, size: NetworkSize) -> tuple[int, int]:
+    """Weights that learn, of policy and value model."""
+    if tuning.lora is None:
+        return size.num_weights, size.num_body
+    adapter = size.num_adapter(tuning.lora)
+    return adapter, adapter if tuning.lora.value_model else size.num_body
+
+
+def _num_copies(config: PipelineConfig, tuning: PPOConfig) -> int:
+    """How often what the policy learns is held besides: as its average, and as the best so far."""
+    return (tuning.policy_ema is not None) + (config.chooser is not None)
+
+
+def _num_rewards(config: PipelineConfig) -> int:
+    """Networks of the reward; other kinds than Rein's own are not known to have some."""
+    return max(1, config.reward.num_draws) if isinstance(config.reward, PairwiseTraining) else 0

@@ -1,0 +1,109 @@
+"""What weights take, against the networks, adapters, optimizers and checkpoints themselves."""
+
+import pytest
+import torch
+
+from models.footprint import NetworkSize, disk_needed, memory_needed
+from models.network.lora import add_adapter
+from models.network.networks import RewardModel, ValueModel, build_policy, save_policy
+from models.settings.judges import EvaluationConfig, HouseholdRule
+from models.settings.pipeline import PipelineConfig
+from models.settings.training import LoRA, PretrainedBase, ScratchBase
+from models.settings.tuning import PPOConfig, TuningLoRA
+from models.training.checkpoints import Checkpoints, Trained
+from models.tuning.ppo.optimizer import PPOOptimizer
+
+SHAPE = ScratchBase(vocab_size=300, hidden_size=64, num_layers=2, num_heads=4, context_length=32)
+ROUND = NetworkSize(num_weights=1000, num_head=100, matrices={"0.q_proj": (30, 10), "0.up_proj": (20, 10)})
+"""A network whose bytes can be counted by hand."""
+
+
+def settings(precision: str = "float32", **given) -> PipelineConfig:
+    whole = {"base": PretrainedBase(model="somebody/model"), "labels": {"kind": "store"}}
+    return PipelineConfig(**whole, compute={"precision": precision}, **given)
+
+
+@pytest.fixture
+def network(tokenizer):
+    return build_policy(SHAPE, tokenizer, seed=0)
+
+
+def test_a_size_is_that_of_the_network(network, tokenizer, tmp_path):
+    num_weights = sum(weight.numel() for weight in network.parameters())
+    save_policy(tmp_path, network, tokenizer)
+    read = NetworkSize.of(PretrainedBase(model=str(tmp_path)))
+    for size in (NetworkSize.of_scratch(SHAPE), read):
+        assert (size.num_weights, size.num_body) == (num_weights, num_weights)
+    for lora in (LoRA(rank=3), LoRA(rank=2, target_modules=("q_proj", "down_proj"))):
+        # q 64 x 64; gate and up 192 x 64, down 64 x 192
+        layer = 4 * 128 + 3 * 256 if lora.rank == 3 else 128 + 256
+        assert read.num_adapter(lora) == NetworkSize.of_scratch(SHAPE).num_adapter(lora) == 2 * lora.rank * layer
+        adapted = build_policy(SHAPE, tokenizer, seed=0)
+        add_adapter(adapted, lora, 0, "policy")
+        assert read.num_adapter(lora) == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    assert NetworkSize.of(PretrainedBase(model="somebody/model")) is None
+
+
+def test_an_output_layer_of_its_own_is_no_part_of_a_network_that_scores():
+    size = NetworkSize.of_shapes(
+        {"model.embed_tokens.weight": [9, 2], "lm_head.weight": [9, 2], "norm": [2], "q": [2, 2]}
+    )
+    assert (size.num_weights, size.num_body, size.matrices) == (42, 24, {"q": (2, 2)})
+
+
+def test_memory_by_hand():
+    # reward 16 x 900; policy and value model 16 x 1900, reference 4 x 1000, reward 4 x 900
+    assert memory_needed(settings(), ROUND) == {"reward": 14_400, "tuning": 30_400 + 4_000 + 3_600}
+    # adapters of 16 x (40 + 30) for policy and value model; the base once, the reward once
+    lora = settings(tuning=PPOConfig(lora=TuningLoRA(rank=16)))
+    assert memory_needed(lora, ROUND)["tuning"] == 16 * 2 * 1120 + 4_000 + 3_600
+    whole_value = settings(tuning=PPOConfig(lora=TuningLoRA(rank=16, value_model=False)))
+    assert memory_needed(whole_value, ROUND)["tuning"] == 16 * (1120 + 900) + 4_000 + 3_600
+    through = settings(reward={"kind": "pairwise", "lora": {"rank": 16}})
+    assert memory_needed(through, ROUND)["reward"] == 4 * 900 + 16 * 1120
+    # the average, and the best policy so far, which a judge chooses
+    judged = EvaluationConfig(judges=(HouseholdRule(),))
+    more = settings(tuning=PPOConfig(policy_ema=0.9), evaluation=judged)
+    assert memory_needed(more, ROUND)["tuning"] == 38_000 + 2 * 4_000
+    five = settings(reward={"kind": "ensemble", "num_members": 5})
+    assert memory_needed(five, ROUND)["tuning"] == 38_000 + 4 * 3_600
+
+
+def test_what_is_frozen_takes_half_in_bfloat16():
+    """In the linear layers, 300 + 200 weights: of the reference and the reward, or of a reward that nothing learns on."""
+    assert memory_needed(settings("bfloat16"), ROUND)["tuning"] == 38_000 - 2 * 2 * 500
+    lora = {"tuning": PPOConfig(lora=TuningLoRA(rank=16))}
+    assert memory_needed(settings("bfloat16", **lora), ROUND) == memory_needed(settings(**lora), ROUND)
+    five = lora | {"reward": {"kind": "ensemble", "num_members": 5}}
+    saved = memory_needed(settings(**five), ROUND)["tuning"] - memory_needed(settings("auto", **five), ROUND)["tuning"]
+    assert saved == 4 * 2 * 500
+
+
+def test_disk_by_hand():
+    # base and policy 2 x 4 x 1000, reward 4 x 900; two checkpoints of 12 x 1900
+    assert disk_needed(settings(), ROUND) == {"models": 11_600, "checkpoints": 2 * 22_800}
+    few = settings(tuning=PPOConfig(num_updates=6, checkpoint_every=5))
+    assert disk_needed(few, ROUND)["checkpoints"] == 22_800
+    assert disk_needed(settings(tuning=PPOConfig(num_updates=4)), ROUND)["checkpoints"] == 0
+
+
+def test_a_checkpoint_and_what_an_optimizer_holds_are_as_large_as_foretold(network, tokenizer, tmp_path):
+    """Of the weights and Adam's moments; what else there is is small."""
+    save_policy(tmp_path / "base", network, tokenizer)
+    value_model = ValueModel.from_reward(RewardModel.start(tmp_path / "base", seed=0))
+    optimizer = PPOOptimizer(network, value_model, PPOConfig())
+    for weight in [*network.parameters(), *value_model.parameters()]:
+        weight.grad = torch.ones_like(weight)
+    held = [*network.parameters(), *value_model.parameters()]
+    held += [weight.grad for weight in held]
+    optimizer._adam.step()
+    held += [tensor for state in optimizer._adam.state.values() for tensor in state.values()]
+    size = NetworkSize.of_folder(tmp_path / "base")
+    frozen = 4 * (size.num_weights + size.num_body)
+    foretold = memory_needed(settings(), size)["tuning"] - frozen
+    assert sum(tensor.nbytes for tensor in held) == pytest.approx(foretold, rel=0.01)
+    parts = {"policy": Trained(network), "value_model": Trained(value_model), "optimizer": optimizer}
+    Checkpoints(tmp_path / "kept", every=1).save([], parts)
+    (written,) = (tmp_path / "kept").glob("*/tensors.safetensors")
+    few = settings(tuning=PPOConfig(num_updates=6, checkpoint_every=5))
+    assert written.stat().st_size == pytest.approx(disk_needed(few, size)["checkpoints"], rel=0.02)
