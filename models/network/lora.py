@@ -3,6 +3,8 @@
 The matrices are an adapter, made by peft. Only this file imports peft, and only when an adapter is asked for.
 """
 
+import copy
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +12,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from models.errors import ConfigError
+from models.network.model_folder import write_tokenizer
 from models.settings.training import LoRA
 
 
@@ -58,11 +61,19 @@ def learning_through_adapter(model: PreTrainedModel, config: LoRA | None, seed: 
     model.requires_grad_(True)
 
 
-def save_adapter(folder: Path, model: PreTrainedModel) -> None:
-    """Writes the adapter by itself, as a folder that `PeftModel.from_pretrained(base, folder)` loads."""
-    from peft import get_peft_model_state_dict
+def save_adapter(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base: Path) -> None:
+    """Writes the adapter by itself, as a folder that `PeftModel.from_pretrained(base, folder)` loads.
 
-    model.peft_config["default"].save_pretrained(folder)
+    It names its base by the way that leads there from the folder, so that both can be moved together; from within the folder
+    `AutoPeftModelForCausalLM.from_pretrained(".")` loads both.
+    """
+    from peft import TaskType, get_peft_model_state_dict
+
+    settings = copy.copy(model.peft_config["default"])
+    settings.task_type = TaskType.CAUSAL_LM
+    settings.base_model_name_or_path = Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()
+    settings.save_pretrained(folder)
+    write_tokenizer(folder, tokenizer)
     weights = {f"base_model.model.{name}": weight for name, weight in get_peft_model_state_dict(model).items()}
     save_file(weights, folder / "adapter_model.safetensors")
 

@@ -26,6 +26,7 @@ from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
 from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token
+from models.network.model_folder import write_network, write_tokenizer
 from models.network.packing import PackedBatch, hidden_states
 from models.settings.training import ScratchBase
 from models.shapes import Float, Int
@@ -76,8 +77,8 @@ def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
     """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads. All ranks together; the first one writes."""
     model = whole(model)
     if this_rank() == 0:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        write_network(folder, model)
+        write_tokenizer(folder, tokenizer)
 
 
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -141,8 +142,8 @@ class RewardModel(nn.Module):
             tokenizer = copy.deepcopy(tokenizer)
             tokenizer.pad_token = pad_token(tokenizer)
             model.config.pad_token_id = tokenizer.pad_token_id
-            model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
+            write_network(folder, model)
+            write_tokenizer(folder, tokenizer)
 
     @classmethod
     def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":

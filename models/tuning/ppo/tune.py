@@ -43,7 +43,7 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
     progress.write(task.folder)
     if config.lora is not None:
         if this_rank() == 0:
-            save_adapter(task.folder / "adapter", policy)
+            save_adapter(task.folder / "adapter", policy, tokenizer, task.base)
         merge_adapter(policy)
     save_policy(task.folder / "model", policy, tokenizer)
 

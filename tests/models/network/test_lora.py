@@ -180,16 +180,21 @@ def test_the_merged_policy_is_an_ordinary_one_that_computes_the_same(tuned, toke
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")  # peft asks transformers for it
-def test_peft_puts_the_saved_adapter_on_the_base(any_policy, tokenizer, compute, tmp_path):
-    from peft import PeftModel
+def test_peft_puts_the_saved_adapter_on_the_base(any_policy, tokenizer, compute, tmp_path, monkeypatch):
+    from peft import AutoPeftModelForCausalLM, PeftModel
 
     base = copy.deepcopy(any_policy)
+    save_policy(tmp_path / "base/model", base, tokenizer)
     list(run(any_policy, tokenizer, compute))
-    save_adapter(tmp_path, any_policy)
+    save_adapter(tmp_path / "policy/adapter", any_policy, tokenizer, tmp_path / "base/model")
+    (tmp_path / "policy").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved/adapter")
     with torch.no_grad():
         unlike = base(IDS).logits
-        loaded = PeftModel.from_pretrained(base, str(tmp_path)).eval()
+        by_itself = AutoPeftModelForCausalLM.from_pretrained(".").eval()
+        loaded = PeftModel.from_pretrained(base, ".").eval()
         assert torch.equal(loaded(IDS).logits, any_policy(IDS).logits)
+        assert torch.equal(by_itself(IDS).logits, any_policy(IDS).logits)
         assert not close(loaded(IDS).logits, unlike, tolerance=1e-3)
 
 

@@ -1,0 +1,87 @@
+"""A model's folder as others read it: transformers 4.57 finds the network and the tokens there that transformers 5, which writes it, does.
+
+Older versions know some settings by other names. A name that they do not know they pass over, silently, and compute with a default.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
+
+Setting = dict[str, Any]
+
+ROPE_NAMES = {
+    "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+    "gpt_neox_japanese": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+    "modernbert-decoder": {"rope_theta": "global_rope_theta", "sliding_theta": "local_rope_theta"},
+}
+"""Model type -> what it called a setting of its rotary positions, where that is not the setting's own name."""
+PHI_3_SCALING = ("type", "short_factor", "long_factor")
+"""What older versions take as the scaling of a Phi-3; they refuse it with anything else."""
+
+
+def write_network(folder: Path, model: PreTrainedModel) -> None:
+    """Writes weights, config.json and, of a model that writes, generation_config.json with all that its makers said."""
+    said = model.generation_config if model.can_generate() else None
+    try:
+        if said is not None:  # transformers writes none that says how to sample without saying that one samples
+            model.generation_config = GenerationConfig()
+        model.save_pretrained(folder)
+    finally:
+        if said is not None:
+            model.generation_config = said
+    if said is not None:
+        said.to_json_file(folder / GENERATION_CONFIG_NAME)
+    _rewrite(folder / CONFIG_NAME, _with_older_names)
+
+
+def write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes the tokenizer. Every version reads one of tokenizer.json as it stands there, and not as a class of the model's would change it."""
+    tokenizer.save_pretrained(folder)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return
+
+    def readable(settings: Setting) -> Setting:
+        more = settings.pop("extra_special_tokens", None)
+        if isinstance(more, list):  # older versions take it for a table of names
+            settings["additional_special_tokens"] = more
+        elif more is not None:
+            settings["extra_special_tokens"] = more
+        inputs = {"model_input_names": tokenizer.model_input_names}  # older versions would add token_type_ids
+        return settings | inputs | {"tokenizer_class": "PreTrainedTokenizerFast"}
+
+    _rewrite(folder / "tokenizer_config.json", readable)
+
+
+def _with_older_names(config: Setting) -> Setting:
+    """The config, and beside its settings the same ones under the names that they had before transformers 5."""
+    nested = {key: _with_older_names(value) for key, value in config.items() if key.endswith("_config") and value}
+    config |= nested
+    for old, new in (("torch_dtype", "dtype"), ("num_experts", "num_local_experts")):
+        if new in config:
+            config[old] = config[new]
+    if config.get("rope_parameters"):
+        config |= _older_rope(config["model_type"], config["rope_parameters"])
+    return config
+
+
+def _older_rope(model_type: str, rope: Setting) -> Setting:
+    """Settings of rotary positions, which transformers 5 keeps together, and by type of layer where these differ."""
+    names = ROPE_NAMES.get(model_type, {})
+    main, sliding = rope.get("full_attention") or rope, rope.get("sliding_attention") or {}
+    by_itself = ("rope_theta", "partial_rotary_factor")
+    older = {names.get(key, key): main[key] for key in by_itself if key in main}
+    if "rope_theta" in sliding:
+        older[names.get("sliding_theta", "rope_local_base_freq")] = sliding["rope_theta"]
+    scaling = {key: value for key, value in main.items() if key not in by_itself}
+    if model_type == "phi3" and not scaling.keys() - PHI_3_SCALING - {"rope_type", "original_max_position_embeddings"}:
+        scaling = {key: scaling.get(key, scaling["rope_type"]) for key in PHI_3_SCALING}
+    return older | {"rope_scaling": None if main["rope_type"] == "default" else scaling}
+
+
+def _rewrite(file: Path, change: Callable[[Setting], Setting]) -> None:
+    settings = change(json.loads(file.read_text(encoding="utf-8")))
+    file.write_text(json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
