@@ -43,6 +43,12 @@ def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str, ended: bool
     return tokens + dialogue.end if ended else tokens
 
 
+def written_completion(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A completion with the end of its turn, as text that stands behind a prompt in the template."""
+    dialogue = _dialogue(tokenizer)
+    return dialogue._around[0] + text.strip() + tokenizer.decode(dialogue.end)
+
+
 def encode_document(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a text that stands by itself, in no conversation, and the end-of-sequence token."""
     dialogue = _dialogue(tokenizer)

@@ -22,6 +22,62 @@ ROPE_NAMES = {
 PHI_3_SCALING = ("type", "short_factor", "long_factor")
 """What older versions take as the scaling of a Phi-3; they refuse it with anything else."""
 
+POLICY_README = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+A language model that Rein saved. Plain transformers loads it, 4.57 or newer:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
+turns = [{"role": "user", "content": "My house is too hot. What can I do?"}]
+prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+tokens = model.generate(**prompt, max_new_tokens=48, do_sample=False)
+print(tokenizer.decode(tokens[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+```
+"""
+REWARD_README = """\
+---
+library_name: transformers
+pipeline_tag: text-classification
+---
+
+A reward model that Rein saved. Plain transformers loads it, 4.57 or newer. It gives a logit; the score of a completion is how many standard
+deviations that is above the mean over the completions that it learned from:
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+turns = [{"role": "user", "content": "My house is too hot. What can I do?"}]
+prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+tokens = tokenizer(prompt + COMPLETION, add_special_tokens=False, return_tensors="pt")
+logit = model(**tokens).logits.item()
+print((logit - model.config.score_mean) / model.config.score_std)
+```
+
+A pipeline gives the logit, which ranks completions as the score does:
+
+```python
+from transformers import pipeline
+
+print(pipeline("text-classification", folder)(prompt + COMPLETION, add_special_tokens=False))
+```
+"""
+
+
+def write_readme(folder: Path, text: str, completion: str = "") -> None:
+    """Writes README.md: how somebody loads what lies there. `completion`: one with the end of its turn, to be scored."""
+    (folder / "README.md").write_text(text.replace("COMPLETION", repr(completion)), encoding="utf-8")
+
 
 def write_network(folder: Path, model: PreTrainedModel) -> None:
     """Writes weights, config.json and, of a model that writes, generation_config.json with all that its makers said."""

@@ -25,8 +25,8 @@ from transformers import (
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
-from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token
-from models.network.model_folder import write_network, write_tokenizer
+from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token, written_completion
+from models.network.model_folder import POLICY_README, REWARD_README, write_network, write_readme, write_tokenizer
 from models.network.packing import PackedBatch, hidden_states
 from models.settings.training import ScratchBase
 from models.shapes import Float, Int
@@ -79,6 +79,7 @@ def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
     if this_rank() == 0:
         write_network(folder, model)
         write_tokenizer(folder, tokenizer)
+        write_readme(folder, POLICY_README)
 
 
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -142,8 +143,11 @@ class RewardModel(nn.Module):
             tokenizer = copy.deepcopy(tokenizer)
             tokenizer.pad_token = pad_token(tokenizer)
             model.config.pad_token_id = tokenizer.pad_token_id
+            model.config.problem_type = "regression"  # a pipeline then gives the logit as it is
+            model.config.id2label, model.config.label2id = {0: "logit"}, {"logit": 0}
             write_network(folder, model)
             write_tokenizer(folder, tokenizer)
+            write_readme(folder, REWARD_README, written_completion(tokenizer, "Open a window."))
 
     @classmethod
     def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":

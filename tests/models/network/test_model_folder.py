@@ -1,13 +1,17 @@
 """What a saved folder holds besides weights, and that other readers than Rein find the same model there."""
 
 import json
+import re
 
 import pytest
 from transformers import AutoTokenizer
 
+from models.generation.sampling import sample_completions
 from models.network.base import load_base
-from models.network.networks import load_policy, save_policy
+from models.network.networks import RewardModel, load_policy, save_policy
+from models.rewards.pairwise import score_texts
 from models.settings.training import PretrainedBase
+from tests.models.conftest import with_random_head
 from tests.models.network.strangers_tokenizers import KINDS
 
 SAID = {  # no do_sample, as in published models whose makers sample all the same
@@ -49,6 +53,48 @@ def test_a_tokenizer_is_read_as_it_was_saved(tmp_path, policy, kind):
     assert saved["additional_special_tokens"] == ["<|tool|>"] and "extra_special_tokens" not in saved
     text = "How are you?  Fine, <|tool|> thanks.\n"
     assert again(text).data == tokenizer(text).data
-    assert again.special_tokens_map == tokenizer.special_tokens_map and again.all_special_ids == tokenizer.all_special_ids
+    assert (
+        again.special_tokens_map == tokenizer.special_tokens_map and again.all_special_ids == tokenizer.all_special_ids
+    )
     turns = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Fine"}]
     assert again.apply_chat_template(turns, tokenize=False) == tokenizer.apply_chat_template(turns, tokenize=False)
+
+
+HOT = "My house is too hot. What can I do?"
+
+
+def run_readme(folder, monkeypatch, capsys) -> list[str]:
+    """What the code in a model's README prints, block by block, as it stands there."""
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    printed = []
+    for block in re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL):
+        assert len(block.strip().splitlines()) <= 12
+        capsys.readouterr()
+        exec(block, names)
+        printed.append(capsys.readouterr().out)
+    return printed
+
+
+def test_the_readme_of_a_policy_writes_what_rein_samples(tmp_path, policy, tokenizer, monkeypatch, capsys):
+    save_policy(tmp_path, policy, tokenizer)
+    settings = {"max_new_tokens": 48, "temperature": 1e-4, "batch_size": 1, "seed": 0}
+    (sample,) = sample_completions(policy, tokenizer, [HOT], **settings)
+    (printed,) = run_readme(tmp_path, monkeypatch, capsys)
+    assert printed.strip() == sample.text != ""
+
+
+@pytest.mark.parametrize("kind", ["scratch", *KINDS])
+def test_the_readme_of_a_reward_model_gives_its_score(tmp_path, policy, tokenizer, kind, monkeypatch, capsys):
+    if kind != "scratch":
+        policy.resize_token_embeddings(420)
+        tokenizer = KINDS[kind]()
+    save_policy(tmp_path / "base", policy, tokenizer)
+    reward_model = with_random_head(RewardModel.start(tmp_path / "base", seed=0))
+    reward_model.set_normalisation(mean=0.3, std=2.0)
+    reward_model.save(tmp_path / "reward", tokenizer)
+    score = score_texts(reward_model, tokenizer, [HOT], ["Open a window."]).item()
+    by_hand, by_pipeline = run_readme(tmp_path / "reward", monkeypatch, capsys)
+    assert float(by_hand) == pytest.approx(score, abs=1e-5)
+    (found,) = eval(by_pipeline)
+    assert found["label"] == "logit" and found["score"] == pytest.approx(2.0 * score + 0.3, abs=1e-5)

@@ -18,8 +18,20 @@ from tests.tolerances import close
 PYTHON = Path(__file__).resolve().parents[3] / ".transformers-4.57/bin/python"
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="make test-older-transformers installs transformers 4.57")
 
-SHAPE = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-SHAPE |= {"num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+SHAPE = {
+    "vocab_size": 400,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+SHAPE |= {
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
 IDS = [1, *range(10, 50), 2]
 HEADS_ALIKE = {"num_key_value_heads": 4}
 EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
@@ -49,7 +61,10 @@ NETWORKS = {  # name: (model type, settings); thetas are not those that the olde
     "qwen3": ("qwen3", rope(1e6) | {"head_dim": 16}),
     "qwen3-moe": ("qwen3_moe", rope(1e6) | EXPERTS | {"head_dim": 8, "num_experts": 4}),
     "gemma2": ("gemma2", rope(2e4) | {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 8}),
-    "gemma3": ("gemma3_text", {"rope_parameters": BY_LAYER, "num_hidden_layers": 6, "head_dim": 16, "sliding_window": 8}),
+    "gemma3": (
+        "gemma3_text",
+        {"rope_parameters": BY_LAYER, "num_hidden_layers": 6, "head_dim": 16, "sliding_window": 8},
+    ),
     "olmo3": ("olmo3", {"num_hidden_layers": 4, "sliding_window": 8} | rope(2e5)),
     "olmoe": ("olmoe", rope(2e5) | {"num_experts": 4, "num_experts_per_tok": 2}),
     "phi": ("phi", rope(2e4, partial_rotary_factor=0.25)),
