@@ -253,9 +253,7 @@ def test_the_kl_budget_ends_training_with_the_last_adapter_within_it(policy, tok
     ],
 )
 def test_a_wrong_layer_name_is_an_error_that_says_which_there_are(policy, tokenizer, compute, targets, wrong):
-    with pytest.raises(
-        ConfigError, match=rf"tuning\.lora\.target_modules: the policy .*'{wrong}'.*it has q_proj, k_proj"
-    ):
+    with pytest.raises(ConfigError, match=rf"lora\.target_modules: the policy .*'{wrong}'.*it has q_proj, k_proj"):
         next(run(policy, tokenizer, compute, lora=LoRA(target_modules=targets)))
 
 
