@@ -44,6 +44,7 @@ def refusal(file, *overrides) -> str:
 @pytest.mark.parametrize("file", PRESETS, ids=lambda file: file.stem)
 def test_every_preset_loads(file, monkeypatch):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
+    monkeypatch.setenv("REIN_MODEL", "/somewhere/else")
     config = load_config(file)
     assert "${" not in config.model_dump_json()
 
