@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "true is a name",
-        "labeling/importers/dialogue_rows.py",
+        "labeling/importers/row_names.py",
         "if type(value) is int:",
         "if isinstance(value, int):",
         ("tests/labeling/importers/test_mutated_rows.py",),

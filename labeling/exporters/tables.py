@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labeling.feedback import Feedback
-from labeling.importers.dialogue import dialogue_messages
+from labeling.sources.exchanges import dialogue_text
+from models.conversation import turns
 from models.errors import DataError
 from models.preferences.elo import elo_ratings, head_to_heads, meetings_of_systems
 from models.records import Authorship, Consensus, Pair, Ranking, write_records
@@ -80,13 +81,15 @@ def export_pairs(pairs: Sequence[Pair], feedback: Feedback, folder: Path) -> Exp
     """Writes pairs.{jsonl,parquet}, and pairs_conversational.{jsonl,parquet} with lists of messages in place of texts.
 
     The first three columns, `prompt`, `chosen` and `rejected`, are what TRL's RewardTrainer and DPOTrainer read (the rest they
-    leave aside): label, weight, split and the three ids. Ties are left out: the form has no word for them.
+    leave aside): label, weight, split and the three ids. As messages a template makes of them the tokens that are learned from here;
+    as texts, conversations are dialogues in one text. Ties are left out: the form has no word for them.
     Raises DataError for a pair of prompts or completions that the feedback does not hold.
     """
     strict = [one for one in pairs if one.label > 0.5]
-    plain = list(_pair_rows(strict, feedback))
-    _write_both(folder / "pairs", plain, is_conversational=False)
-    _write_both(folder / "pairs_conversational", [_conversational(row) for row in plain], is_conversational=True)
+    rows = list(_pair_rows(strict, feedback))
+    texts = [row | {"prompt": dialogue_text(row["prompt"])} for row in rows]
+    _write_both(folder / "pairs", texts, is_conversational=False)
+    _write_both(folder / "pairs_conversational", [_conversational(row) for row in rows], is_conversational=True)
     return ExportedPairs(len(strict), len(pairs) - len(strict))
 
 
@@ -112,8 +115,9 @@ def _pair_rows(pairs: Iterable[Pair], feedback: Feedback) -> Iterator[dict[str, 
 
 
 def _conversational(row: dict[str, Any]) -> dict[str, Any]:
-    replies = {name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}
-    return row | {"prompt": dialogue_messages(row["prompt"])} | replies
+    """Completions without their outer white space, as they are learned from (models/network/dialogue.py)."""
+    replies = {name: [{"role": "assistant", "content": row[name].strip()}] for name in ("chosen", "rejected")}
+    return row | {"prompt": turns(row["prompt"])} | replies
 
 
 def _write_both(path: Path, rows: list[dict[str, Any]], is_conversational: bool) -> None:

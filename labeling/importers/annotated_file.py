@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of
 from labeling.importers.annotated_table import read_annotated_table
-from labeling.importers.dialogue_rows import read_name, read_optional_name
+from labeling.importers.row_names import read_name, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
-from labeling.sources.columns import read_text
+from labeling.sources.exchanges import read_prompt
 from models.records import Ranking
 from models.settings.labels import AnnotatedFile
 from models.settings.pipeline import SplitConfig
@@ -81,7 +81,7 @@ class _ListReader:
     def _read(self, row: Row) -> _Annotated:
         """What the row says, as far as it can be read; complaints about the rest."""
         columns = self._columns
-        text = read_text(row, columns.prompt, self._bad)
+        text = read_prompt(row, columns.prompt, self._bad)
         texts = row.values.get(columns.completions)
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
             self._bad.add(row, columns.completions, f"expected a list of texts, found {shown(texts)}")

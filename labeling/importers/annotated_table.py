@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
 from labeling.importers.annotated_rows import SidesOfSplit, chosen_rows, levels_of
-from labeling.importers.dialogue_rows import read_name, read_optional_name
+from labeling.importers.row_names import read_name, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
-from labeling.sources.columns import read_text
+from labeling.sources.exchanges import read_prompt
 from models.records import Ranking, Split
 from models.settings.labels import AnnotatedColumns, AnnotatedFile
 
@@ -61,7 +61,7 @@ def read_annotated_table(config: AnnotatedFile, sides: SidesOfSplit, bad: BadRow
 def _read_cell(row: Row, config: AnnotatedFile, sides: SidesOfSplit, bad: BadRows) -> tuple[_Question, _Cell]:
     """(what was asked of whom, what the row says), as far as it can be read; complaints about the rest."""
     columns = config.columns
-    text = read_text(row, columns.prompt, bad)
+    text = read_prompt(row, columns.prompt, bad)
     labeler = read_name(row, columns.annotator, row.values.get(columns.annotator), bad)
     completion = row.values.get(columns.completion)
     if completion is None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labeling.feedback import Feedback, ShownTexts
-from labeling.importers.dialogue_rows import read_dialogue, read_labeler, read_optional_name
 from labeling.importers.feedback_rows import feedback_rows
+from labeling.importers.row_names import read_labeler, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.exchanges import read_exchange
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Ranking
@@ -60,7 +61,8 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
 def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     labeler = read_labeler(row, config, bad)
     columns = (config.columns.chosen, config.columns.rejected)
-    asked = read_dialogue(row, config.columns.prompt, columns, bad)
+    prompt_column = config.columns.prompt if config.columns.prompt in row.values else None
+    asked = read_exchange(row, prompt_column, columns, bad)
     said = _levels(row, config, bad)
     systems = [read_optional_name(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
     if asked is None or row in bad:

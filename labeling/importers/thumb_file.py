@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
-from labeling.importers.dialogue_rows import read_dialogue, read_labeler
 from labeling.importers.feedback_rows import feedback_rows
+from labeling.importers.row_names import read_labeler
 from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.exchanges import read_exchange
 from labeling.sources.row_files import TABLES
 from models.errors import DataError
 from models.preferences.splits import assign_split
@@ -28,7 +29,7 @@ def read(config: ThumbFile, split: SplitConfig, seed: int, bad: BadRows) -> Feed
     columns = config.columns
     for row in feedback_rows(config, ("prompt", "completion", "label"), bad):
         labeler, wanted = read_labeler(row, config, bad), _label(row, columns.label, bad)
-        asked = read_dialogue(row, columns.prompt, (columns.completion,), bad)
+        asked = read_exchange(row, columns.prompt, (columns.completion,), bad)
         if asked is None or row in bad:
             continue
         text, (reply,) = asked

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labeling.sources.bad_rows import BadRows, Row
-from labeling.sources.columns import read_columns
+from labeling.sources.columns import read_columns, read_text
+from labeling.sources.exchanges import read_demonstration, read_prompt
 from labeling.sources.row_files import ENDINGS, read_rows
 from models.errors import DataError
 from models.settings.sources import DemonstrationFile, TextFile
@@ -14,26 +15,25 @@ from models.settings.sources import DemonstrationFile, TextFile
 def texts(source: TextFile, seed: int, feedback: Path | None) -> list[str]:
     """The texts of its column."""
     bad = BadRows()
-    found = prompts(source, seed, bad)
+    found = read_columns(source.path, _file_rows(Path(source.path), bad), {"column": source.column}, bad, read_text)
     if bad:
         bad.refuse(source.path)
     return found
 
 
 def demonstrations(source: DemonstrationFile, seed: int, feedback: Path | None) -> list[tuple[str, str]]:
-    """The texts of its two columns."""
+    """Prompt and completion of its two columns, or of the whole dialogues in its one."""
     bad = BadRows()
     columns = {"prompt_column": source.prompt_column, "completion_column": source.completion_column}
-    found = read_columns(source.path, _file_rows(Path(source.path), bad), columns, bad)
+    found = read_columns(source.path, _file_rows(Path(source.path), bad), columns, bad, read_demonstration)
     if bad:
         bad.refuse(source.path)
-    return [(prompt, completion) for prompt, completion in found]
+    return found
 
 
 def prompts(source: TextFile, seed: int, bad: BadRows) -> list[str]:
-    """The texts of its column."""
-    rows = _file_rows(Path(source.path), bad)
-    return [text for (text,) in read_columns(source.path, rows, {"column": source.column}, bad)]
+    """The texts and conversations of its column."""
+    return read_columns(source.path, _file_rows(Path(source.path), bad), {"column": source.column}, bad, read_prompt)
 
 
 def _file_rows(path: Path, bad: BadRows) -> Iterator[Row]:

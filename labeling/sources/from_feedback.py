@@ -3,14 +3,17 @@
 from collections import Counter
 from pathlib import Path
 
+from models.conversation import transcript
 from models.errors import ConfigError
 from models.records import Completion, Prompt, Ranking, read_records
 from models.settings.sources import FromFeedback
 
 
 def texts(source: FromFeedback, seed: int, feedback: Path | None) -> list[str]:
-    """Prompt and completion as one text, each different one once."""
-    return list(dict.fromkeys(f"{prompt.text}\n{one.text}" for prompt, one in _of_training_prompts(feedback)))
+    """Prompt, as people read it, and completion as one text, each different one once."""
+    return list(
+        dict.fromkeys(f"{transcript(prompt.text)}\n{one.text}" for prompt, one in _of_training_prompts(feedback))
+    )
 
 
 def demonstrations(source: FromFeedback, seed: int, feedback: Path | None) -> list[tuple[str, str]]:

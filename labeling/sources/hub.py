@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from labeling.sources.bad_rows import BadRows, Row
-from labeling.sources.columns import read_columns
+from labeling.sources.columns import read_columns, read_text
+from labeling.sources.exchanges import read_demonstration, read_prompt
 from models.errors import ConfigError, DataError
 from models.settings.base import Settings
 from models.settings.sources import DemonstrationHub, HubDataset, TextHub
@@ -15,25 +16,25 @@ from models.settings.sources import DemonstrationHub, HubDataset, TextHub
 def texts(source: TextHub, seed: int, feedback: Path | None) -> list[str]:
     """The texts of its column."""
     bad = BadRows()
-    found = prompts(source, seed, bad)
+    found = read_columns(source.name, dataset_rows(source), {"column": source.column}, bad, read_text)
     if bad:
         bad.refuse(source.name)
     return found
 
 
 def demonstrations(source: DemonstrationHub, seed: int, feedback: Path | None) -> list[tuple[str, str]]:
-    """The texts of its two columns."""
+    """Prompt and completion of its two columns, or of the whole dialogues in its one."""
     bad = BadRows()
     columns = {"prompt_column": source.prompt_column, "completion_column": source.completion_column}
-    found = read_columns(source.name, dataset_rows(source), columns, bad)
+    found = read_columns(source.name, dataset_rows(source), columns, bad, read_demonstration)
     if bad:
         bad.refuse(source.name)
-    return [(prompt, completion) for prompt, completion in found]
+    return found
 
 
 def prompts(source: TextHub, seed: int, bad: BadRows) -> list[str]:
-    """The texts of its column."""
-    return [text for (text,) in read_columns(source.name, dataset_rows(source), {"column": source.column}, bad)]
+    """The texts and conversations of its column."""
+    return read_columns(source.name, dataset_rows(source), {"column": source.column}, bad, read_prompt)
 
 
 Config = TypeVar("Config", bound=Settings)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.conversation import transcript, turns
 from models.errors import ConfigError, DataError
 
 PLAIN_CHAT_TEMPLATE = (
@@ -29,8 +30,14 @@ DATE = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt in the tokenizer's chat template, up to where the completion begins."""
-    return _dialogue(tokenizer).prompt([{"role": "user", "content": text}])
+    """Token ids of a prompt, turn by turn in the tokenizer's chat template, up to where the completion begins.
+
+    Raises DataError for a conversation that the template does not write, such as one with a system message.
+    """
+    try:
+        return _dialogue(tokenizer).prompt(turns(text))
+    except ConfigError as error:
+        raise DataError(f"{error}: {transcript(text)[:80]!r}") from None
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str, ended: bool) -> list[int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.conversation import transcript
 from models.errors import DataError
 from models.shapes import Bool, Int
 
@@ -17,7 +18,7 @@ def check_lengths(prompts: Sequence[Sequence[int]], texts: Sequence[str], room: 
         length, text = max(too_long)
         raise DataError(
             f"{len(too_long)} prompts are longer than the {room} tokens that the context leaves beside {setting}; "
-            f"the longest has {length} tokens: {text[:80]!r}"
+            f"the longest has {length} tokens: {transcript(text)[:80]!r}"
         )
 
 

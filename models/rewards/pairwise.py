@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from models.conversation import transcript
 from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
@@ -103,7 +104,7 @@ def group_pairs(
         if longest > context_length:
             raise DataError(
                 f"prompt {prompt.id} with a completion has {longest} tokens, the reward model reads {context_length}: "
-                f"{prompt.text[:80]!r}"
+                f"{transcript(prompt.text)[:80]!r}"
             )
         comparisons.append(
             Comparison(

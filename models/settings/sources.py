@@ -83,7 +83,7 @@ class DemonstrationFile(DemonstrationSourceKind):
     prompt_column: str = "prompt"
     """The column that holds the prompt."""
     completion_column: str = "completion"
-    """The column that holds the completion to imitate."""
+    """The column that holds the completion to imitate; the prompt's own where it holds whole dialogues."""
 
 
 class DemonstrationHub(HubDataset, DemonstrationSourceKind):
@@ -94,7 +94,7 @@ class DemonstrationHub(HubDataset, DemonstrationSourceKind):
     prompt_column: str = "prompt"
     """The column that holds the prompt."""
     completion_column: str = "completion"
-    """The column that holds the completion to imitate."""
+    """The column that holds the completion to imitate; the prompt's own where it holds whole dialogues."""
 
 
 class SelfInstruct(DemonstrationSourceKind, PromptSourceKind):

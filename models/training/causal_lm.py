@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.conversation import transcript
 from models.distributed.collectives import share_of
 from models.distributed.fsdp import distribute, in_step
 from models.errors import DataError
@@ -64,7 +65,7 @@ def encode_demonstrations(
         tokens = prompt_tokens + encode_completion(tokenizer, completion, ended=True)
         if len(tokens) > context_length:
             raise DataError(
-                f"a demonstration has {len(tokens)} tokens, the model reads {context_length}: {prompt[:80]!r}"
+                f"a demonstration has {len(tokens)} tokens, the model reads {context_length}: {transcript(prompt)[:80]!r}"
             )
         sequences.append(LearnedSequence(tokens, learn_from=len(prompt_tokens)))
     return sequences

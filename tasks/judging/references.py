@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from labeling.sources.read_source import read_demonstrations
+from models.conversation import transcript
 from models.errors import DataError
 from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import Meeting
@@ -43,7 +44,7 @@ def read_references(work: Work, source: DemonstrationSource, base: Artifact, pro
     read = read_demonstrations(source, seed, None)
     kept = [(held_out[prompt.strip()], completion) for prompt, completion in read if prompt.strip() in held_out]
     if not kept:
-        shown = f", such as {read[0][0][:80]!r}" if read else ""
+        shown = f", such as {transcript(read[0][0])[:80]!r}" if read else ""
         raise DataError(
             f"evaluation.references: no text for any of the {len(held_out)} held-out prompts; the {len(read)} that the source has are "
             f"for others{shown}; name a source with completions of these prompts, or leave it out"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from models.conversation import transcript
 from models.errors import DataError
 from models.settings.judges import JudgeKind
 
@@ -63,7 +64,7 @@ def require_known(config: JudgeKind, prompts: Sequence[str]) -> None:
     knows = config.load_module().knows
     unknown = [prompt for prompt in prompts if not knows(prompt)]
     if unknown:
-        shown = ", ".join(repr(prompt[:80]) for prompt in unknown[:3])
+        shown = ", ".join(repr(transcript(prompt)[:80]) for prompt in unknown[:3])
         raise DataError(
             f"evaluation.judges: {config.kind} does not know {len(unknown)} of {len(prompts)} held-out "
             f"prompts, such as {shown}; choose another judge"

@@ -10,6 +10,7 @@ from pyarrow.parquet import read_table
 
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw, export_standings
 from labeling.feedback import Feedback, in_order, rankings_of_ratings
+from models.conversation import conversation
 from models.errors import DataError
 from models.preferences.consensus import agree
 from models.records import Authorship, Completion, Consensus, Pair, Prompt, Ranking, Rating, read_records
@@ -17,7 +18,12 @@ from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile
 from models.settings.pipeline import ConsensusConfig
 from tests.labeling.importers.feedback_files import read, read_rest
 
-HH = Prompt.of("\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:", "train")
+TALK = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello!"},
+    {"role": "user", "content": "Name a fruit."},
+]
+HH = Prompt.of(conversation(TALK), "train")
 PLAIN = Prompt.of('My "sink"\n drips,\u2028 ☂ what now?', "test")
 PLUM, SAND, FIG = (Completion.of(HH.id, text) for text in [" Plum", " Sand", " Fig"])
 WAIT, SING = (Completion.of(PLAIN.id, text, ended=False) for text in ["Wait.", "Sing\0\t."])
@@ -151,7 +157,7 @@ def test_pairs_are_written_with_their_texts_and_ids(tmp_path):
     assert export_pairs(PAIRS, FEEDBACK, tmp_path) == (2, 1)
     rows = json_lines(tmp_path / "pairs.jsonl")
     assert rows[0] == {
-        "prompt": HH.text,
+        "prompt": "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:",
         "chosen": " Fig",
         "rejected": " Plum",
         "label": 1.0,
@@ -164,11 +170,8 @@ def test_pairs_are_written_with_their_texts_and_ids(tmp_path):
     assert (rows[1]["label"], rows[1]["weight"], rows[1]["split"]) == (0.75, 0.5, "test")
     assert read_table(tmp_path / "pairs.parquet").to_pylist() == rows
     talks = json_lines(tmp_path / "pairs_conversational.jsonl")
-    assert talks[0]["prompt"] == [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hello!"},
-        {"role": "user", "content": "Name a fruit."},
-    ]
+    assert talks[0]["prompt"] == TALK
+    assert talks[0]["chosen"] == [{"role": "assistant", "content": "Fig"}], "as it is learned from"
     assert talks[1]["prompt"] == [{"role": "user", "content": PLAIN.text}]
     assert talks[1]["rejected"] == [{"role": "assistant", "content": SING.text}]
     assert read_table(tmp_path / "pairs_conversational.parquet").to_pylist() == talks
@@ -182,10 +185,8 @@ def test_exported_pairs_are_imported_as_the_same_preferences(tmp_path, name):
     back = read(PairFile(path=str(tmp_path / name)))
     texts = {one.id: one.text for one in back.completions}
     assert {one.text for one in back.prompts} == {HH.text, PLAIN.text}
-    assert {tuple(texts[name] for (name,) in one.levels) for one in back.rankings} == {
-        (FIG.text, PLUM.text),
-        (WAIT.text, SING.text),
-    }
+    said = {tuple(texts[own] for (own,) in one.levels) for one in back.rankings}
+    assert said == {("Fig", "Plum") if "conversational" in name else (" Fig", " Plum"), (WAIT.text, SING.text)}
 
 
 def test_no_pairs_make_empty_files(tmp_path):

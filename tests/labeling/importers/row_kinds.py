@@ -1,5 +1,6 @@
 """What a row of each kind of feedback file means, said a second time and as plainly as possible: the judge in test_mutated_rows."""
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -109,7 +110,8 @@ def annotated_row(number: int) -> dict[str, Any]:
 
 def annotated_meaning(row: dict[str, Any]) -> Meaning:
     prompt, texts, annotations = (row.get(name) for name in ("prompt", "completions", "annotations"))
-    if not is_text(prompt) or not isinstance(texts, list) or not isinstance(annotations, list) or not annotations:
+    asked = asked_in(prompt)
+    if not asked or not isinstance(texts, list) or not isinstance(annotations, list) or not annotations:
         return None
     if len(texts) < 2 or not all(isinstance(one, str) for one in texts):
         return None
@@ -127,7 +129,7 @@ def annotated_meaning(row: dict[str, Any]) -> Meaning:
         if any(text == other and score != another for text, score in given for other, another in given):
             return None
         levels = [sorted({text for text, score in given if score == best}) for best in descending(scores)]
-        meaning.append((prompt, labeler, levels))
+        meaning.append((prompt_of(asked), labeler, levels))
     return meaning
 
 
@@ -181,23 +183,34 @@ def csv_thumb_meaning(row: dict[str, Any]) -> Meaning:
 
 
 def turn_of(row: dict[str, Any], *fields: str) -> tuple[str, ...] | None:
-    """(prompt, replies) of a row without or with messages; of dialogues only those of one turn, more is not made here."""
-    prompt, replies = row.get("prompt"), [row.get(field) for field in fields]
+    """(prompt, replies) of a row without or with messages."""
+    asked, replies = asked_in(row.get("prompt")), [row.get(field) for field in fields]
     if all(isinstance(one, list) for one in replies):
         talks = [message_texts(one) for one in replies]
-        asked = [("user", prompt)] if isinstance(prompt, str) else message_texts(prompt)
-        if "prompt" not in row:
-            asked = (
-                talks[0][:1]
-                if talks[0] and all(one and len(one) == 2 and one[0] == talks[0][0] for one in talks)
-                else None
-            )
-        if None in talks or not asked or len(asked) != 1 or not is_text(asked[0][1]):
+        if None in talks:
             return None
-        replies = [reply_after(asked, one) for one in talks]
-        prompt = prompt_text(*asked[0])
-    good = is_text(prompt) and all(is_text(one) and not any(mark in one for mark in MARKERS) for one in replies)
-    return (prompt, *replies) if good else None
+        if "prompt" not in row:
+            asked = askable(talks[0][:-1]) if all(one and one[:-1] == talks[0][:-1] for one in talks) else None
+        replies = [reply_after(asked, one) for one in talks] if asked else [None]
+    good = asked and all(is_text(one) and not any(mark in one for mark in MARKERS) for one in replies)
+    return (prompt_of(asked), *replies) if good else None
+
+
+def asked_in(said: Any) -> list[tuple[str, str]] | None:
+    """The turns of a prompt: a text, the first of several, or messages. Dialogues in one text are not made here."""
+    if isinstance(said, list) and said and all(isinstance(one, str) for one in said):
+        said = said[0]
+    return askable([("user", said)] if isinstance(said, str) else message_texts(said))
+
+
+def askable(talk: list[tuple[str, str]] | None) -> list[tuple[str, str]] | None:
+    good = talk and talk[-1][0] == "user" and all(is_text(content) for _, content in talk)
+    return talk if good and "system" not in [role for role, _ in talk[1:]] else None
+
+
+def prompt_of(talk: list[tuple[str, str]]) -> str:
+    messages = [{"role": role, "content": content} for role, content in talk]
+    return talk[0][1] if len(talk) == 1 else "\x1e" + json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
 
 
 def message_texts(said: Any) -> list[tuple[str, str]] | None:
@@ -212,15 +225,8 @@ def message_texts(said: Any) -> list[tuple[str, str]] | None:
     return [(one["role"], one["content"]) for one in said] if good else None
 
 
-def prompt_text(role: str, content: str) -> str | None:
-    """A message of the user is its own text, one of another role is written as a dialogue, which no marker may spoil."""
-    if role == "user":
-        return content
-    return None if any(mark in content for mark in MARKERS) else f"\n\n{role.title()}: {content}\n\nAssistant:"
-
-
 def reply_after(asked: list[tuple[str, str]], said: list[tuple[str, str]]) -> str | None:
-    rest = said[1:] if said[:1] == asked else said
+    rest = said[len(asked) :] if said[: len(asked)] == asked else said
     return rest[0][1] if len(rest) == 1 and rest[0][0] == "assistant" else None
 
 

@@ -59,7 +59,7 @@ def test_whole_dialogues_under_other_names(tmp_path):
     start = "\n\nHuman: Hi\n\nAssistant:"
     rows = [{"a": f"{start} Yes", "b": f"{start} No"}]
     feedback = read(PairFile(path=written(tmp_path / "own.jsonl", rows), columns={"chosen": "a", "rejected": "b"}))
-    assert [one.text for one in feedback.prompts] == [start]
+    assert [one.text for one in feedback.prompts] == ["Hi"]
     assert sorted(one.text for one in feedback.completions) == [" No", " Yes"]
 
 

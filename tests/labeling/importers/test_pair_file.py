@@ -12,7 +12,7 @@ from pyarrow.parquet import write_table
 from pydantic import ValidationError
 
 from labeling.feedback import Feedback, in_order
-from labeling.importers.dialogue import dialogue_messages, dialogue_text
+from models.conversation import conversation, turns
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Ranking
 from models.settings.labels import PairFile
@@ -115,59 +115,52 @@ def test_an_arena_names_the_models(tmp_path):
 
 HH = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Name a fruit.\n\nAssistant:"
 TURNS = [user("Hi"), assistant("Hello!"), user("Name a fruit.")]
+SYSTEM = {"role": "system", "content": "Be brief."}
 
 
 @pytest.mark.parametrize(
-    ("row", "prompt"),
+    ("row", "asked"),
     [
-        (pair(HH, " Plum", " Sand"), HH),
-        ({"chosen": HH + " Plum", "rejected": HH + " Sand"}, HH),
-        (pair(TURNS, [assistant(" Plum")], [assistant(" Sand")]), HH),
-        (pair(TURNS, [*TURNS, assistant(" Plum")], [*TURNS, assistant(" Sand")]), HH),
-        ({"chosen": [*TURNS, assistant(" Plum")], "rejected": [*TURNS, assistant(" Sand")]}, HH),
-        (pair([user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), "Hi"),
-        (pair("Hi", [user("Hi"), assistant(" Plum")], [user("Hi"), assistant(" Sand")]), "Hi"),
+        (pair(HH, " Plum", " Sand"), TURNS),
+        (pair(TURNS, " Plum", " Sand"), TURNS),
+        ({"chosen": HH + " Plum", "rejected": HH + " Sand"}, TURNS),
+        (pair(TURNS, [assistant(" Plum")], [assistant(" Sand")]), TURNS),
+        (pair(HH, [assistant(" Plum")], [*TURNS, assistant(" Sand")]), TURNS),
+        (pair(TURNS, [*TURNS, assistant(" Plum")], [*TURNS, assistant(" Sand")]), TURNS),
+        ({"chosen": [*TURNS, assistant(" Plum")], "rejected": [*TURNS, assistant(" Sand")]}, TURNS),
+        (pair([user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), [user("Hi")]),
+        (pair("\n\nHuman: Hi \n\nAssistant:", " Plum", " Sand"), [user("Hi")]),
+        (pair("Hi", [user("Hi"), assistant(" Plum")], [user("Hi"), assistant(" Sand")]), [user("Hi")]),
+        (pair([user(HH)], [assistant(" Plum")], [assistant(" Sand")]), [user(HH)]),  # that is what this user said
         (  # as rows of Parquet have it
             pair(
                 [user("Hi") | {"name": None}],
                 [assistant(" Plum") | {"name": None, "tool_calls": None}],
                 [assistant(" Sand") | {"name": None, "tool_calls": None}],
             ),
-            "Hi",
+            [user("Hi")],
         ),
+        (pair([SYSTEM, user("Hi")], [assistant(" Plum")], [assistant(" Sand")]), [SYSTEM, user("Hi")]),
+        (pair("\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant:", " Plum", " Sand"), [SYSTEM, user("Hi")]),
         (
-            pair([{"role": "system", "content": "Be brief."}, user("Hi")], [assistant(" Plum")], [assistant(" Sand")]),
-            "\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant:",
+            {
+                side: "\n\nSystem: Be brief.\n\nHuman:Hi\n\nAssistant:" + end
+                for side, end in (("chosen", " Plum"), ("rejected", " Sand"))
+            },
+            [SYSTEM, user("Hi")],
         ),
     ],
 )
-def test_dialogues_are_told_apart_from_replies(tmp_path, row, prompt):
-    assert said(read(pairs(tmp_path, row))) == [(prompt, " Plum", " Sand")]
+def test_dialogues_are_told_apart_from_replies(tmp_path, row, asked):
+    ((prompt, *replies),) = said(read(pairs(tmp_path, row)))
+    assert turns(prompt) == asked and replies == [" Plum", " Sand"]
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "Hi",
-        HH,
-        "\n\nHuman: \n\nAssistant:",
-        "\n\nHuman:Hi\n\nAssistant:",
-        "\n\nHuman: Hi\n\nHuman:  there \n\nAssistant:",
-        "Human: Hi\n\nAssistant:",
-        "\n\nSystem: a\n\nSystem: b\n\nHuman: Hi\n\nAssistant:",
-        "\n\nAssistant:",
-        "\n\nAssistant: Hi\n\nAssistant:",
-        "\n\nHuman: Hi\n\nAssistant: \n\nAssistant:",
-    ],
+    "text", ["Human: Hi\n\nAssistant:", "\n\nHuman: Hi", "\n\nAssistant:", " \n\nHuman: Hi\n\nAssistant:"]
 )
-def test_a_prompt_becomes_messages_and_the_same_text_again(text):
-    assert dialogue_text(dialogue_messages(text)) == text
-
-
-def test_messages_of_a_dialogue():
-    assert dialogue_messages(HH) == TURNS
-    assert dialogue_messages("\n\nHuman:Hi\n\nAssistant:") == [user("\n\nHuman:Hi\n\nAssistant:")]
-    assert dialogue_messages("\n\nSystem: a\n\nHuman: b\n\nAssistant:")[0] == {"role": "system", "content": "a"}
+def test_a_text_of_another_form_is_what_one_user_said(tmp_path, text):
+    assert said(read(pairs(tmp_path, pair(text)))) == [(text, "Plum", "Sand")]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +193,7 @@ def test_messages_of_a_dialogue():
         (pair([user("Hi")], [assistant("a")], []), "rejected: expected one message of the assistant, alone or"),
         (pair([user("Hi")], [assistant("a")], [user("Ho"), assistant("b")]), "rejected: expected one message of the"),
         (pair([], [assistant("a")], [assistant("b")]), "prompt: expected text, found []"),
-        (pair([user(" ")], [assistant("a")], [assistant("b")]), "prompt: one of its messages is empty"),
+        (pair([user(" ")], [assistant("a")], [assistant("b")]), "prompt: turn 1 of 1 is empty"),
         (
             pair([user("Hi")], [assistant("a")], ["b"]),
             "rejected.0: expected {role, content} with a role of system, user",
@@ -210,11 +203,23 @@ def test_messages_of_a_dialogue():
             "prompt.0: expected {role, content}",
         ),
         (pair([{"role": [], "content": ""}], [assistant("a")], [assistant("b")]), "prompt.0: expected {role, content}"),
-        (pair([user(HH)], [assistant("a")], [assistant("b")]), "prompt: one of its messages holds a dialogue marker"),
+        (pair([user("Hi")], [assistant("a\n\nHuman: b")], [assistant("b")]), "chosen: a dialogue marker"),
+        (pair([user("a"), SYSTEM], [assistant("a")], [assistant("b")]), "prompt: the last turn must be the user's"),
         (
-            pair([user("a"), {"role": "system", "content": "b"}], [assistant("a")], [assistant("b")]),
-            "prompt: one of its messages holds a dialogue marker, or a system message is not the first",
+            pair([user("a"), SYSTEM, user("b")], [assistant("a")], [assistant("b")]),
+            "prompt: turn 2 of 3 is a system message, which can only be the first",
         ),
+        (pair("\n\nHuman: a\n\nAssistant:\n\nHuman: b\n\nAssistant:"), "prompt: turn 2 of 3 is empty"),
+        (
+            {"chosen": "\n\nHuman: \n\nAssistant: a", "rejected": "\n\nHuman: \n\nAssistant: b"},
+            "chosen: turn 1 of 1 is empty",
+        ),
+        (pair("\x1eHi"), "prompt: it begins with U+001E"),
+        (
+            pair(conversation(TURNS)),
+            "prompt: it begins with U+001E, which no plain text does; write a conversation as a",
+        ),
+        (pair([user("\x1eHi")], [assistant("a")], [assistant("b")]), "prompt: it begins with U+001E"),
         (pair(who=None), "who: expected a name, found None"),
         (pair(who=True), "who: expected a name, found True"),
         (pair(), "chosen: unnamed said the same of these two already, at pairs.jsonl:1"),
@@ -251,7 +256,7 @@ def test_csv_and_parquet_say_the_same_as_json_lines(tmp_path):
         assert read(PairFile(path=str(tmp_path / name), criterion="taste", labeler_column="who")) == expected
     turns = [pair(TURNS, [assistant("a")], [assistant("b")])]
     write_table(pyarrow.Table.from_pylist(turns), tmp_path / "turns.parquet")
-    assert said(read(PairFile(path=str(tmp_path / "turns.parquet")))) == [(HH, "a", "b")]
+    assert said(read(PairFile(path=str(tmp_path / "turns.parquet")))) == [(conversation(TURNS), "a", "b")]
 
 
 def test_an_empty_file_is_refused(tmp_path):
@@ -268,7 +273,7 @@ REAL = {
 
 @pytest.mark.parametrize(("name", "rows", "empty", "marked"), [(name, *counts) for name, counts in REAL.items()])
 def test_real_preferences(tmp_path, name, rows, empty, marked):
-    """8 rows with an empty completion and 14 with a marker inside one, over the four files."""
+    """8 rows with an empty completion or turn and 14 with a marker inside one, over the four files."""
     data = os.environ.get("REIN_DATA")
     if not data:
         pytest.skip("REIN_DATA is not set: no folder with real preferences")
@@ -285,7 +290,19 @@ def test_real_preferences(tmp_path, name, rows, empty, marked):
     left_out = {one["line"] for one in rejected}
     kept = [one for line, one in enumerate(originals, start=1) if line not in left_out]
     assert len(kept) == rows - empty - marked
-    assert sorted(said(feedback)) == sorted((one["prompt"], one["chosen"], one["rejected"]) for one in kept)
+    assert sorted(said(feedback)) == sorted((asked(one["prompt"]), one["chosen"], one["rejected"]) for one in kept)
     whole = [{side: one["prompt"] + one[side] for side in ("chosen", "rejected")} for one in kept]
     assert read(PairFile(path=str(write_lines(tmp_path / "whole.jsonl", whole)))) == feedback
-    assert all(dialogue_text(dialogue_messages(one["prompt"])) == one["prompt"] for one in kept)
+
+
+def asked(text: str) -> str:
+    """Turn by turn, cut at the empty line before each name."""
+    names = {"Human: ": "user", "Assistant: ": "assistant"}
+    messages: list[dict] = []
+    for part in text.removesuffix("\n\nAssistant:").split("\n\n")[1:]:
+        name = next((one for one in names if part.startswith(one)), None)
+        if name:
+            messages.append({"role": names[name], "content": part.removeprefix(name)})
+        else:
+            messages[-1]["content"] += f"\n\n{part}"
+    return conversation([one | {"content": one["content"].strip()} for one in messages])
