@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from labeling.label_studio.tasks import is_whole_number
+from models.conversation import transcript, turns
 from models.errors import ConfigError, DataError, PipelineError
 from models.records import Completion, Prompt
 
@@ -201,8 +202,8 @@ def _tasks_of(criterion: str, prompts: Sequence[Prompt], completions: Sequence[C
             raise DataError(f"prompt {prompt.id}: has {len(shuffled)} completion(s); a task needs 2")
         random.Random(f"{seed}:{prompt.id}").shuffle(shuffled)
         items = [{"id": one.id, "title": "", "body": one.text, "ended": one.ended} for one in shuffled]
-        texts = {"prompt_id": prompt.id, "prompt": prompt.text, "split": prompt.split, "criterion": criterion}
-        tasks.append(texts | {"items": items})
+        texts = {"prompt_id": prompt.id, "prompt": transcript(prompt.text), "messages": turns(prompt.text)}
+        tasks.append(texts | {"split": prompt.split, "criterion": criterion, "items": items})
     return tasks
 
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from labeling.feedback import ShownTexts
 from labeling.sources.bad_rows import BadRows, Row, shown
+from models.conversation import RECORD, conversation, transcript
+from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Completion, Prompt, Split
 from models.settings.pipeline import SplitConfig
@@ -29,9 +31,25 @@ class _PushedItem(_Item):
     ended: bool
 
 
+class _Message(_Strict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
 class _Task(_Strict):
     prompt: Annotated[str, StringConstraints(pattern=r"\S")]
     items: Annotated[list[_Item], Field(min_length=2)]
+
+    @property
+    def asked(self) -> str:
+        """The prompt as it stands in records."""
+        return self.prompt
+
+    @model_validator(mode="after")
+    def _begins_as_text(self) -> "_Task":
+        if self.prompt.startswith(RECORD):
+            raise ValueError("prompt: it begins with U+001E, which no plain text does")
+        return self
 
     @model_validator(mode="after")
     def _items_differ(self) -> "_Task":
@@ -45,6 +63,22 @@ class _PushedTask(_Task):
     split: Split
     criterion: str
     items: Annotated[list[_PushedItem], Field(min_length=2)]
+    messages: list[_Message] | None = None
+
+    @property
+    def asked(self) -> str:
+        """What the messages say; `prompt` is how the page shows them."""
+        return self.prompt if self.messages is None else conversation([one.model_dump() for one in self.messages])
+
+    @model_validator(mode="after")
+    def _shows_what_it_says(self) -> "_PushedTask":
+        try:
+            told = transcript(self.asked)
+        except DataError as error:
+            raise ValueError(f"messages: {error}") from None
+        if told != self.prompt:
+            raise ValueError("messages: they say something else than the prompt that was shown")
+        return self
 
 
 def _require_different(field: str, values: list[str]) -> None:
@@ -101,7 +135,7 @@ class TaskTexts:
                 field = ".".join(("data", *(str(part) for part in item["loc"])))
                 self._bad.add(row, f"{place}: {field}", item["msg"].removeprefix("Value error, "))
             return None
-        side = read.split if isinstance(read, _PushedTask) else assign_split(read.prompt, self._split, self._seed)
+        side = read.split if isinstance(read, _PushedTask) else assign_split(read.asked, self._split, self._seed)
         problems = list(self._problems(data, read, side))
         for field, reason in problems:
             self._bad.add(row, f"{place}: data.{field}", reason)
@@ -112,21 +146,21 @@ class TaskTexts:
         if data.get("criterion", self._criterion) != self._criterion:
             reason = f"it was ranked by {shown(data['criterion'])}, but the settings say {shown(self._criterion)}"
             yield "criterion", reason
-        known = self._sides.get(read.prompt, side)
+        known = self._sides.get(read.asked, side)
         if known != side:
             yield "split", f"{side}, but the same text is {known} in an earlier task"
         elif isinstance(read, _PushedTask):
-            if self._pushed_texts.get(read.prompt_id, read.prompt) != read.prompt:
+            if self._pushed_texts.get(read.prompt_id, read.asked) != read.asked:
                 yield "prompt", f"{read.prompt_id} has another text in an earlier task"
             for one in read.items:
                 if self._pushed_texts.get(one.id, one.body) != one.body:
                     yield "items", f"{one.id} is another completion in an earlier task"
 
     def _keep(self, place: str, read: _Task, side: Split) -> ShownTask:
-        prompt = self._shown.prompt(read.prompt, side)
+        prompt = self._shown.prompt(read.asked, side)
         self._sides[prompt.text] = side
         if isinstance(read, _PushedTask):
-            self._pushed_texts |= {read.prompt_id: read.prompt, **{one.id: one.body for one in read.items}}
+            self._pushed_texts |= {read.prompt_id: read.asked, **{one.id: one.body for one in read.items}}
         ids = {
             str(one.id): self._shown.completion(prompt, one.body, getattr(one, "ended", True)).id for one in read.items
         }

@@ -22,6 +22,7 @@ from labeling.oversight.labeler_pairs import (
 )
 from labeling.store.counted import Counted, rankings_of, ratings_of, read_counted
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task, Withdrawal
+from models.conversation import transcript
 from models.preferences.agreement_report import Agreement, of_ratings
 from models.preferences.consensus import agree
 from models.preferences.vote_table import VoteTable
@@ -168,7 +169,7 @@ def side_by_side(session: Session, batch_id: str, disagreements: Sequence[Disagr
         own.sort(key=lambda said: (said.labeler not in one.labelers, said.labeler))
         judged = {name for said in own for name in said.completion_ids}
         shown = [(name, text) for prompt_id, name, text in completions if prompt_id == one.prompt_id and name in judged]
-        found.append(SideBySide(one, prompts[one.prompt_id], shown, own))
+        found.append(SideBySide(one, transcript(prompts[one.prompt_id]), shown, own))
     return found
 
 

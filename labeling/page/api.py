@@ -16,6 +16,7 @@ from labeling.store.accounts import Visitor
 from labeling.store.assignments import Given, as_shown, next_task, progress
 from labeling.store.batches import has_read_instructions
 from labeling.store.schema import Assignment, Batch, Judgement, Task
+from models.conversation import SPEAKERS, turns
 from models.errors import DataError
 
 SubmissionKey = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=judgements.MAX_SUBMISSION_LENGTH)]
@@ -138,7 +139,7 @@ def _wanted(batch: Batch, answer: str | None) -> bool | None:
 def _shown(given: Given) -> dict[str, Any]:
     return {
         "assignment": given.assignment_id,
-        "prompt": given.prompt,
+        "turns": [{"speaker": SPEAKERS[one["role"]], "text": one["content"]} for one in turns(given.prompt)],
         "completions": [{"id": name, "text": text} for name, text in given.completions],
         "former": None if given.former is None else _former(given.batch, given.former),
     }

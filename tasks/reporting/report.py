@@ -9,6 +9,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from models.conversation import transcript
 from models.evaluation.judges.people import describe_votes
 from models.evaluation.metrics import Match
 from models.evaluation.references import FIGURE, share_lines, shares_told
@@ -88,8 +89,7 @@ def write_report(
     """Writes report.json and gives back what it says. Logs the samples, plots and a note to the flow's MLflow run."""
     tracking = run.config.tracking
     samples = read_records(matches.folder / "samples.jsonl", Match)[:MAX_SAMPLE_ROWS]
-    columns = ["prompt", "policy_completion", *Match.model_fields]  # what people compare stands first
-    run.tracked.log_table({name: [getattr(match, name) for match in samples] for name in columns}, "samples.json")
+    run.tracked.log_table(sample_table(samples), "samples.json")
     versions = {tracking.reward_name: policy.reward_version, tracking.policy_name: policy.version}
     report = _facts(run, versions) | {"seconds_to_better": seconds_to_better(run)}
     if verdict is not None:
@@ -97,7 +97,7 @@ def write_report(
     _keep(run, report, _markdown(report))
     _log_plots(run)
     _log_shares(run, report)
-    create_table_artifact(_shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
+    create_table_artifact(shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
     of_policy, of_reward = (tracking.policy_name, policy.version), (tracking.reward_name, policy.reward_version)
     report_lineage(run, {of_policy: policy.policy, of_reward: policy.reward})
     return report
@@ -206,11 +206,18 @@ def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
     )
 
 
-def _shown_samples(matches: list[Match]) -> list[dict[str, str]]:
+def sample_table(matches: list[Match]) -> dict[str, list[Any]]:
+    """Columns for MLflow: what people compare stands first; prompts as they are read."""
+    columns = ["prompt", "policy_completion", *Match.model_fields]
+    table = {name: [getattr(match, name) for match in matches] for name in columns}
+    return table | {"prompt": [transcript(match.prompt) for match in matches]}
+
+
+def shown_samples(matches: list[Match]) -> list[dict[str, str]]:
     """Rows for Prefect's table. Model output is untrusted: angle brackets and pipes are neutralised."""
     return [
         {
-            "prompt": plain(match.prompt),
+            "prompt": plain(transcript(match.prompt)),
             "base": plain(match.base_completion),
             "policy": plain(match.policy_completion),
             "base score": f"{match.base_score:.2f}",

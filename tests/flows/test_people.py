@@ -60,6 +60,11 @@ def wrote(report: dict) -> dict[str, ShownPair]:
     return {name: pair for name, pair in pairs.items() if not pair.is_equal}
 
 
+def prompt_of(task: dict) -> str:
+    (only,) = task["turns"]
+    return only["text"]
+
+
 def vote(page: sync_api.Page, pairs: dict[str, ShownPair], wanted: Callable[[int], str]) -> list[list[str]]:
     """Votes on every pair, for the text of the policy, of the base, or for neither; gives the ids in the order shown."""
     page.get_by_role("button", name="I have read this").click()
@@ -135,9 +140,9 @@ def test_what_the_page_is_told_of_a_pair_says_nothing_of_who_wrote_it(asking: La
     client = site.labeler("Ada", report["head_to_head"])
     given = next_of(client, report["head_to_head"])
     assert given.keys() == {"task", "progress", "last"}
-    assert given["task"].keys() == {"assignment", "prompt", "completions", "former"}
+    assert given["task"].keys() == {"assignment", "turns", "completions", "former"}
     assert [one.keys() for one in given["task"]["completions"]] == [{"id", "text"}] * 2
-    pair = wrote(report)[given["task"]["prompt"]]
+    pair = wrote(report)[prompt_of(given["task"])]
     assert {one["id"] for one in given["task"]["completions"]} == {pair.first.id, pair.second.id}
     with site.store.read() as session:
         assert len(session.scalars(select(Assignment)).all()) == 1
@@ -162,7 +167,7 @@ def test_people_compare_two_versions_of_the_policy(asking: Labelers, site: Site)
     client = site.labeler("Ada", batch)
     task = next_of(client, batch)["task"]
     while task:
-        ids = sorted(task["completions"], key=lambda one: (task["prompt"], one["text"]) not in mine)
+        ids = sorted(task["completions"], key=lambda one: (prompt_of(task), one["text"]) not in mine)
         answer = {"submission": f"s{task['assignment']}", "levels": [[one["id"]] for one in ids]}
         task = client.post(f"/api/assignments/{task['assignment']}/judgement", json=answer).json()["next"]["task"]
     report = asking.report(*asked)

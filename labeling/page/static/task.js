@@ -1,7 +1,7 @@
 // The frame around a task: loads it, takes keys and buttons, saves what is said, and goes on to the next one.
 
 import { Choice } from "./choice.js";
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { draftOf, dropTask, dropUnsent, keepDraft, keepUnsent, submissionOf, unsentOf } from "./kept.js";
 import { isSecondClick, isSecondPress } from "./presses.js";
 import { Ranking } from "./ranking.js";
@@ -39,13 +39,21 @@ function show({ task: next, progress, last: submission, read_instructions: mustR
 
 function showTask() {
   const draft = draftOf(task.assignment);
-  byId("prompt").textContent = task.prompt;
+  showPrompt(task.turns);
   byId("note").value = draft?.note ?? task.former?.note ?? "";
   byId("note-box").hidden = !byId("note").value;
   view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit }, kind);
   showWhetherReady();
   window.scrollTo(0, 0);
   view.focus();
+}
+
+// Of a conversation each turn below who said it, and the last one, which is to be answered, in view.
+function showPrompt(turns) {
+  const [first, ...more] = turns;
+  const told = ({ speaker, text }) => element("div", { class: "turn" }, element("b", {}, speaker), element("p", {}, text));
+  byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [first.text]));
+  byId("prompt").scrollTop = byId("prompt").scrollHeight;
 }
 
 function showProgress({ done, skipped, left }) {

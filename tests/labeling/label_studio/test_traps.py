@@ -96,6 +96,13 @@ def set_field(*path_and_value):
         (set_field(0, "annotations", None), "annotations: expected a list of annotations, found None"),
         (set_field(0, "data", None), "data: expected an object, found None; export as JSON, not as JSON-MIN"),
         (set_field(0, "data", "prompt", " "), "data.prompt: String should match pattern"),
+        (set_field(0, "data", "prompt", "\x1e[]"), "data: prompt: it begins with U+001E"),
+        (
+            set_field(0, "data", "messages", [{"role": "user", "content": "Hi"}]),
+            "data: messages: they say something else",
+        ),
+        (set_field(0, "data", "messages", []), "data: messages: the last turn must be the user's"),
+        (set_field(0, "data", "messages", ["Hi"]), "data.messages.0: Input should be a valid dictionary"),
         (set_field(0, "data", "split", "held out"), "data.split: Input should be 'train', 'validation' or 'test'"),
         (set_field(0, "data", "items", 0, "ended", "no"), "data.items.0.ended: Input should be a valid boolean"),
         (set_field(0, "data", "items", []), "data.items: List should have at least 2 items"),

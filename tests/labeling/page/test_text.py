@@ -20,7 +20,7 @@ def test_names_titles_and_instructions_are_escaped(site: Site):
         assert page.count(ESCAPED) >= 2, "the name and the title"
     answer = client.post(f"/api/batches/{batch}/next")
     assert answer.headers["content-type"] == "application/json"
-    assert next_of(client, batch)["task"]["prompt"] == ATTACK
+    assert next_of(client, batch)["task"]["turns"] == [{"speaker": "Human", "text": ATTACK}]
 
 
 def test_what_an_error_repeats_is_escaped(site: Site):

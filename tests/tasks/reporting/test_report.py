@@ -5,9 +5,18 @@ from types import SimpleNamespace
 import pytest
 from matplotlib.collections import PathCollection
 
+from models.conversation import conversation
+from models.evaluation.metrics import Match
 from models.records import Artifact, StepMetrics, write_records
 from tasks.reporting.plots import plot_checks, plot_score_against_kl, plot_updates
-from tasks.reporting.report import HEADLINE, POLICY_FIGURES, REWARD_FIGURES, seconds_to_better
+from tasks.reporting.report import (
+    HEADLINE,
+    POLICY_FIGURES,
+    REWARD_FIGURES,
+    sample_table,
+    seconds_to_better,
+    shown_samples,
+)
 from tasks.running.pipeline_run import StageOutcome, describe_changes
 
 STEPS = [
@@ -35,6 +44,26 @@ def test_score_kl_and_entropy_are_drawn_against_the_update(tmp_path):
     ]
     figure.savefig(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_samples_show_conversations_as_they_are_read():
+    talk = [("system", "Be brief."), ("user", "Hi"), ("assistant", "<b>Hello!</b>"), ("user", "Why?")]
+    prompt = conversation([{"role": role, "content": text} for role, text in talk])
+    match = Match(
+        prompt=prompt,
+        base_completion="No.",
+        policy_completion="Yes.",
+        base_score=0,
+        policy_score=1,
+        base_ended=True,
+        policy_ended=True,
+        kl_nats=2,
+    )
+    table = sample_table([match])
+    assert list(table)[:2] == ["prompt", "policy_completion"] and table["policy_score"] == [1]
+    assert table["prompt"] == ["System: Be brief.\n\nHuman: Hi\n\nAssistant: <b>Hello!</b>\n\nHuman: Why?"]
+    (row,) = shown_samples([match])
+    assert row["prompt"] == "System: Be brief. Human: Hi Assistant: &lt;b&gt;Hello!&lt;/b&gt; Human: Why?"
 
 
 @pytest.mark.parametrize(("num", "named"), [(3, ["update 0", "update 2"]), (1, ["update 0"])])
