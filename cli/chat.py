@@ -1,15 +1,16 @@
-"""`rein chat`: what a policy writes, beside what its base writes, to prompts from the terminal."""
+"""`rein chat`: what a policy writes, beside what its base writes, to what is said in the terminal."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.defaults import set_defaults
+from models.conversation import Message, conversation
 from models.errors import ArtifactError, DataError
 from models.plain_text import printable
 from models.settings.compute import Compute
@@ -33,9 +34,10 @@ def chat(
     root: str = StorageConfig().root,
     tracking_uri: str = TrackingConfig().uri,
 ) -> None:
-    """Tries a policy: a prompt a line, from the terminal or from a pipe, and what its base and it write, until Ctrl-D or Ctrl-C.
+    """Tries a policy: a turn a line, from the terminal or from a pipe, and what its base and it write, until Ctrl-D or Ctrl-C.
 
-    Both sample as the run that tuned the policy did; scores are those of the reward that it was tuned on.
+    Each goes on with what it wrote itself; an empty line begins a new conversation. Both sample as the run that tuned the policy did;
+    scores are those of the reward that it was tuned on.
 
     Parameters
     ----------
@@ -54,13 +56,17 @@ def chat(
         from tasks.lineage.found_model import find_model
 
         trial = Trial.open(find_model(model, "policy", place, TrackingConfig(uri=tracking_uri)), Compute())
-        for number, prompt in enumerate(_prompts()):
-            try:
-                lines = list(trial.answer(prompt, seed, number))
-            except DataError as error:  # it is too long, say; the next one need not be
-                print(error, file=sys.stderr)
+        number = 0
+        for said in _lines():
+            if not said:
+                trial.talks.clear()
                 continue
-            print("\n".join(lines), flush=True)
+            try:
+                lines = list(trial.answer(said, seed, number))
+                print("\n".join(lines), flush=True)
+            except DataError as error:  # it is too long, say; the next one, or that of a new conversation, need not be
+                print(error, file=sys.stderr)
+            number += 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class Trial:
     scorer: "Scorer | None"
     sampling: SamplingConfig
     compute: Compute
+    talks: dict[str, list[Message]] = field(default_factory=dict)
+    """What was said so far, and what each model wrote to it; empty where a conversation begins."""
 
     @classmethod
     def open(cls, found: "FoundModel", compute: Compute) -> "Trial":
@@ -101,16 +109,24 @@ class Trial:
                 print(f"{name}: not known, or not below --root", file=sys.stderr)
         return cls(models, tokenizer, scorer, found.sampling, compute)
 
-    def answer(self, prompt: str, seed: int, number: int) -> Iterator[str]:
-        """Lines of what each model writes to a prompt, the `number`th one asked, with its score. Raises DataError for one that is too long."""
+    def answer(self, said: str, seed: int, number: int) -> Iterator[str]:
+        """Lines of what each model writes to a turn, the `number`th one of all, with its score. Raises DataError where it is too long,
+        with what was said before it; then it was not said."""
         from models.network.precision import autocast
 
+        talks = {name: [*self.talks.get(name, []), {"role": "user", "content": said}] for name in self.models}
+        prompts = [conversation(talk) for talk in talks.values()]
         with autocast(self.compute):
-            samples = [self._sample(model, prompt, seed, number) for model in self.models.values()]
+            samples = [
+                self._sample(model, prompt, seed, number)
+                for model, prompt in zip(self.models.values(), prompts, strict=True)
+            ]
         scores: list[float | None] = [None] * len(samples)
         if self.scorer is not None:
-            scores = self.scorer.score_samples([prompt] * len(samples), [sample.text for sample in samples]).tolist()
-        for name, sample, score in zip(self.models, samples, scores, strict=True):
+            scores = self.scorer.score_samples(prompts, [sample.text for sample in samples]).tolist()
+        for (name, talk), sample, score in zip(talks.items(), samples, scores, strict=True):
+            if sample.text:  # whoever wrote nothing is asked anew
+                self.talks[name] = [*talk, {"role": "assistant", "content": sample.text}]
             yield from shown(name, sample.text, score, None if sample.ended else self.sampling.max_new_tokens)
 
     def _sample(self, model: "PreTrainedModel", prompt: str, seed: int, number: int) -> "Sample":
@@ -146,19 +162,17 @@ def _require_policy(folder: Path) -> None:
         raise ArtifactError(f"{folder}: a reward, which writes nothing; `rein score` scores texts with it")
 
 
-def _prompts() -> Iterator[str]:
-    """The lines of standard input that are not blank; told what they were, where nobody sees them typed."""
+def _lines() -> Iterator[str]:
+    """The lines of standard input, an empty text for a blank one; told what they were, where nobody sees them typed."""
     is_typed = sys.stdin.isatty()
     for number in count(1):
         try:
-            prompt = input("> " if is_typed else "").strip()
-            prompt.encode()  # what is not UTF-8 comes as halves of surrogate pairs in some locales
+            said = input("> " if is_typed else "").strip()
+            said.encode()  # what is not UTF-8 comes as halves of surrogate pairs in some locales
         except EOFError:
             return
         except UnicodeError:
             raise DataError(f"standard input, line {number}: not UTF-8") from None
-        if not prompt:
-            continue
-        if not is_typed:
-            print(f"> {printable(prompt)}")
-        yield prompt
+        if said and not is_typed:
+            print(f"> {printable(said)}")
+        yield said

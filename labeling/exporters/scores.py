@@ -5,8 +5,10 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from labeling.sources.bad_rows import BadRows, Row, shown
+from labeling.sources.bad_rows import BadRows, Row
+from labeling.sources.exchanges import read_prompt, read_reply
 from labeling.sources.row_files import read_rows
 from models.errors import ConfigError, DataError
 
@@ -14,11 +16,19 @@ COLUMNS = ("prompt", "completion")
 SCORE = "score"
 
 
-def read_rows_to_score(file: Path) -> list[Row]:
-    """The rows of a file, in any form that feedback is read in, each with its texts `prompt` and `completion`.
+class RowToScore(NamedTuple):
+    """A row, and what it says in its columns `prompt` and `completion`, texts or messages."""
 
-    Raises DataError naming file, line and column for what is no text (a completion may be empty, a prompt may not), for a column
-    that no row has, for a `score` that is there already, and for a file without rows.
+    row: Row
+    prompt: str
+    completion: str
+
+
+def read_rows_to_score(file: Path) -> list[RowToScore]:
+    """The rows of a file, in any form that feedback is read in.
+
+    Raises DataError naming file, line and column for what is neither text nor messages (a completion may be empty, a prompt may not),
+    for a column that no row has, for a `score` that is there already, and for a file without rows.
     """
     bad = BadRows()
     rows = list(read_rows(file, bad))
@@ -28,19 +38,15 @@ def read_rows_to_score(file: Path) -> list[Row]:
             raise DataError(f"{file}: no column {name!r}; there are {', '.join(map(repr, names)) or 'none'}")
     if SCORE in names:
         raise DataError(f"{file}: there is a column {SCORE!r} already; give it another name")
+    found = []
     for row in rows:
-        for name in COLUMNS:
-            if name not in row.values:
-                bad.add(row, name, "no such column")
-            elif not isinstance(row.values[name], str):
-                bad.add(row, name, f"expected a text, found {shown(row.values[name])}")
-        if row.values.get("prompt") == "":
-            bad.add(row, "prompt", "it is empty")
+        prompt = read_prompt(row, "prompt", bad)
+        found.append(RowToScore(row, prompt, read_reply(row, "completion", prompt, bad)))
     if bad:
         bad.refuse(str(file))
     if not rows:
         raise DataError(f"{file}: it holds no rows")
-    return rows
+    return found
 
 
 def require_writable(to: Path, file: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.chat import shown
-from models.generation.sampling import sample_completions
+from models.generation.sampling import sample_completions, sample_tokens
 from models.network.networks import load_policy
 from models.plain_text import printable
 from models.rewards.scorer import load_scorer
@@ -67,6 +67,26 @@ def test_base_and_policy_answer_each_prompt_and_are_scored(made_root, chat, poli
         assert float(re.search(r"score (\S+\d)", head)[1]) == pytest.approx(score, abs=0.0051)
         assert ("cut off after 5 tokens" in head) is not sample.ended
         assert text.split() == (printable(sample.text) or "(nothing)").split()
+
+
+def test_a_line_goes_on_with_what_the_model_wrote_until_an_empty_one(chat, policy):
+    """The template of models from scratch: the user's turn and a line break, the assistant's and the end token."""
+    done = chat(policy, "the fuse\nwhy\n\nwhy\n", "--seed", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    network, tokenizer = load_policy(policy / "model")
+
+    def wrote(asked: str, number: int) -> str:
+        tokens = tokenizer(asked, add_special_tokens=False).input_ids
+        how = {"max_new_tokens": 5, "temperature": 1.0, "top_p": 1.0, "batch_size": 1, "seed": 3}
+        (drawn,) = sample_tokens(network, [tokens], numbers=[number], **how)
+        return tokenizer.decode(drawn, skip_special_tokens=True).strip()
+
+    begin, end = tokenizer.bos_token, tokenizer.eos_token
+    first = wrote(f"{begin}the fuse\n", 0)
+    assert first, "else there is nothing to go on with"
+    expected = [first, wrote(f"{begin}the fuse\n{first}{end}why\n", 1), wrote(f"{begin}why\n", 2)]
+    printed = [text.split() for _, _, text in blocks(done.stdout)[1::2]]
+    assert printed == [(printable(one) or "(nothing)").split() for one in expected]
 
 
 def test_the_seed_decides_and_the_same_prompt_again_is_another_draw(chat, policy):

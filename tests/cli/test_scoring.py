@@ -93,6 +93,36 @@ def test_a_reward_of_several_is_scored_with_and_lines_are_printed_that_a_termina
     assert rows == ROWS and "\x1b" not in done.stdout
 
 
+def test_conversations_are_scored(rein, reward, tmp_path):
+    """The template of models from scratch: the user's turn and a line break, the assistant's and the end token."""
+    user, assistant = (
+        {"role": role, "content": text} for role, text in (("user", "my sink"), ("assistant", "turn it off"))
+    )
+    talk = [user, assistant, {"role": "user", "content": "and now?"}]
+    look = {"role": "assistant", "content": "look"}
+    rows = [{"prompt": talk, "completion": one} for one in ([look], [*talk, look])]
+    same = [
+        {"prompt": talk, "completion": "look"},
+        {
+            "prompt": "\n\nHuman: my sink\n\nAssistant: turn it off\n\nHuman: and now?\n\nAssistant:",
+            "completion": "look",
+        },
+    ]
+    scores = []
+    for number, file in enumerate([rows, same]):
+        done = rein(reward, written(tmp_path, f"rows{number}.jsonl", file))
+        assert done.returncode == 0, done.stderr
+        scores += [json.loads(line)["score"] for line in done.stdout.splitlines()]
+    model, tokenizer = (
+        kind.from_pretrained(reward / "model") for kind in (AutoModelForSequenceClassification, AutoTokenizer)
+    )
+    words = "<|bos|>my sink\nturn it off<|eos|>and now?\nlook<|eos|>"
+    spelled = words.replace("<|bos|>", tokenizer.bos_token).replace("<|eos|>", tokenizer.eos_token)
+    with torch.no_grad():
+        logit = model(**tokenizer(spelled, add_special_tokens=False, return_tensors="pt")).logits.item()
+    assert scores == pytest.approx([(logit - 0.5) / 2] * 4, abs=1e-3)
+
+
 LONG = "turn the water off and look " * 12
 WRONG = [
     ([{"prompt": "a", "text": "b"}], "no column 'completion'; there are 'prompt', 'text'"),
@@ -103,8 +133,16 @@ WRONG = [
         "rows.jsonl:4: it is longer, with its prompt, than what the reward model reads",
     ),
     ([*ROWS, {"prompt": "a"}], "rows.jsonl:4: completion: no such column"),
-    ([*ROWS, {"prompt": None, "completion": "c"}], "rows.jsonl:4: prompt: expected a text, found None"),
-    ([*ROWS, {"prompt": "", "completion": "c"}], "rows.jsonl:4: prompt: it is empty"),
+    ([*ROWS, {"prompt": None, "completion": "c"}], "rows.jsonl:4: prompt: expected text, found None"),
+    ([*ROWS, {"prompt": "", "completion": "c"}], "rows.jsonl:4: prompt: expected text, found ''"),
+    (
+        [*ROWS, {"prompt": [{"role": "assistant", "content": "a"}], "completion": "c"}],
+        "rows.jsonl:4: prompt: the last turn must be the user's",
+    ),
+    (
+        [*ROWS, {"prompt": "a", "completion": [{"role": "user", "content": "c"}]}],
+        "rows.jsonl:4: completion: expected one message of the assistant, alone or after exactly those of the prompt",
+    ),
     ([row | {"score": 1} for row in ROWS], "there is a column 'score' already"),
 ]
 
