@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from models.generation.decoding import Decoder, Row
 from models.generation.sampling import sampling_copy
+from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.lora import add_adapter
 from models.network.packing import PackedBatch
@@ -50,7 +51,7 @@ def update_cost(
     num_learned = 2 * config.num_epochs * num_tokens
     if config.ptx:
         num_learned += config.num_epochs * config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length
-    with autocast(compute):
+    with autocast(compute), recomputed_activations(compute, base):
         read, learn, kept = _of_tokens(base, prompts, num_new)
     write, cached = _of_a_step(sampling_copy(base, compute), prompts, config.batch_size)
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
@@ -62,8 +63,9 @@ def update_cost(
 
 def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int) -> tuple[float, float, float]:
     """Seconds a token of a forward pass, of one with its backward pass, and the bytes that it keeps for that."""
-    length = min(NUM_TOKENS, len(prompts[0]) + num_new)
-    row = (list(prompts[0]) * length)[:length]
+    prompt = sorted(prompts, key=len)[len(prompts) // 2]
+    length = min(NUM_TOKENS, len(prompt) + num_new)
+    row = (list(prompt) * length)[:length]
     batch = PackedBatch.of([row] * (NUM_TOKENS // length), base.device)
     places = batch.last([max(1, min(num_new, length - 1))] * len(batch.lengths))
     weights = {weight.shape for weight in base.parameters()}

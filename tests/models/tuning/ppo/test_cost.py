@@ -1,0 +1,64 @@
+"""What an update takes, beside an update."""
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from models.network.dialogue import encode_prompt
+from models.settings.compute import Compute
+from models.tuning.ppo import minibatch
+from models.tuning.ppo.cost import update_cost
+from models.tuning.ppo.loop import train_ppo
+from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of
+
+CONFIG = config_of(num_updates=1, num_minibatches=1, num_epochs=1)
+
+
+def bytes_kept(policy, value_model, tokenizer, compute, monkeypatch) -> int:
+    """What the loss of an update's one minibatch keeps for its backward pass, that are no weights."""
+    kept, weights = {}, {weight.shape for weight in policy.parameters()}
+    learn = minibatch.token_logprobs
+
+    def keep(tensor):
+        if tensor.shape not in weights and tensor.shape[::-1] not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    def watched(*given):
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            return learn(*given)
+
+    monkeypatch.setattr(minibatch, "token_logprobs", watched)
+    list(train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, CONFIG, SAMPLING, compute, seed=0))
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_bytes_of_learning_are_about_those_of_an_update(any_policy, value_model, tokenizer, precision, monkeypatch):
+    compute = Compute(device="cpu", precision=precision)
+    prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
+    cost = update_cost(any_policy, prompts, CONFIG, SAMPLING, compute)
+    kept = bytes_kept(any_policy, value_model, tokenizer, compute, monkeypatch)
+    # completions may end before their limit, and a value model keeps no logits
+    assert cost.bytes == pytest.approx(2 * kept, rel=0.1)
+
+
+def test_it_leaves_nothing_behind(policy, tokenizer, compute):
+    before = {name: weight.clone() for name, weight in policy.state_dict().items()}
+    cost = update_cost(policy, [encode_prompt(tokenizer, PROMPTS[0])], CONFIG, SAMPLING, compute)
+    assert cost.seconds > 0 and all(weight.grad is None for weight in policy.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in policy.state_dict().items())
+
+
+def test_what_is_computed_again_is_not_kept(policy, tokenizer, compute):
+    prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
+    again = compute.model_copy(update={"activation_checkpointing": True})
+    whole, less = (update_cost(policy, prompts, CONFIG, SAMPLING, one).bytes for one in (compute, again))
+    assert less < 0.8 * whole
+
+
+def test_an_adapter_is_measured_as_one(policy, tokenizer, compute):
+    config = CONFIG.model_copy(update={"lora": config_of(lora={"rank": 2}).lora})
+    update_cost(policy, [encode_prompt(tokenizer, PROMPTS[0])], config, SAMPLING, compute)
+    learning = {name for name, weight in policy.named_parameters() if weight.requires_grad}
+    assert learning and all("lora" in name for name in learning)
