@@ -105,10 +105,17 @@ class NetworkSize:
 
 def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
     """Stage -> bytes of its weights, gradients and moments, in one process."""
-    stages = {"pretraining": size.num_weights, "sft": size.num_weights, "reward": size.num_body}
+    whole, body = size.num_weights, size.num_body
+    judge = config.evaluation.held_out_reward
+    stages = {
+        "pretraining": (config.pretraining, whole),
+        "sft": (config.sft, whole),
+        "reward": (config.reward, body),
+        "held-out-reward": (judge and judge.reward, body),
+    }
     needed = {}
-    for name, num_weights in stages.items():
-        if isinstance(training := getattr(config, name), Training):
+    for name, (training, num_weights) in stages.items():
+        if isinstance(training, Training):
             adapter = None if training.lora is None else size.num_adapter(training.lora)
             needed[name] = LEARNING * num_weights if adapter is None else FLOAT * num_weights + LEARNING * adapter
     if isinstance(config.tuning, PPOConfig):

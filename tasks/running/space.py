@@ -62,7 +62,7 @@ def _require_disk(config: PipelineConfig, size: NetworkSize, unread: tuple[str, 
 
 def _with_lora(config: PipelineConfig, stage: str) -> PipelineConfig | None:
     """The same settings, where that stage learns through an adapter; None where it does already, or cannot."""
-    settings = getattr(config, stage)
+    settings = getattr(config, stage, None)  # of the judge that is trained beside them there are none by that name
     is_new = stage == "pretraining" and isinstance(config.base, ScratchBase)
     if is_new or config.compute.sharding != "none" or getattr(settings, "lora", "none") is not None:
         return None

@@ -6,7 +6,7 @@ import torch
 from models.footprint import NetworkSize, disk_needed, memory_needed
 from models.network.lora import add_adapter
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy
-from models.settings.judges import EvaluationConfig, HouseholdRule
+from models.settings.judges import EvaluationConfig, HeldOutReward, HouseholdRule
 from models.settings.pipeline import PipelineConfig
 from models.settings.training import LoRA, PretrainedBase, ScratchBase
 from models.settings.tuning import PPOConfig, TuningLoRA
@@ -61,6 +61,10 @@ def test_memory_by_hand():
     assert memory_needed(whole_value, ROUND)["tuning"] == 16 * (1120 + 900) + 4_000 + 3_600
     through = settings(reward={"kind": "pairwise", "lora": {"rank": 16}})
     assert memory_needed(through, ROUND)["reward"] == 4 * 900 + 16 * 1120
+    # a judge that is trained, and loaded to choose; and the best policy so far
+    second = EvaluationConfig(judges=(HeldOutReward(reward={"kind": "pairwise"}),))
+    trained = memory_needed(settings(evaluation=second), ROUND)
+    assert (trained["held-out-reward"], trained["tuning"]) == (14_400, 38_000 + 3_600 + 4_000)
     # the average, and the best policy so far, which a judge chooses
     judged = EvaluationConfig(judges=(HouseholdRule(),))
     more = settings(tuning=PPOConfig(policy_ema=0.9), evaluation=judged)
