@@ -2,9 +2,11 @@
 
 import functools
 import json
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
@@ -14,6 +16,7 @@ from mlflow.store.entities import PagedList
 from models.errors import ConfigError, DataError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
+from tasks.tracking.mlflow_model import describe_model
 from tasks.tracking.model_files import keep_model
 from tasks.tracking.patience import Patient
 from tasks.tracking.tracked_run import TrackedRun, connect
@@ -122,6 +125,9 @@ def _store_model(run: TrackedRun, name: str, artifact: Artifact, tags: Mapping[s
         run_id = artifact.run_id
     model = client.create_logged_model(experiment_id, name, source_run_id=run_id, tags=dict(tags))
     keep_model(client, model, artifact.folder / "model")
+    with tempfile.TemporaryDirectory() as beside:
+        describe_model(artifact.folder / "model", Path(beside), model.model_id)
+        client.log_model_artifacts(model.model_id, beside)
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model.model_id
