@@ -270,10 +270,7 @@ def read_records(path: Path, record_type: type[RecordType], may_be_missing: bool
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Makes records quicker, by the million: the garbage collector would look through all of them again and again.
-
-    Records refer to no record, so that it never finds anything among them.
-    """
+    """Makes records quicker, by the million: the garbage collector would look through them again and again, though none refers to another."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

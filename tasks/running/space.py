@@ -64,7 +64,8 @@ def _with_lora(config: PipelineConfig, stage: str) -> PipelineConfig | None:
     """The same settings, where that stage learns through an adapter; None where it does already, or cannot."""
     settings = getattr(config, stage, None)  # of the judge that is trained beside them there are none by that name
     is_new = stage == "pretraining" and isinstance(config.base, ScratchBase)
-    if is_new or config.compute.sharding != "none" or getattr(settings, "lora", "none") is not None:
+    can_shrink = not is_new and config.compute.sharding == "none"
+    if settings is None or not can_shrink or getattr(settings, "lora", settings) is not None:
         return None
     adapter = TuningLoRA() if stage == "tuning" else LoRA()
     return config.model_copy(update={stage: settings.model_copy(update={"lora": adapter})})
