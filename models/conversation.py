@@ -7,7 +7,9 @@ each prompt one meaning.
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from models.errors import DataError
 
@@ -49,6 +51,18 @@ def transcript(prompt: str) -> str:
     if not prompt.startswith(RECORD):
         return prompt
     return "\n\n".join(f"{SPEAKERS[one['role']]}: {one['content']}" for one in turns(prompt))
+
+
+def _with_one_meaning(text: str) -> str:
+    try:
+        turns(text)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+PromptText = Annotated[str, AfterValidator(_with_one_meaning)]
+"""The text of a prompt in a record: what a user asks, or a conversation."""
 
 
 def _why_none(messages: Sequence[Message]) -> str:

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.conversation import turns
+from models.conversation import PromptText
 from models.errors import DataError
 from models.labeler_names import LabelerName
 
@@ -35,26 +35,16 @@ class Record(BaseModel):
 
 
 class Prompt(Record):
-    """What a user asks, or a conversation (models/conversation.py). `split` is decided once, here, and inherited by everything made
-    from the prompt."""
+    """What a user asks. `split` is decided once, here, and inherited by everything made from the prompt."""
 
     id: str
-    text: str
+    text: PromptText
     split: Split
 
     @classmethod
     def of(cls, text: str, split: Split) -> "Prompt":
         """A prompt whose id is derived from its text alone, so that one text can never stand on both sides of a split."""
         return cls(id=content_id("p", text), text=text, split=split)
-
-    @field_validator("text")
-    @classmethod
-    def _has_one_meaning(cls, text: str) -> str:
-        try:
-            turns(text)
-        except DataError as error:
-            raise ValueError(str(error)) from None
-        return text
 
 
 class Text(Record):
