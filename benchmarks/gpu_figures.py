@@ -223,7 +223,7 @@ def measure_learning(
         value_model,
         Scorer(lambda prompts, completions: torch.zeros(len(prompts))),
         [text_of(prompt) for prompt in prompts],
-        [Sample(answer, text_of(answer), ended=False) for answer in answers],
+        [Sample(answer, [0.0] * len(answer), text_of(answer), ended=False) for answer in answers],
         [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
         config,
         1.0,

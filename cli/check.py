@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from tasks.stages.room import Room
 
-NUM_GUARDED = 3
-"""Prompts that the base reads packed together and each by itself."""
-
 
 def check(
     preset: Path,
@@ -47,6 +44,8 @@ def check(
 def findings(config: PipelineConfig) -> Iterator[str]:
     """Lines for people. Raises ConfigError for a base that cannot serve, DataError where what fits is too little for a run."""
     from labeling.sources.read_source import read_texts
+    from models.generation.guards import require_faithful
+    from models.network.architecture import context_length
     from models.network.base import open_base
     from models.network.dialogue import ASKED
     from tasks.running.space import describe_needs, in_gigabytes, require_space
@@ -55,7 +54,8 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     is_new = isinstance(config.base, ScratchBase) and config.pretraining is not None
     texts = read_texts(config.pretraining.source, config.seed, None) if is_new else []
     model, tokenizer = open_base(config.base, texts, config.seed)
-    room = Room(tokenizer, model.config.max_position_embeddings)
+    require_faithful(model, tokenizer)
+    room = Room(tokenizer, context_length(model.config))
     yield from _base_lines(model, tokenizer)
     size = NetworkSize.of_shapes({name: weight.shape for name, weight in model.named_parameters()})
     yield from describe_needs(config, size)
@@ -67,8 +67,7 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     if isinstance(config.labels, FeedbackFiles):
         yield _count_feedback(config.labels, config, room, fitting)
     prompts = [room.prompt(text) for text in fitting or [ASKED]]
-    _guard(model, prompts)
-    yield "guards passed: template and end of a turn, packed sequences, log-probabilities"
+    yield "guards passed: template and end of a turn; log-probabilities, sampling and a reward model's scores as transformers gives them"
     yield f"a prompt: {_pieces(tokenizer, prompts[0])}"
     if update_cost := getattr(config.tuning.load_module(), "update_cost", None):
         cost = update_cost(model, prompts, config.tuning, config.sampling, config.compute)
@@ -79,22 +78,20 @@ def findings(config: PipelineConfig) -> Iterator[str]:
 
 
 def _base_lines(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Iterator[str]:
+    from models.network.architecture import context_length
+    from models.network.attention import is_padded
     from models.network.dialogue import end_token, end_tokens
     from models.network.llama_forward import has_own_pass
 
     num_weights = sum(weight.numel() for weight in model.parameters())
-    yield f"base: {type(model).__name__}, {num_weights:,} weights, reads {model.config.max_position_embeddings} tokens"
+    yield f"base: {type(model).__name__}, {num_weights:,} weights, reads {context_length(model.config)} tokens"
     own = "a forward pass of Rein's own" if has_own_pass(model.base_model) else "its layers in transformers"
-    yield f"path: packed sequences, through {own}"
+    if is_padded(model):
+        yield "path: padded rows, through its layers and attention in transformers, which is slower (docs/own-model.md)"
+    else:
+        yield f"path: packed sequences, through {own}"
     ends = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(end_tokens(model) or [end_token(tokenizer)])))
     yield f"turns end at: {ends}; those that are learned from, with {tokenizer.convert_ids_to_tokens(end_token(tokenizer))!r}"
-
-
-def _guard(model: "PreTrainedModel", prompts: Sequence[Sequence[int]]) -> None:
-    """Raises ConfigError for a network whose numbers would not be those that its makers meant."""
-    from models.network.logprobs import require_plain_head
-
-    require_plain_head(model.eval(), prompts[:NUM_GUARDED])
 
 
 def _pieces(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:

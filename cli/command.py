@@ -21,6 +21,7 @@ from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.presets import load_config
+from models.settings.training import PretrainedBase
 from tasks.running.space import describe_needs
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ def fields() -> None:
 def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) -> None:
     config = load_config(preset, overrides)
     if check:
+        _check_base(config)
         print(f"{preset}: fits")
         if size := NetworkSize.of(config.base):
             print("\n".join(describe_needs(config, size)))
@@ -263,6 +265,14 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         print_batch(config, done.result())
     else:
         print_report(config, done.result())
+
+
+def _check_base(config: PipelineConfig) -> None:
+    """Raises ConfigError where the config.json of a model in a folder says already that it cannot be learned."""
+    if isinstance(config.base, PretrainedBase) and Path(config.base.model).is_dir():
+        from models.network.base import require_known
+
+        require_known(config.base)
 
 
 def _imported(flow_name: str) -> "Flow":

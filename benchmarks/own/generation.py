@@ -23,7 +23,7 @@ def main() -> None:
     prompts = build_prompts(worker.settings["num_prompts"])
     for seed in count():
         worker.wait_for_turn()
-        completions = sample_tokens(
+        rows = sample_tokens(
             model,
             prompts,
             max_new_tokens=MAX_NEW_TOKENS,
@@ -32,8 +32,8 @@ def main() -> None:
             batch_size=BATCH_SIZE,
             seed=seed,
         )
-        num_tokens = sum(map(len, completions))
-        worker.report(amount=num_tokens, mean_length=num_tokens / len(completions))
+        num_tokens = sum(len(row.tokens) for row in rows)
+        worker.report(amount=num_tokens, mean_length=num_tokens / len(rows))
 
 
 if __name__ == "__main__":

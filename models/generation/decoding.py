@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
-from models.network.attention import use_attention
+from models.network.attention import is_padded, use_attention
 from models.network.freed_memory import keep_freed_memory
 from models.network.tokens import pad_left, positions
 from models.shapes import Float
@@ -25,11 +25,12 @@ from models.shapes import Float
 
 @dataclass
 class Row:
-    """A completion in the making; its keys and values begin at `first_column`."""
+    """A completion in the making; its keys and values begin at `first_column`. `logprobs` are those that its tokens were drawn with."""
 
     number: int
     prompt: Sequence[int]
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     first_column: int = 0
 
 
@@ -39,6 +40,8 @@ class _Window:
 
     num_rows: int
     num_columns: int
+    dtype: torch.dtype | None
+    """What keys and values are kept in; None: as they come."""
     rows: slice = field(default_factory=lambda: slice(0))
     start: int = 0
     end: int = 0
@@ -58,9 +61,8 @@ class _Layer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         shape = (self.window.num_rows, key_states.shape[1], self.window.num_columns)
-        dtype = torch.float32 if key_states.device.type == "cpu" else None  # a single query is slow in bfloat16 there
-        self.keys = key_states.new_zeros((*shape, key_states.shape[3]), dtype=dtype)
-        self.values = value_states.new_zeros((*shape, value_states.shape[3]), dtype=dtype)
+        self.keys = key_states.new_zeros((*shape, key_states.shape[3]), dtype=self.window.dtype)
+        self.values = value_states.new_zeros((*shape, value_states.shape[3]), dtype=self.window.dtype)
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
@@ -98,9 +100,13 @@ class Decoder:
         self.model, self.longest_prompt = model, longest_prompt
         self.rows: list[Row] = []
         self.end = longest_prompt
-        self._window = _Window(num_rows, num_columns)
+        ours = not is_padded(model)  # our attention reads keys in any precision, and has no masks to be made by the CPU
+        dtype = torch.float32 if ours and model.device.type == "cpu" else None  # a query is slow in bfloat16 there
+        self._window = _Window(num_rows, num_columns, dtype)
         self._cache = Cache(layer_class_to_replicate=partial(_Layer, self._window))
-        self._fixed_step = FixedStep(model, self._cache, self._window) if _launches_bound(model.device) else None
+        self._fixed_step = (
+            FixedStep(model, self._cache, self._window) if ours and _launches_bound(model.device) else None
+        )
 
     @property
     def num_bytes(self) -> int:

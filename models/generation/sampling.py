@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
+from models.network.architecture import context_length
 from models.network.dialogue import decode_completion, encode_prompt, end_tokens
 from models.network.precision import autocast
 from models.network.tokens import check_lengths
@@ -22,9 +23,11 @@ from models.shapes import Float, Int
 
 @dataclass(frozen=True)
 class Sample:
-    """One sampled completion: its tokens (the end token included), its text, and whether it ended by itself."""
+    """One sampled completion: its tokens (the end token included), the log-probabilities (nats, at the temperature, of all tokens)
+    that they were drawn with, its text, and whether it ended by itself."""
 
     tokens: list[int]
+    logprobs: list[float]
     text: str
     ended: bool
 
@@ -40,8 +43,8 @@ def sample_tokens(
     batch_size: int,
     seed: int,
     numbers: Sequence[int] | None = None,
-) -> list[list[int]]:
-    """Tokens of one completion per prompt, up to `batch_size` at a time; each stops after an end token or at the limit.
+) -> list[Row]:
+    """One completion per prompt, as tokens and their log-probabilities, up to `batch_size` at a time; each stops after an end token or at the limit.
 
     A row that has ended leaves the batch at once. Once a quarter of the batch is free, waiting prompts take the places.
     What a row draws depends on its prompt, its number (by default its place among the prompts) and the seed, and on nothing
@@ -63,14 +66,19 @@ def sample_tokens(
         else:
             logits, drawing = decoder.step(), decoder.rows
         chances = torch.tensor([uniforms[row.number][len(row.tokens)] for row in drawing], dtype=torch.float64)
-        tokens = _draw(logits.float() / temperature, top_p, chances.to(logits.device)).tolist()
+        logits = logits.float() / temperature
+        drawn = _draw(logits, top_p, chances.to(logits.device))
+        tokens, logprobs = torch.stack(
+            [drawn.double(), _logprobs(logits, drawn).double()]
+        ).tolist()  # one copy, not two
         if max(tokens) >= logits.shape[-1]:  # nothing to be found among probabilities that are nan
             raise TrainingError(
                 "no token can be drawn: the model's logits are not finite; its weights are damaged, or training went too "
                 "fast: try a lower learning_rate, or compute.precision float32"
             )
-        for row, token in zip(drawing, tokens, strict=True):
-            row.tokens.append(token)
+        for row, token, logprob in zip(drawing, tokens, logprobs, strict=True):
+            row.tokens.append(int(token))
+            row.logprobs.append(logprob)
         ended = [
             place
             for place, row in enumerate(decoder.rows)
@@ -78,7 +86,7 @@ def sample_tokens(
         ]
         if ended:
             decoder.leave(ended)
-    return [row.tokens for row in rows]
+    return rows
 
 
 def _uniforms(seed: int, row: int, num: int) -> list[float]:
@@ -100,6 +108,12 @@ def _draw(logits: Float[Tensor, "B V"], top_p: float, uniforms: Float[Tensor, " 
     return torch.searchsorted(cumulated, (uniforms * cumulated[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
 
 
+def _logprobs(logits: Float[Tensor, "B V"], tokens: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Of one token a row; of a token that there is not, any number."""
+    there = tokens.clamp(max=logits.shape[-1] - 1).unsqueeze(-1)
+    return logits.gather(-1, there).squeeze(-1) - logits.logsumexp(dim=-1)
+
+
 def sample_completions(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -117,7 +131,7 @@ def sample_completions(
     Raises DataError for prompts that leave no room in the context for `max_new_tokens`.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-    room = model.config.max_position_embeddings - max_new_tokens
+    room = context_length(model.config) - max_new_tokens
     check_lengths(encoded, prompts, room, f"max_new_tokens={max_new_tokens}")
     rows = sample_tokens(
         model,
@@ -130,10 +144,15 @@ def sample_completions(
         numbers=numbers,
     )
     ends = end_tokens(model)
-    ended = [tokens[-1] in ends for tokens in rows]
+    ended = [row.tokens[-1] in ends for row in rows]
     return [
-        Sample(tokens, decode_completion(tokenizer, tokens[:-1] if is_ended else tokens), is_ended)
-        for tokens, is_ended in zip(rows, ended, strict=True)
+        Sample(
+            row.tokens,
+            row.logprobs,
+            decode_completion(tokenizer, row.tokens[:-1] if is_ended else row.tokens),
+            is_ended,
+        )
+        for row, is_ended in zip(rows, ended, strict=True)
     ]
 
 

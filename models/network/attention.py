@@ -16,11 +16,17 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from models.errors import ConfigError
 from models.shapes import Bool, Float, Int
 
 NAME = "rein"
 LONGEST_PRODUCT = 512
 SHORTEST_SHARE = 0.6  # of the longest row of a rectangle, in tokens
+WITHOUT_EFFECT = {
+    *("use_cache", "return_dict", "output_attentions", "output_hidden_states", "output_router_logits"),
+    *("position_ids", "position_embeddings", "cache_position"),
+}
+"""What transformers hands to attention and what the mask, or the caller, has seen to."""
 NO_MASK = torch.ones(1, 1, 1, 1, dtype=torch.bool)
 """Of four axes: transformers hands it to attention as it is. With rectangles it is not read."""
 
@@ -72,10 +78,26 @@ def _rows_of_one_length(lengths: Sequence[int]) -> list[list[int]]:
     return groups
 
 
+def is_padded(network: PreTrainedModel) -> bool:
+    """Whether a network reads its sequences as padded rows, through transformers' own attention, because it cannot read them packed.
+    Its config says so (models/generation/guards.py finds out)."""
+    return getattr(network.config, "rein_layout", "packed") == "padded"
+
+
+def pad_rows(network: PreTrainedModel) -> None:
+    """Makes it so."""
+    network.config.rein_layout = "padded"
+
+
 def use_attention(network: PreTrainedModel) -> None:
-    """Makes a network call the attention of this file."""
-    if network.config._attn_implementation != NAME:
-        network.set_attn_implementation(NAME)
+    """Makes a network call the attention of this file or, where it reads padded rows, the plainest one that it came with."""
+    set_attention(network, "eager" if is_padded(network) else NAME)
+
+
+def set_attention(network: PreTrainedModel, name: str) -> None:
+    """Makes a network call this attention, where it can call any but its own."""
+    if network.config._attn_implementation != name and network._can_set_attn_implementation():
+        network.set_attn_implementation(name)
 
 
 def _attend(
@@ -90,7 +112,14 @@ def _attend(
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Float[Tensor, "b n H D"], None]:
-    """Attention with the signature that transformers calls; `rectangles` come with packed sequences alone."""
+    """Attention with the signature that transformers calls; `rectangles` come with packed sequences alone.
+
+    Raises ConfigError for an argument that would change what is computed: a cap on the weights (Gemma 2), sinks (gpt-oss), a bias.
+    """
+    if unknown := {name for name, value in others.items() if value is not None} - WITHOUT_EFFECT:
+        raise ConfigError(
+            f"{type(module).__name__} asks its attention for {', '.join(sorted(unknown))}, which is not done"
+        )
     if rectangles is None and query.device.type == "cpu" and query.shape[2] == 1:
         return _attend_once(query, key, value, attention_mask, scaling), None
     if rectangles is None:
@@ -102,8 +131,6 @@ def _attend(
             attention_mask,
             dropout=dropout,
             scaling=scaling,
-            sliding_window=sliding_window,
-            **others,
         )
         return output.to(query.dtype), None
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -130,17 +157,17 @@ def attend_packed(
 def _attend_once(
     query: Float[Tensor, "B H 1 D"],
     key: Float[Tensor, "B G L D"],
-    value: Float[Tensor, "B G L D"],
+    value: Float[Tensor, "B G L E"],
     mask: Bool[Tensor, "B 1 1 L"] | None,
     scaling: float | None,
-) -> Float[Tensor, "B 1 H D"]:
+) -> Float[Tensor, "B 1 H E"]:
     """Attention of one query per row, in the precision that keys are kept in. `mask` is True where the query looks."""
     num_rows, num_heads, _, width = query.shape
     grouped = query.to(key.dtype).view(num_rows, key.shape[1], -1, width)
     weights = grouped @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
     if mask is not None:
         weights = weights.masked_fill(~mask, -torch.inf)
-    return (torch.softmax(weights, dim=-1) @ value).view(num_rows, 1, num_heads, width).to(query.dtype)
+    return (torch.softmax(weights, dim=-1) @ value).view(num_rows, 1, num_heads, -1).to(query.dtype)
 
 
 def _causal_attention(

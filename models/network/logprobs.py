@@ -1,6 +1,7 @@
 """Log-probabilities of tokens, straight from hidden states: the logits of a few hundred tokens at a time, never those of a batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,8 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from models.distributed.fsdp import forward_pass
-from models.errors import ConfigError
-from models.network.packing import PackedBatch, filled, hidden_states, require_packable
+from models.network.packing import PackedBatch, filled, hidden_states
 from models.shapes import Float, Int
 
 MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24
@@ -25,7 +25,8 @@ def token_logprobs(
     first of a sequence. The softmax is taken in float32 whatever the precision of the network.
     """
     num_places, places = len(places), filled(places)
-    return _Logprobs.apply(*_before_head(model, batch, places), batch.input_ids[places], temperature)[:num_places]
+    hidden, head = _before_head(model, batch, places)
+    return _Logprobs.apply(hidden, *head, batch.input_ids[places], temperature)[:num_places]
 
 
 @torch.no_grad()
@@ -35,11 +36,11 @@ def token_logprobs_and_entropy(
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
     """`token_logprobs` without gradient, and the entropy (nats) of the distribution that each token stands for."""
     num_places, places = len(places), filled(places)
-    hidden, weight, bias = _before_head(model, batch, places)
+    hidden, head = _before_head(model, batch, places)
     tokens = batch.input_ids[places]
     logprobs, entropy = torch.empty(2, len(tokens), device=hidden.device)
-    for rows in _chunks(len(tokens), len(weight)):
-        log_p = _log_softmax(F.linear(hidden[rows], weight, bias), temperature)
+    for rows in _chunks(len(tokens), len(head.weight)):
+        log_p = _log_softmax(_logits(hidden[rows], *head), temperature)
         logprobs[rows] = _at(log_p, tokens[rows])
         entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
     return logprobs[:num_places], entropy[:num_places]
@@ -47,6 +48,9 @@ def token_logprobs_and_entropy(
 
 class _Logprobs(torch.autograd.Function):
     """`l = log softmax(z)[token]` with `z = (W h + b) / temperature`; `dl / dz_j = [j = token] - softmax(z)_j`.
+
+    With a cap c (Gemma Team 2024, "Gemma 2", section 2), `c tanh((W h + b) / c)` takes the place of W h + b: a factor of
+    `1 - tanh^2` more in the gradient.
 
     Forward keeps the logits where they are few; else backward computes them again.
     """
@@ -57,18 +61,19 @@ class _Logprobs(torch.autograd.Function):
         hidden: Float[Tensor, "M H"],
         weight: Float[Tensor, "V H"],
         bias: Float[Tensor, " V"] | None,
+        cap: float | None,
         tokens: Int[Tensor, " M"],
         temperature: float,
     ) -> Float[Tensor, " M"]:
         keeps = any(ctx.needs_input_grad) and len(tokens) * len(weight) <= KEPT_LOGITS
         logprobs, kept = torch.empty(len(tokens), device=hidden.device), []
         for rows in _chunks(len(tokens), len(weight)):
-            logits = F.linear(hidden[rows], weight, bias)
+            logits = _logits(hidden[rows], weight, bias, cap)
             logprobs[rows] = _at(_log_softmax(logits, temperature), tokens[rows])
             if keeps:
                 kept.append(logits)
         ctx.save_for_backward(hidden, weight, bias, tokens, logprobs, *kept)
-        ctx.temperature = temperature
+        ctx.cap, ctx.temperature = cap, temperature
         return logprobs
 
     @staticmethod
@@ -79,12 +84,14 @@ class _Logprobs(torch.autograd.Function):
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         for number, rows in enumerate(_chunks(len(tokens), len(weight))):
             scale = (gradient[rows] / ctx.temperature).unsqueeze(-1)
-            logits = kept[number] if kept else F.linear(hidden[rows], weight, bias)
+            logits = kept[number] if kept else _logits(hidden[rows], weight, bias, ctx.cap)
             shares = torch.softmax(logits if ctx.temperature == 1 else logits.float() / ctx.temperature, dim=-1)
             of_logits = shares.to(hidden.dtype).mul_(-scale.to(hidden.dtype))
             # 1 - p by itself: as a difference of two numbers near 1, eight binary digits would not hold it
             missing = -torch.expm1(logprobs[rows].unsqueeze(-1))
             of_logits.scatter_(-1, tokens[rows].unsqueeze(-1), (missing * scale).to(hidden.dtype))
+            if ctx.cap is not None:
+                of_logits *= 1 - (logits / ctx.cap) ** 2
             of_hidden[rows] = of_logits @ weight
             if of_weight is not None:
                 of_weight += of_logits.T @ hidden[rows]
@@ -96,32 +103,39 @@ class _Logprobs(torch.autograd.Function):
             None if of_bias is None else of_bias.to(bias.dtype),
             None,
             None,
+            None,
         )
 
 
-@torch.no_grad()
-def require_plain_head(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> None:
-    """Raises ConfigError when packing, or a linear layer on the last hidden state, does not give the network's own logits."""
-    require_packable(model.base_model, sequences)
-    batch = PackedBatch.of(sequences[:1], model.device)
-    places = batch.last([len(sequences[0]) - 1])
-    log_p = torch.log_softmax(model(input_ids=batch.input_ids.unsqueeze(0), use_cache=False).logits[0].float(), dim=-1)
-    own = _at(log_p[places - 1], batch.input_ids[places])
-    if not torch.allclose(token_logprobs(model, batch, places), own, atol=1e-3, equal_nan=True):
-        raise ConfigError(
-            f"{type(model).__name__} does more to its logits than one linear layer on the last hidden state; use a decoder "
-            "that does not cap or scale them (Llama, Qwen, GPT-2, ...)"
-        )
+class _Head(NamedTuple):
+    """What makes logits of hidden states, in one precision."""
+
+    weight: Float[Tensor, "V H"]
+    bias: Float[Tensor, " V"] | None
+    cap: float | None
 
 
 def _before_head(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]
-) -> tuple[Float[Tensor, "M H"], Float[Tensor, "V H"], Float[Tensor, " V"] | None]:
-    """The hidden states that the logits of these tokens come from, and the head's weight and bias, all in the head's precision."""
+) -> tuple[Float[Tensor, "M H"], _Head]:
+    """The hidden states that the logits of these tokens come from, and the head, all in the head's precision.
+
+    Where a network multiplies its logits by a number (Cohere, Granite), the hidden states have been.
+    """
     hidden = hidden_states(model.base_model, batch, places - 1)
+    scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
+    hidden = hidden if scale == 1.0 else hidden * scale
     head, device_type = model.get_output_embeddings(), hidden.device.type
     dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
-    return hidden.to(dtype), head.weight.to(dtype), None if head.bias is None else head.bias.to(dtype)
+    bias = None if head.bias is None else head.bias.to(dtype)
+    return hidden.to(dtype), _Head(head.weight.to(dtype), bias, getattr(model.config, "final_logit_softcapping", None))
+
+
+def _logits(
+    hidden: Float[Tensor, "C H"], weight: Float[Tensor, "V H"], bias: Float[Tensor, " V"] | None, cap: float | None
+) -> Float[Tensor, "C V"]:
+    logits = F.linear(hidden, weight, bias)
+    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def _log_softmax(logits: Float[Tensor, "C V"], temperature: float) -> Float[Tensor, "C V"]:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as tokenizer_models
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -25,6 +26,7 @@ from transformers import (
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
+from models.network.architecture import offer_reward_head
 from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token, written_completion
 from models.network.model_folder import POLICY_README, REWARD_README, write_network, write_readme, write_tokenizer
 from models.network.packing import PackedBatch, hidden_states
@@ -153,11 +155,11 @@ class RewardModel(nn.Module):
     def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":
         """A reward model on the body of a base model; the head starts at zero, so every score starts equal, or is drawn from the seed."""
         torch.manual_seed(seed)
+        offer_reward_head(AutoConfig.from_pretrained(base))
         model = AutoModelForSequenceClassification.from_pretrained(
             base, num_labels=1, dtype=torch.float32, use_safetensors=True
         )
-        if not isinstance(getattr(model, "score", None), nn.Linear):
-            raise ConfigError(f"{type(model).__name__} has no linear `score` head; use a decoder such as Llama or Qwen")
+        cls.require_head(model)
         if zero_head:
             nn.init.zeros_(model.score.weight)
         reward_model = cls(learning_every_token(model))
@@ -165,8 +167,31 @@ class RewardModel(nn.Module):
         return reward_model
 
     @classmethod
+    def over(cls, policy: PreTrainedModel) -> "RewardModel":
+        """A reward model over the policy's very own body, to look at how it reads; its head adds up what it is given."""
+        if policy.base_model is policy:
+            raise ConfigError(f"{type(policy).__name__} has no body that a reward model could be built on")
+        offer_reward_head(policy.config)
+        config = copy.deepcopy(policy.config)
+        config.num_labels = 1
+        with torch.device("meta"):
+            model = AutoModelForSequenceClassification.from_config(config)
+        cls.require_head(model)
+        model.score = nn.Linear(model.score.in_features, 1, bias=False)
+        nn.init.ones_(model.score.weight)
+        setattr(model, model.base_model_prefix, policy.base_model)
+        return cls(model).eval()
+
+    @staticmethod
+    def require_head(model: PreTrainedModel) -> None:
+        """Raises ConfigError for a network whose score is made by more than one linear layer."""
+        if not isinstance(getattr(model, "score", None), nn.Linear):
+            raise ConfigError(f"{type(model).__name__} has no linear `score` head; use a decoder such as Llama or Qwen")
+
+    @classmethod
     def load(cls, folder: Path) -> tuple["RewardModel", PreTrainedTokenizerBase]:
         """What `save` wrote, in evaluation mode."""
+        offer_reward_head(AutoConfig.from_pretrained(folder))
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         return cls(model).eval(), AutoTokenizer.from_pretrained(folder)
 

@@ -1,8 +1,8 @@
-"""Sequences of unequal length one after another, without padding, through any decoder of Hugging Face.
+"""Sequences of unequal length one after another, without padding, through the decoders of Hugging Face.
 
 Linear layers, norms and activations see one row of N tokens. Attention alone needs to know where a sequence begins: there the
 tokens are laid out as rectangles, a row per sequence, those of about one length together. They are padded on the right, where causality
-hides the padding by itself.
+hides the padding by itself. A network that cannot be read so gets rows that are padded throughout.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from models.errors import ConfigError
-from models.network.attention import NO_MASK, Rectangles, use_attention
+from models.network.attention import NO_MASK, Rectangles, is_padded, use_attention
 from models.network.llama_forward import has_own_pass, llama_hidden_states
 from models.shapes import Float, Int
 
@@ -72,6 +72,8 @@ def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor,
         hidden = llama_hidden_states(body, batch.input_ids, batch.positions, batch.rectangles, filled(places))
         return hidden[: len(places)]
     use_attention(body)
+    if is_padded(body):
+        return _padded_hidden_states(body, batch).index_select(0, places)
     return (
         body(
             input_ids=batch.input_ids.unsqueeze(0),
@@ -85,6 +87,15 @@ def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor,
     )
 
 
+def _padded_hidden_states(body: PreTrainedModel, batch: PackedBatch) -> Float[Tensor, "_ H"]:
+    """The last hidden states of all sequences, which transformers reads as rows padded on the right."""
+    lengths = torch.tensor(batch.lengths)
+    sequences = batch.input_ids[: lengths.sum()].split(batch.lengths)
+    is_token = (torch.arange(lengths.max()) < lengths.unsqueeze(1)).to(batch.input_ids.device)
+    input_ids = pad_sequence(list(sequences), batch_first=True)
+    return body(input_ids=input_ids, attention_mask=is_token.long(), use_cache=False).last_hidden_state[is_token]
+
+
 def cut_by_tokens(lengths: Sequence[int], max_tokens: int) -> Iterator[slice]:
     """Consecutive rows with at most `max_tokens` tokens together; a row that alone has more comes alone."""
     start, total = 0, 0
@@ -95,25 +106,3 @@ def cut_by_tokens(lengths: Sequence[int], max_tokens: int) -> Iterator[slice]:
         total += length
     if len(lengths) > start:
         yield slice(start, len(lengths))
-
-
-@torch.no_grad()
-def require_packable(body: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> None:
-    """Raises ConfigError when a network gives other hidden states for packed sequences than for each by itself.
-
-    So it is where attention is not called through the interface of transformers, or where tokens are mixed by something else
-    (state-space layers, convolutions).
-    """
-    refusal = ConfigError(
-        f"{type(body).__name__} mixes sequences that stand one after another; use a decoder whose tokens meet in attention "
-        "alone, called through the attention interface of transformers (Llama, Qwen, GPT-2, ...)"
-    )
-    try:
-        batch = PackedBatch.of(sequences, body.device)
-        packed = hidden_states(body, batch, torch.arange(sum(batch.lengths), device=body.device))
-    except (TypeError, ValueError) as error:  # it does not know what it is given
-        raise refusal from error
-    for sequence, together in zip(sequences, packed.split([len(one) for one in sequences]), strict=True):
-        alone = body(input_ids=torch.tensor([sequence], device=body.device), use_cache=False).last_hidden_state[0]
-        if not torch.allclose(together, alone, rtol=1e-3, atol=1e-3, equal_nan=True):
-            raise refusal

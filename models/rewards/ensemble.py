@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import whole
 from models.errors import DataError
+from models.network.architecture import context_length
 from models.network.networks import RewardModel, load_policy
 from models.network.precision import pick_device, round_frozen
 from models.records import Record, StepMetrics
@@ -111,10 +112,9 @@ def train(task: RewardTask, config: EnsembleReward) -> Iterator[StepMetrics]:
 def read_comparisons(task: RewardTask) -> tuple[PreTrainedTokenizerBase, list[Comparison], list[list[Comparison]]]:
     """The tokenizer, the comparisons of all labelers together, and those of each draw."""
     policy, tokenizer = load_policy(task.base)
-    context_length = policy.config.max_position_embeddings
+    longest = context_length(policy.config)
     together, *draws = (
-        group_pairs(tokenizer, task.prompts, task.completions, pairs, context_length)
-        for pairs in (task.pairs, *task.draws)
+        group_pairs(tokenizer, task.prompts, task.completions, pairs, longest) for pairs in (task.pairs, *task.draws)
     )
     return tokenizer, together, draws
 

@@ -14,10 +14,11 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError, TrainingError
 from models.network.activation_checkpointing import recomputed_activations
+from models.network.architecture import context_length
 from models.network.dialogue import encode_completion, encode_prompt
 from models.network.lora import learning_through_adapter
 from models.network.networks import RewardModel, freeze
-from models.network.packing import PackedBatch, cut_by_tokens, require_packable
+from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
@@ -35,8 +36,8 @@ def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
     """Trains a reward model on the body of the base and writes it, an ordinary sequence-classification checkpoint; yields the steps."""
     tokenizer = AutoTokenizer.from_pretrained(task.base)
     reward_model = RewardModel.start(task.base, task.seed)
-    context_length = reward_model.model.config.max_position_embeddings
-    comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, context_length)
+    length = context_length(reward_model.model.config)
+    comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, length)
     yield from train_reward(reward_model, comparisons, config, task.compute, task.seed, task.checkpoints)
     reward_model.save(task.folder, tokenizer)
 
@@ -51,7 +52,7 @@ def load(folder: Path, compute: Compute) -> Scorer:
             return score_texts(reward_model, tokenizer, prompts, completions)
 
     def reads(prompt: str, completion: str) -> bool:
-        return len(encode_for_score(tokenizer, prompt, completion)) <= reward_model.model.config.max_position_embeddings
+        return len(encode_for_score(tokenizer, prompt, completion)) <= context_length(reward_model.model.config)
 
     return Scorer(score, reward_model.model.config.score_std, reward_model, tokenizer, reads=reads)
 
@@ -188,7 +189,6 @@ def learn_comparisons(
         return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
 
     reward_model.to(pick_device(compute)).eval()
-    require_packable(reward_model.model.base_model, comparisons[0].sequences)
     lengths = [comparison.num_tokens for comparison in comparisons]
     with learning_through_adapter(reward_model.model.base_model, config.lora, seed, "reward model"):
         distribute(reward_model, compute)
@@ -240,8 +240,8 @@ def score_texts(
     Raises DataError when a text is longer than the reward model's context.
     """
     sequences = [encode_for_score(tokenizer, p, c) for p, c in zip(prompts, completions, strict=True)]
-    context_length = reward_model.model.config.max_position_embeddings
+    limit = context_length(reward_model.model.config)
     longest = max((len(sequence) for sequence in sequences), default=0)
-    if longest > context_length:
-        raise DataError(f"a completion to score has {longest} tokens, the reward model reads {context_length}")
+    if longest > limit:
+        raise DataError(f"a completion to score has {longest} tokens, the reward model reads {limit}")
     return score_sequences(reward_model, sequences)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import ConfigError
+from models.network.architecture import context_length
 from models.network.networks import load_policy, save_policy
 from models.records import StepMetrics, Text, read_records
 from models.settings.compute import Compute
@@ -24,9 +25,9 @@ def train(
 ) -> Iterator[StepMetrics]:
     """Writes `model/` into the folder; yields the steps."""
     model, tokenizer = load_policy(base / "model")
-    context_length = model.config.max_position_embeddings
-    if config.sequence_length > context_length:
-        raise ConfigError(f"pretraining.sequence_length exceeds the {context_length} tokens that the base model reads")
+    longest = context_length(model.config)
+    if config.sequence_length > longest:
+        raise ConfigError(f"pretraining.sequence_length exceeds the {longest} tokens that the base model reads")
     sequences = pack_texts(
         tokenizer, [row.text for row in read_records(texts / "texts.jsonl", Text)], config.sequence_length
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.network.architecture import context_length
 from models.network.networks import load_policy, save_policy
 from models.records import Demonstration, StepMetrics, read_records
 from models.settings.compute import Compute
@@ -25,7 +26,7 @@ def train(
     model, tokenizer = load_policy(base / "model")
     rows = read_records(demonstrations / "demonstrations.jsonl", Demonstration)
     sequences = encode_demonstrations(
-        tokenizer, [(row.prompt, row.completion) for row in rows], model.config.max_position_embeddings
+        tokenizer, [(row.prompt, row.completion) for row in rows], context_length(model.config)
     )
     yield from train_language(model, sequences, config, compute, seed, checkpoints)
     save_policy(folder / "model", model, tokenizer)

@@ -12,7 +12,7 @@ from models.distributed.fsdp import distribute, in_step
 from models.errors import DataError
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.dialogue import encode_completion, encode_document, encode_prompt
-from models.network.logprobs import require_plain_head, token_logprobs
+from models.network.logprobs import token_logprobs
 from models.network.lora import learning_through_adapter
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
@@ -94,9 +94,7 @@ def train_language(
         rows = [sequences[number] for number in numbers]
         return {"loss": add_gradient(model, rows, config.microbatch_tokens, compute)}
 
-    model.to(pick_device(compute)).eval()
-    require_plain_head(model, [sequence.tokens for sequence in sequences[:3]])
-    model.train()
+    model.to(pick_device(compute)).train()
     lengths = [len(sequence.tokens) for sequence in sequences]
     with learning_through_adapter(model, config.lora, seed, "model"):
         distribute(model, compute)

@@ -37,6 +37,7 @@ def read_references(work: Work, source: DemonstrationSource, base: Artifact, pro
     """
     from transformers import AutoConfig, AutoTokenizer
 
+    from models.network.architecture import context_length
     from models.training.causal_lm import encode_demonstrations
 
     asked = [p.text for p in read_records(prompts.folder / "prompts.jsonl", Prompt) if p.split == "test"]
@@ -50,8 +51,8 @@ def read_references(work: Work, source: DemonstrationSource, base: Artifact, pro
             f"for others{shown}; name a source with completions of these prompts, or leave it out"
         )
     model = base.folder / "model"
-    context_length = AutoConfig.from_pretrained(model).max_position_embeddings
-    encode_demonstrations(AutoTokenizer.from_pretrained(model), kept, context_length)
+    longest = context_length(AutoConfig.from_pretrained(model))
+    encode_demonstrations(AutoTokenizer.from_pretrained(model), kept, longest)
     work.metrics["reference_prompts"] = len({prompt for prompt, _ in kept})
     work.metrics["reference_prompts_left_out"] = len(held_out) - work.metrics["reference_prompts"]
     return write_records(work.folder / TEXTS, [Demonstration(prompt=prompt, completion=text) for prompt, text in kept])

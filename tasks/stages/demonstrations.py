@@ -33,6 +33,7 @@ def prepare_demonstrations(
     """
     from transformers import AutoConfig, AutoTokenizer
 
+    from models.network.architecture import context_length
     from models.training.causal_lm import encode_demonstrations
 
     read = read_demonstrations(source, seed, feedback and feedback.folder)
@@ -43,8 +44,8 @@ def prepare_demonstrations(
     if not kept:
         raise DataError("no demonstration is left: the prompts of all of them are held out")
     tokenizer = AutoTokenizer.from_pretrained(base.folder / "model")
-    context_length = AutoConfig.from_pretrained(base.folder / "model").max_position_embeddings
-    encode_demonstrations(tokenizer, kept, context_length)
+    longest = context_length(AutoConfig.from_pretrained(base.folder / "model"))
+    encode_demonstrations(tokenizer, kept, longest)
     work.metrics["demonstrations"] = len(kept)
     work.metrics["demonstrations_held_out"] = len(read) - len(kept)
     demonstrations = [Demonstration(prompt=prompt, completion=completion) for prompt, completion in kept]

@@ -93,8 +93,10 @@ class Room:
         """That of a base model."""
         from transformers import AutoConfig, AutoTokenizer
 
+        from models.network.architecture import context_length
+
         folder = base.folder / "model"
-        return cls(AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder).max_position_embeddings)
+        return cls(AutoTokenizer.from_pretrained(folder), context_length(AutoConfig.from_pretrained(folder)))
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a prompt."""

@@ -118,7 +118,7 @@ def test_the_model_ends_naturally_near_a_third_of_the_limit_or_never():
     small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
     lengths = {}
     for end_probability in (scenario.END_PROBABILITY, 0.0):
-        completions = sample_tokens(
+        rows = sample_tokens(
             scenario.build_policy(end_probability, **small),
             prompts,
             max_new_tokens=scenario.MAX_NEW_TOKENS,
@@ -127,6 +127,7 @@ def test_the_model_ends_naturally_near_a_third_of_the_limit_or_never():
             batch_size=128,
             seed=0,
         )
+        completions = [row.tokens for row in rows]
         lengths[end_probability] = sum(map(len, completions)) / len(completions)
         assert not any(scenario.PAD in completion for completion in completions)
     assert lengths[0.0] == scenario.MAX_NEW_TOKENS

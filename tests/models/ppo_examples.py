@@ -52,8 +52,8 @@ def rollout_of(policy, reference, value_model, tokenizer, compute, **changes) ->
     samples = sample_completions(
         policy, tokenizer, PROMPTS, max_new_tokens=6, temperature=SAMPLING.temperature, batch_size=8, seed=1
     )
-    samples[0] = Sample([40, END], "x", ended=True)  # completions of unequal length
-    samples[5] = Sample([50, 60, 70, END], "y", ended=True)
+    samples[0] = Sample([40, END], [-1.0] * 2, "x", ended=True)  # completions of unequal length
+    samples[5] = Sample([50, 60, 70, END], [-1.0] * 4, "y", ended=True)
     sequences = [
         encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(PROMPTS, samples, strict=True)
     ]

@@ -24,11 +24,10 @@ from models.distributed.collectives import gather_rows, share_of
 from models.distributed.fsdp import distribute, whole
 from models.errors import ConfigError, TrainingError
 from models.generation.sampling import sample_completions, sampling_copy
+from models.network.architecture import context_length
 from models.network.dialogue import encode_prompt
-from models.network.logprobs import require_plain_head
 from models.network.lora import add_adapter
 from models.network.networks import ValueModel, freeze, weight_sharing_copy
-from models.network.packing import require_packable
 from models.network.precision import autocast, pick_device, round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
@@ -166,8 +165,7 @@ def train_ppo(
             checkpointed.logger.warning("update %d: %s", update, complaint)
         if update == 0:
             _require_equal_start(numbers["objective/kl"], compute)
-            require_plain_head(whole(policy), rollout.sequences[:3])
-            require_packable(whole(value_model).body, rollout.sequences[:3])
+            _require_one_policy(numbers["val/sampler_gap"], compute)
         if not kl_budget.keep_within(average or learned, numbers["objective/kl"]):
             break
 
@@ -224,9 +222,9 @@ def _pretraining_mix(
         raise ConfigError("tuning.ptx and the text that it mixes in go together: one is given without the other")
     if config.ptx is None or texts is None:
         return None
-    context_length = policy.config.max_position_embeddings
-    if config.ptx.sequence_length > context_length:
-        raise ConfigError(f"tuning.ptx.sequence_length exceeds the {context_length} tokens that the base model reads")
+    longest = context_length(policy.config)
+    if config.ptx.sequence_length > longest:
+        raise ConfigError(f"tuning.ptx.sequence_length exceeds the {longest} tokens that the base model reads")
     return PretrainingMix(tokenizer, texts, config.ptx, config.microbatch_tokens, compute, seed)
 
 
@@ -258,6 +256,16 @@ def _require_equal_start(kl_nats: float, compute: Compute) -> None:
     if not abs(kl_nats) <= _tolerance(compute):
         raise TrainingError(
             f"KL before the first update is {kl_nats:.4g} nats instead of 0: the reference is not the policy"
+        )
+
+
+def _require_one_policy(gap_nats: float, compute: Compute) -> None:
+    """The network that samples is the one that learns, but for rounding."""
+    tolerance = _tolerance(compute)
+    if not gap_nats <= tolerance:
+        raise TrainingError(
+            f"the sampler drew with log-probabilities that are {gap_nats:.4g} nats off those that are learned from (allowed: "
+            f"{tolerance}): the network samples otherwise than it learns; try compute.precision float32, or another base"
         )
 
 

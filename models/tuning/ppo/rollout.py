@@ -27,12 +27,14 @@ from models.tuning.ppo.advantages import clip_scores
 class Rollout:
     """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens.
 
+    `sampler_logprobs` are those that the tokens were drawn with, `logprobs` those of the forward pass that learning uses.
     `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some.
     `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
     """
 
     sequences: list[list[int]]
     is_completion: Bool[Tensor, "B T"]
+    sampler_logprobs: Float[Tensor, "B T"]
     logprobs: Float[Tensor, "B T"]
     reference_logprobs: Float[Tensor, "B T"]
     values: Float[Tensor, "B T"]
@@ -82,6 +84,7 @@ def evaluate_samples(
         gather_rows(torch.zeros(is_own.shape, device=policy.device).masked_scatter(is_own, torch.cat(part)))
         for part in zip(*parts, strict=True)
     )
+    drawn_with = torch.tensor([logprob for sample in samples for logprob in sample.logprobs], device=policy.device)
     texts = scorer.readable(prompts, [sample.text for sample in samples])
     is_ended = [sample.ended and text == sample.text for sample, text in zip(samples, texts, strict=True)]
     ended = torch.tensor(is_ended, device=policy.device)
@@ -91,6 +94,9 @@ def evaluate_samples(
     return Rollout(
         sequences=sequences,
         is_completion=is_completion,
+        sampler_logprobs=torch.zeros(is_completion.shape, device=policy.device).masked_scatter(
+            is_completion, drawn_with
+        ),
         logprobs=logprobs,
         reference_logprobs=reference_logprobs,
         values=values,
@@ -151,6 +157,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
     """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats.
 
     `val/padding_share` is what padding would be of the batch as a rectangle; attention alone computes on it.
+    `val/sampler_gap` is how far off (nats, the mean over tokens of its size) what the sampler drew with is from what is learned from.
     `objective/score_disagreement` is there where the reward has members.
     Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
     """
@@ -170,6 +177,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
         "val/completion_length": mask.sum(dim=1).float().mean().item(),
         "val/end_rate": rollout.ended.float().mean().item(),
         "val/num_eos_tokens": rollout.ended.sum().item(),
+        "val/sampler_gap": (rollout.sampler_logprobs - rollout.logprobs)[mask].abs().mean().item(),
         "val/padding_share": 1 - sum(lengths) / (len(lengths) * max(lengths)),
     }
     if rollout.disagreement is not None:

@@ -152,7 +152,7 @@ def test_completion_kl_equals_a_computation_without_batches(policy, other_policy
     samples = sample_completions(
         policy, tokenizer, prompts, max_new_tokens=6, temperature=temperature, batch_size=8, seed=0
     )
-    samples[1] = Sample([40, 2], "x", ended=True)  # lengths differ
+    samples[1] = Sample([40, 2], [-1.0] * 2, "x", ended=True)  # lengths differ
     for batch_size in (1, 4, 64):
         kl = completion_kl(policy, other_policy, tokenizer, prompts, samples, temperature, batch_size)
         for prompt, sample, nats in zip(prompts, samples, kl, strict=True):

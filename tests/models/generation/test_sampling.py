@@ -132,6 +132,7 @@ def test_every_step_draws_from_the_probabilities_that_learning_computes(
     batch = PackedBatch.of([encode_prompt(tokenizer, p) + c for p, c in zip(PROMPTS, completions, strict=True)])
     with torch.no_grad():
         expected = token_logprobs(any_policy, batch, batch.last([len(c) for c in completions]), temperature)
+    assert close([logprob for row in rows for logprob in row.logprobs], expected, tolerance=1e-5)
     expected = iter(expected.tolist())
     for row, completion in enumerate(completions):
         for step, token in enumerate(completion):
@@ -234,9 +235,9 @@ def test_rows_of_one_prompt_are_distributed_as_the_model_says(policy, tokenizer)
     prompt, model, num = encode_prompt(tokenizer, PROMPTS[0]), policy, 4000
     settings = {"max_new_tokens": 2, "temperature": 0.5, "top_p": 1.0, "batch_size": 500, "seed": 1}
     rows = sample_tokens(model, [prompt] * num, **settings)
-    first = torch.tensor([row[0] for row in rows])
+    first = torch.tensor([row.tokens[0] for row in rows])
     start = next(token for token in first.bincount().argsort(descending=True).tolist() if token != END)
-    second = torch.tensor([row[1] for row in rows if row[0] == start])
+    second = torch.tensor([row.tokens[1] for row in rows if row.tokens[0] == start])
     assert len(second) > 100
     for drawn, context in ((first, prompt), (second, [*prompt, start])):
         with torch.no_grad():
@@ -293,7 +294,7 @@ def test_empty_completions_are_drawn_anew_and_never_kept(policy, tokenizer, monk
     texts = iter(["", "a", "a", "b", "c", "c"])  # first attempt for K = 3, then two missing, then one
 
     def drawn(model, tokenizer, prompts, **settings):
-        return [Sample([5], next(texts), ended=True) for _ in prompts]
+        return [Sample([5], [-1.0], next(texts), ended=True) for _ in prompts]
 
     monkeypatch.setattr(sampling, "sample_completions", drawn)
     (group,) = distinct(policy, tokenizer, PROMPTS[:1], num_completions=3, num_attempts=2)
@@ -304,6 +305,6 @@ def test_a_prompt_with_nothing_but_empty_completions_keeps_none(policy, tokenize
     monkeypatch.setattr(
         sampling,
         "sample_completions",
-        lambda model, tokenizer, prompts, **rest: [Sample([END], "", True)] * len(prompts),
+        lambda model, tokenizer, prompts, **rest: [Sample([END], [-1.0], "", True)] * len(prompts),
     )
     assert distinct(policy, tokenizer, PROMPTS[:2]) == [[], []]

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.errors import ConfigError
 from models.network import logprobs as logprobs_module
-from models.network.logprobs import _Logprobs, require_plain_head, token_logprobs, token_logprobs_and_entropy
+from models.network.logprobs import _Logprobs, token_logprobs, token_logprobs_and_entropy
 from models.network.packing import PackedBatch
 from tests.tolerances import close
 
@@ -124,18 +123,24 @@ def test_logits_of_the_whole_batch_are_kept_where_they_are_few(policy, monkeypat
     assert saved and (max(saved) >= 720 * 300) == (limit >= 720 * 300)
 
 
-def test_a_network_that_caps_its_logits_is_refused(policy):
-    require_plain_head(policy, SEQUENCES)
-
-    class Capped(type(policy)):
-        def forward(self, *args, **kwargs):
-            output = super().forward(*args, **kwargs)
-            output.logits = 2 * torch.tanh(output.logits / 2)
-            return output
-
-    policy.__class__ = Capped
-    with pytest.raises(ConfigError, match="Capped does more to its logits than one linear layer"):
-        require_plain_head(policy, SEQUENCES)
+@pytest.mark.parametrize("limit", [0, 9 * 300], ids=["computed again", "kept"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_capped_and_scaled_logits_have_the_gradient_of_autograd(policy, temperature, limit, monkeypatch):
+    """As Gemma 2 caps them, and as Cohere and Granite scale them: `3 tanh(0.2 W h / (0.5 * 3))`."""
+    monkeypatch.setattr(logprobs_module, "KEPT_LOGITS", limit)
+    policy.config.final_logit_softcapping, policy.config.logits_scaling, policy.logit_scale = 3.0, 0.5, 0.2
+    other, weight = copy.deepcopy(policy), torch.linspace(-1, 2, 9)
+    logprobs = token_logprobs(policy, BATCH, PLACES, temperature)
+    (logprobs * weight).sum().backward()
+    expected = []
+    for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True):
+        logits = 3 * torch.tanh(other(torch.tensor([prompt + completion])).logits[0] * 0.2 / (0.5 * 3)) / temperature
+        ends = logits[len(prompt) - 1 : -1]
+        expected.append(-F.cross_entropy(ends, torch.tensor(completion), reduction="none"))
+    (torch.cat(expected) * weight).sum().backward()
+    assert close(logprobs, torch.cat(expected), tolerance=1e-5)
+    for (name, one), two in zip(policy.named_parameters(), other.parameters(), strict=True):
+        assert close(one.grad, two.grad, tolerance=1e-5 * max(1, two.grad.abs().max().item())), name
 
 
 @pytest.mark.parametrize("missing", [0.5, 0.1, 0.03, 0.01, 1e-3, 1e-4])
@@ -145,7 +150,7 @@ def test_in_bfloat16_the_gradient_of_a_confident_token_is_as_right_as_any(missin
     others = torch.tensor([0.0, -1.0, 0.5, -2.0, 1.0])
     first = torch.logsumexp(others / temperature, dim=0) + math.log((1 - missing) / missing)
     hidden = torch.cat([first[None] * temperature, others]).bfloat16().unsqueeze(0).requires_grad_()
-    logprobs = _Logprobs.apply(hidden, torch.eye(6).bfloat16(), None, torch.tensor([0]), temperature)
+    logprobs = _Logprobs.apply(hidden, torch.eye(6).bfloat16(), None, None, torch.tensor([0]), temperature)
     logprobs.sum().backward()
     p = torch.softmax(hidden.detach().double() / temperature, dim=-1)
     expected = (torch.tensor([1.0, 0, 0, 0, 0, 0], dtype=torch.float64) - p) / temperature

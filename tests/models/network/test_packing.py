@@ -8,19 +8,16 @@ from torch import nn
 from transformers import (
     LlamaConfig,
     LlamaModel,
-    MambaConfig,
-    MambaModel,
     MistralConfig,
     MistralModel,
     Qwen2Config,
     Qwen2Model,
 )
 
-from models.errors import ConfigError
 from models.network import attention, packing
 from models.network.attention import Rectangles
 from models.network.logprobs import token_logprobs
-from models.network.packing import PackedBatch, cut_by_tokens, hidden_states, require_packable, rounded_up
+from models.network.packing import PackedBatch, cut_by_tokens, hidden_states, rounded_up
 from tests.models.conftest import enliven
 from tests.tolerances import close
 
@@ -211,10 +208,3 @@ def test_dropout_of_attention_weights_is_done_where_it_is_trained_with(gpt2):
             module.p = 0.0
     assert not torch.equal(hidden_states(body, batch, last), hidden_states(body, batch, last))
     assert torch.equal(hidden_states(body.eval(), batch, last), hidden_states(body, batch, last))
-
-
-def test_a_network_that_mixes_neighbours_is_refused(body):
-    require_packable(body, SEQUENCES)
-    mamba = MambaModel(MambaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1, state_size=4))
-    with pytest.raises(ConfigError, match="MambaModel"):
-        require_packable(enliven(mamba).eval(), SEQUENCES)

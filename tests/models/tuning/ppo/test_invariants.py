@@ -107,7 +107,7 @@ def test_order_of_prompts_completions_and_pairs_changes_no_gradient_of_the_rewar
 def widened(rollout: Rollout, num_columns: int) -> Rollout:
     """The rollout in a wider rectangle, garbage in all that was added."""
     sides = (0, num_columns)
-    names = ("logprobs", "reference_logprobs", "values", "entropy")
+    names = ("sampler_logprobs", "logprobs", "reference_logprobs", "values", "entropy")
     of_tokens = {name: nn.functional.pad(getattr(rollout, name), sides, value=1e9) for name in names}
     is_completion = nn.functional.pad(rollout.is_completion, sides, value=False)
     return dataclasses.replace(rollout, is_completion=is_completion, **of_tokens)

@@ -192,6 +192,12 @@ def test_a_reference_that_is_not_the_policy_is_refused(policy, other_policy, tok
     assert equal(state_of(policy), before)
 
 
+def test_a_sampler_that_is_not_the_policy_is_refused(policy, other_policy, tokenizer, compute, monkeypatch):
+    monkeypatch.setattr(ppo, "sampling_copy", lambda policy, compute: other_policy)
+    with pytest.raises(TrainingError, match=r"the sampler drew with log-probabilities that are [\d.]+ nats off"):
+        list(run(policy, tokenizer, compute))
+
+
 def test_learning_at_another_temperature_than_sampling_is_refused(policy, tokenizer, compute, monkeypatch):
     def at_temperature_one(model, batch, places, temperature):
         return token_logprobs(model, batch, places, 1.0)

@@ -78,7 +78,7 @@ def test_a_completion_that_the_scorer_cannot_read_is_one_that_has_not_ended(poli
     scorer = Scorer(
         lambda _, texts: torch.tensor([float(len(one)) for one in texts]), reads=lambda _, text: len(text) < 60
     )
-    samples = [Sample([40, END], text, ended=True) for text in ("x", "\ufffd" * 60, "yy")]
+    samples = [Sample([40, END], [-1.0] * 2, text, ended=True) for text in ("x", "\ufffd" * 60, "yy")]
     prompts = PROMPTS[:3]
     sequences = [[*encode_prompt(tokenizer, prompt), 40, END] for prompt in prompts]
     missing_end = MissingEnd(kind="penalty", score=-3.0)
@@ -108,6 +108,7 @@ def handmade_rollout(garbage: float = 0.0) -> Rollout:
     return Rollout(
         sequences=[[1, 1, 1, 1], [1, 1, 1]],
         is_completion=torch.tensor([[True, True], [True, False]]),
+        sampler_logprobs=torch.tensor([[-1.25, -1.5], [-1.0, garbage]]),
         logprobs=torch.tensor([[-1.0, -2.0], [-1.0, garbage]]),
         reference_logprobs=torch.tensor([[-1.5, -1.75], [-2.0, garbage]]),
         values=torch.tensor([[0.5, 0.25], [1.0, garbage]]),
@@ -133,6 +134,7 @@ def test_the_numbers_of_a_sampled_batch(garbage):
         "val/completion_length": 1.5,
         "val/end_rate": 0.5,
         "val/num_eos_tokens": 1,
+        "val/sampler_gap": 0.25,  # (0.25 + 0.5 + 0) / 3
         "val/padding_share": 0.125,  # sequences of 4 and 3 tokens: one place of eight
     }
     assert numbers.keys() == expected.keys()

@@ -112,6 +112,7 @@ class Recording:
         return Rollout(
             sequences=self.sequences(is_completion),
             is_completion=is_completion,
+            sampler_logprobs=self["update.logprobs"],
             logprobs=self["update.logprobs"],
             reference_logprobs=self["update.ref_logprobs"],
             values=self["update.values"],

@@ -1,0 +1,1 @@
+"""Which architectures Rein learns, tried on tiny checkpoints with random weights."""
