@@ -1,6 +1,5 @@
 """Every shipped preset loads, and what is wrong in one is named by file and key."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -278,23 +277,6 @@ def test_the_command_says_what_is_wrong_without_a_traceback(preset):
     assert done.returncode == 1
     assert "tuning.clipp: no such key" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("config", "complaint"),
-    [
-        ({"model_type": "t5", "is_encoder_decoder": True}, "t5 has an encoder"),
-        ({"model_type": "mamba2"}, "mamba2 has layers that keep a state"),
-        ({"model_type": "whatever"}, "cannot be loaded"),
-    ],
-)
-def test_check_refuses_a_base_that_cannot_be_learned_in_one_line(config, complaint, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    base = f"base={{kind: pretrained, model: {tmp_path}}}"
-    done = call_rein("rlhf", str(SMOKE), base, "pretraining=null", "--check")
-    assert done.returncode == 1 and "fits" not in done.stdout
-    (line,) = done.stderr.strip().splitlines()
-    assert complaint in line and str(tmp_path) in line
 
 
 def test_a_comment_in_an_override_is_no_silent_cut(preset):

@@ -107,3 +107,19 @@ def test_a_base_from_scratch_is_made_from_its_texts(tmp_path):
     done = call_rein("check", "deployments/smoke.yaml", f"storage.root={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     assert "base: LlamaForCausalLM" in done.stdout and "prompts: " in done.stdout and "an update: about" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"model_type": "t5", "is_encoder_decoder": True}, "t5 has an encoder"),
+        ({"model_type": "mamba2"}, "mamba2 has layers that keep a state"),
+        ({"model_type": "whatever"}, "cannot be loaded"),
+    ],
+)
+def test_check_refuses_a_base_that_cannot_be_learned_in_one_line(config, complaint, preset, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = call_rein("learn", str(preset(SHORT, "the lamp")), f"base.model={tmp_path}", "--check")
+    assert done.returncode == 1 and "fits" not in done.stdout
+    (line,) = done.stderr.strip().splitlines()
+    assert complaint in line and str(tmp_path) in line
