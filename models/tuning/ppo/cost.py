@@ -38,8 +38,8 @@ def update_cost(
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
     B rows. Policy, reference, value model and reward read the rollouts, policy and value model learn; all are taken to be as large as
-    the base. `bytes` is the larger of what sampling keeps (keys and values) and what learning keeps for its backward pass: of policy and
-    value model, for as many tokens as there are at once.
+    the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what policy and
+    value model keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
     """
     device = pick_device(compute)
     base.to(device).eval()
@@ -52,28 +52,36 @@ def update_cost(
     if config.ptx:
         num_learned += config.num_epochs * config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length
     with autocast(compute), recomputed_activations(compute, base):
-        read, learn, kept = _of_tokens(base, prompts, num_new)
-    write, cached = _of_a_step(sampling_copy(base, compute), prompts, config.batch_size)
+        read, learn, kept, rounded = _of_tokens(base, prompts, num_new)
+    sampler = sampling_copy(base, compute)
+    write, cached = _of_a_step(sampler, prompts, config.batch_size)
+    copied = 0 if sampler is base else sum(weight.nbytes for weight in sampler.parameters())
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
     return UpdateCost(
         seconds=read * (num_prompt_tokens + 4 * num_tokens) + write * num_new + learn * num_learned,
-        bytes=max(2 * kept * num_at_once, cached * (max(map(len, prompts)) + num_new)),
+        bytes=max(2 * (kept * num_at_once + rounded), cached * (max(map(len, prompts)) + num_new) + copied),
     )
 
 
-def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int) -> tuple[float, float, float]:
-    """Seconds a token of a forward pass, of one with its backward pass, and the bytes that it keeps for that."""
+def _of_tokens(
+    base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int
+) -> tuple[float, float, float, int]:
+    """Seconds a token of a forward pass, of one with its backward pass, and the bytes that it keeps for that: a token, and of rounded weights."""
     prompt = sorted(prompts, key=len)[len(prompts) // 2]
     length = min(NUM_TOKENS, len(prompt) + num_new)
     row = (list(prompt) * length)[:length]
     batch = PackedBatch.of([row] * (NUM_TOKENS // length), base.device)
     places = batch.last([max(1, min(num_new, length - 1))] * len(batch.lengths))
-    weights = {weight.shape for weight in base.parameters()}
+    own = {weight.untyped_storage().data_ptr() for weight in base.parameters()}
+    shapes = {weight.shape for weight in base.parameters()}
     kept: dict[int, int] = {}
+    rounded: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if not {tensor.shape, tensor.shape[::-1]} & weights:  # what is rounded of weights does not grow with the tokens
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            of_weights = {tensor.shape, tensor.shape[::-1]} & shapes
+            (rounded if of_weights else kept)[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.no_grad():
@@ -85,7 +93,7 @@ def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new:
         logprobs = token_logprobs(base, batch, places)
     del logprobs
     num_tokens = sum(batch.lengths)
-    return read / num_tokens, learn / num_tokens, sum(kept.values()) / num_tokens
+    return read / num_tokens, learn / num_tokens, sum(kept.values()) / num_tokens, sum(rounded.values())
 
 
 @torch.no_grad()

@@ -15,13 +15,13 @@ CONFIG = config_of(num_updates=1, num_minibatches=1, num_epochs=1)
 
 
 def bytes_kept(policy, value_model, tokenizer, compute, monkeypatch) -> int:
-    """What the loss of an update's one minibatch keeps for its backward pass, that are no weights."""
-    kept, weights = {}, {weight.shape for weight in policy.parameters()}
+    """What the loss of an update's one minibatch keeps for its backward pass besides the weights themselves."""
+    kept, own = {}, {weight.untyped_storage().data_ptr() for weight in policy.parameters()}
     learn = minibatch.token_logprobs
 
     def keep(tensor):
-        if tensor.shape not in weights and tensor.shape[::-1] not in weights:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        if (place := tensor.untyped_storage().data_ptr()) not in own:
+            kept[place] = tensor.untyped_storage().nbytes()
         return tensor
 
     def watched(*given):
