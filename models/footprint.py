@@ -10,6 +10,7 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
                             adapter (without `value_model`: 16 B value model)
     moving average, best policy so far    4 a weight of the policy that learns, each
+    models on the disk      4 a weight; 2 of base and policy where the base is of 16-bit numbers
     a checkpoint            12 a weight that learns: itself and its moments; there are two at most
 
 That is the least: activations come on top (`rein check` measures them), and Python with torch, about 0.7 GB.
@@ -41,9 +42,11 @@ class NetworkSize:
     num_weights: int
     num_head: int
     matrices: Mapping[str, tuple[int, int]]
+    stored: int = FLOAT
+    """Bytes of a weight on the disk: those of a base of 16-bit numbers are kept so, and what is tuned from it too."""
 
     @classmethod
-    def of_shapes(cls, shapes: Mapping[str, Sequence[int]]) -> "NetworkSize":
+    def of_shapes(cls, shapes: Mapping[str, Sequence[int]], stored: int = FLOAT) -> "NetworkSize":
         """From the names and shapes of weights, tied ones once."""
         num_head = sum(math.prod(shape) for name, shape in shapes.items() if any(part in name for part in HEADS))
         matrices = {
@@ -51,18 +54,21 @@ class NetworkSize:
             for name, shape in shapes.items()
             if len(shape) == 2 and not any(part in name for part in EMBEDDINGS)
         }
-        return cls(sum(map(math.prod, shapes.values())), num_head, matrices)
+        return cls(sum(map(math.prod, shapes.values())), num_head, matrices, stored)
 
     @classmethod
     def of_folder(cls, folder: Path) -> "NetworkSize":
-        """From the heads of a folder's safetensors files, which say names and shapes."""
+        """From the heads of a folder's safetensors files, which say names, shapes and types."""
         shapes: dict[str, list[int]] = {}
+        types: set[str] = set()
         for file in folder.glob("model*.safetensors"):
             with file.open("rb") as content:
                 (length,) = struct.unpack("<Q", content.read(8))
                 head = json.loads(content.read(length))
-            shapes |= {name: tensor["shape"] for name, tensor in head.items() if name != "__metadata__"}
-        return cls.of_shapes(shapes)
+            head.pop("__metadata__", None)
+            shapes |= {name: tensor["shape"] for name, tensor in head.items()}
+            types |= {tensor["dtype"] for tensor in head.values()}
+        return cls.of_shapes(shapes, ROUNDED if types in ({"BF16"}, {"F16"}) else FLOAT)
 
     @classmethod
     def of_scratch(cls, base: ScratchBase) -> "NetworkSize":
@@ -127,7 +133,7 @@ def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
     """What is kept -> bytes: the models, and the checkpoints of the tuning while it goes on."""
     num_bases = 1 + (config.pretraining is not None) + (config.sft is not None)
     num_rewards = _num_rewards(config) + (config.evaluation.held_out_reward is not None)
-    models = FLOAT * ((num_bases + 1) * size.num_weights + num_rewards * size.num_body)
+    models = size.stored * (num_bases + 1) * size.num_weights + FLOAT * num_rewards * size.num_body
     needed = {"models": models}
     if isinstance(tuning := config.tuning, PPOConfig):
         num_kept = min(2, tuning.num_updates // tuning.checkpoint_every)

@@ -11,6 +11,8 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
+from models.network.precision import held_narrowly
+
 Setting = dict[str, Any]
 
 ROPE_NAMES = {
@@ -80,12 +82,13 @@ def write_readme(folder: Path, text: str, completion: str = "") -> None:
 
 
 def write_network(folder: Path, model: PreTrainedModel) -> None:
-    """Writes weights, config.json and, of a model that writes, generation_config.json with all that its makers said."""
+    """Writes weights, in the narrowest type that holds them as they are, config.json and, of a model that writes, generation_config.json with all that its makers said."""
     said = model.generation_config if model.can_generate() else None
     try:
         if said is not None:  # transformers writes none that says how to sample without saying that one samples
             model.generation_config = GenerationConfig()
-        model.save_pretrained(folder)
+        with held_narrowly(model):
+            model.save_pretrained(folder)
     finally:
         if said is not None:
             model.generation_config = said

@@ -30,6 +30,7 @@ from models.network.architecture import offer_reward_head
 from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token, written_completion
 from models.network.model_folder import POLICY_README, REWARD_README, write_network, write_readme, write_tokenizer
 from models.network.packing import PackedBatch, hidden_states
+from models.network.precision import round_like
 from models.settings.training import ScratchBase
 from models.shapes import Float, Int
 
@@ -75,10 +76,22 @@ def build_policy(config: ScratchBase, tokenizer: PreTrainedTokenizerBase, seed: 
     )
 
 
-def save_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads. All ranks together; the first one writes."""
+def save_policy(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    learned_from: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Writes a folder that plain `AutoModelForCausalLM.from_pretrained` loads. All ranks together; the first one writes.
+
+    The weights lose nothing, unless they have been `learned_from` another folder's: then they, here too, are rounded to the type of
+    those, so that nobody goes on with other weights than the ones that are saved.
+    """
     model = whole(model)
     if this_rank() == 0:
+        if learned_from is not None:
+            round_like(model, learned_from, seed)
         write_network(folder, model)
         write_tokenizer(folder, tokenizer)
         write_readme(folder, POLICY_README)

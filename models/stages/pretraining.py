@@ -32,7 +32,7 @@ def train(
         tokenizer, [row.text for row in read_records(texts / "texts.jsonl", Text)], config.sequence_length
     )
     yield from train_language(model, sequences, config, compute, seed, checkpoints)
-    save_policy(folder / "model", model, tokenizer)
+    save_policy(folder / "model", model, tokenizer, learned_from=base / "model", seed=seed)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def train(
         tokenizer, [(row.prompt, row.completion) for row in rows], context_length(model.config)
     )
     yield from train_language(model, sequences, config, compute, seed, checkpoints)
-    save_policy(folder / "model", model, tokenizer)
+    save_policy(folder / "model", model, tokenizer, learned_from=base / "model", seed=seed)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What weights take, against the networks, adapters, optimizers and checkpoints themselves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -34,6 +36,8 @@ def test_a_size_is_that_of_the_network(network, tokenizer, tmp_path):
     read = NetworkSize.of(PretrainedBase(model=str(tmp_path)))
     for size in (NetworkSize.of_scratch(SHAPE), read):
         assert (size.num_weights, size.num_body) == (num_weights, num_weights)
+    save_policy(tmp_path / "half", network.bfloat16(), tokenizer)
+    assert (read.stored, NetworkSize.of_folder(tmp_path / "half").stored) == (4, 2)
     for lora in (LoRA(rank=3), LoRA(rank=2, target_modules=("q_proj", "down_proj"))):
         # q 64 x 64; gate and up 192 x 64, down 64 x 192
         layer = 4 * 128 + 3 * 256 if lora.rank == 3 else 128 + 256
@@ -86,6 +90,8 @@ def test_what_is_frozen_takes_half_in_bfloat16():
 def test_disk_by_hand():
     # base and policy 2 x 4 x 1000, reward 4 x 900; two checkpoints of 12 x 1900
     assert disk_needed(settings(), ROUND) == {"models": 11_600, "checkpoints": 2 * 22_800}
+    # of a base of 16-bit numbers base and policy take half; the reward model is of float32
+    assert disk_needed(settings(), replace(ROUND, stored=2))["models"] == 2 * 2 * 1000 + 4 * 900
     few = settings(tuning=PPOConfig(num_updates=6, checkpoint_every=5))
     assert disk_needed(few, ROUND)["checkpoints"] == 22_800
     assert disk_needed(settings(tuning=PPOConfig(num_updates=4)), ROUND)["checkpoints"] == 0

@@ -45,7 +45,7 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
         if this_rank() == 0:
             save_adapter(task.folder / "adapter", policy, tokenizer, task.base)
         merge_adapter(policy)
-    save_policy(task.folder / "model", policy, tokenizer)
+    save_policy(task.folder / "model", policy, tokenizer, learned_from=task.base, seed=task.seed)
 
 
 def start_value_model(

@@ -99,13 +99,14 @@ def folders(tmp_path_factory) -> Path:
         tokenizer = KINDS[kind]()
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|tool|>"]})
         save_policy(folder / f"of {kind}", network("llama"), tokenizer)
+    save_policy(folder / "of bfloat16", network("llama").bfloat16(), KINDS["SmolLM2"]())
     reward_model = with_random_head(RewardModel.start(folder / "llama-3.1", seed=0))
     reward_model.save(folder / "reward", KINDS["SmolLM2"]())
     subprocess.run([PYTHON, Path(__file__).with_name("older_reader.py"), folder], check=True, capture_output=True)
     return folder
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, *(f"of {kind}" for kind in KINDS), "reward"])
+@pytest.mark.parametrize("name", [*NETWORKS, *(f"of {kind}" for kind in KINDS), "of bfloat16", "reward"])
 def test_the_older_version_finds_the_same(folders, name):
     found, expected = json.loads((folders / name / "older.json").read_text()), read(folders / name)
     assert "error" not in found, found["error"]
