@@ -100,9 +100,8 @@ class Decoder:
         self.model, self.longest_prompt = model, longest_prompt
         self.rows: list[Row] = []
         self.end = longest_prompt
-        ours = not is_padded(model)  # our attention reads keys in any precision, and has no masks to be made by the CPU
-        dtype = torch.float32 if ours and model.device.type == "cpu" else None  # a query is slow in bfloat16 there
-        self._window = _Window(num_rows, num_columns, dtype)
+        ours = not is_padded(model)  # else masks are made that a recorded step could not make
+        self._window = _Window(num_rows, num_columns, _cache_dtype(model))
         self._cache = Cache(layer_class_to_replicate=partial(_Layer, self._window))
         self._fixed_step = (
             FixedStep(model, self._cache, self._window) if ours and _launches_bound(model.device) else None
@@ -218,6 +217,13 @@ class FixedStep:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.logits = self._compute()
+
+
+def _cache_dtype(model: PreTrainedModel) -> torch.dtype | None:
+    """On a CPU a single query is slow in bfloat16; but only our attention reads keys in another precision than the network's, and where the
+    network projects what it has cached (latent attention), its own layers do."""
+    is_read_by_attention = not is_padded(model) and getattr(model.config, "kv_lora_rank", None) is None
+    return torch.float32 if is_read_by_attention and model.device.type == "cpu" else None
 
 
 def _launches_bound(device: torch.device) -> bool:

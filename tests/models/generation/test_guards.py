@@ -80,6 +80,24 @@ def test_what_is_drawn_is_drawn_from_what_transformers_gives(name, tokenizer):
     assert [row.tokens for row in drawn] == expected
 
 
+@pytest.mark.parametrize("name", ["DeepSeek-V3", "gpt-oss", "Cohere"])
+def test_what_a_bfloat16_network_draws_with_is_near_what_is_learned_from(name, tokenizer):
+    """Whatever its attention does with what it has cached. Eight binary digits of logits up to some ten."""
+    network = tiny_network(name)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.mul_(0.5 if weight.ndim > 1 else 1.0)
+    require_faithful(network, tokenizer)
+    prompts = SEQUENCES[:2]
+    rows = sample_tokens(
+        network.bfloat16(), prompts, max_new_tokens=5, temperature=1.0, top_p=1.0, batch_size=2, seed=0
+    )
+    batch = PackedBatch.of([prompt + row.tokens for prompt, row in zip(prompts, rows, strict=True)])
+    learned = token_logprobs(network.float(), batch, batch.last([len(row.tokens) for row in rows]))
+    drawn = torch.tensor([logprob for row in rows for logprob in row.logprobs])
+    assert 1e-5 < (learned - drawn).abs().max() < 0.2
+
+
 @pytest.mark.parametrize("name", ["Mixtral", "OLMoE", "gpt-oss", "Cohere"])
 def test_a_reward_model_is_a_checkpoint_of_transformers_also_where_that_has_no_class_for_it(name, tokenizer, tmp_path):
     network = tiny_network(name)
