@@ -48,6 +48,7 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     from models.network.architecture import context_length
     from models.network.base import open_base
     from models.network.dialogue import ASKED
+    from models.network.precision import held_narrowly
     from tasks.running.space import describe_needs, in_gigabytes, require_space
     from tasks.stages.room import Room
 
@@ -57,7 +58,9 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     require_faithful(model, tokenizer)
     room = Room(tokenizer, context_length(model.config))
     yield from _base_lines(model, tokenizer)
-    size = NetworkSize.of_shapes({name: weight.shape for name, weight in model.named_parameters()})
+    with held_narrowly(model):  # as a run keeps it
+        stored = next(model.parameters()).element_size()
+    size = NetworkSize.of_shapes({name: weight.shape for name, weight in model.named_parameters()}, stored)
     yield from describe_needs(config, size)
     require_space(config, size)
     fitting: list[str] = []

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.network.networks import load_policy
 from models.tuning.ppo import cost
+from tasks.running.space import in_gigabytes
 from tests.calling import call_rein
 from tests.cli.conftest import CONTEXT_LENGTH
 
@@ -51,6 +53,18 @@ def test_it_says_what_the_base_is_and_how_it_reads_a_prompt(preset):
     count, pieces = re.fullmatch(r"a prompt: (\d+) tokens: (.*)", prompt).groups()
     spelled = re.findall(r"'((?:[^'])*)'", pieces)
     assert len(spelled) == int(count) and "".join(spelled) == f"<s>{SHORT}\\n"
+
+
+def test_a_base_of_16_bit_numbers_is_kept_as_such(preset, tmp_path, made_root):
+    base = made_root / "artifacts" / "language-model" / "model"
+    model, tokenizer = load_policy(base)
+    model.bfloat16().save_pretrained(tmp_path / "half")
+    tokenizer.save_pretrained(tmp_path / "half")
+    num_weights = sum(weight.numel() for weight in model.parameters())
+    # base and policy; and a reward of 4 bytes a weight, its body all of the weights
+    for folder, stored in ((base, 4), (tmp_path / "half", 2)):
+        said = call_rein("check", str(preset(SHORT, "the lamp")), f"base.model={folder}").stdout
+        assert f"disk: models {in_gigabytes(num_weights * (2 * stored + 4))}, " in said
 
 
 def test_prompts_that_are_too_long_are_counted(preset):
