@@ -18,7 +18,7 @@ Setting = dict[str, Any]
 ROPE_NAMES = {
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
     "gpt_neox_japanese": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
-    "modernbert-decoder": {"rope_theta": "global_rope_theta", "sliding_theta": "local_rope_theta"},
+    "modernbert-decoder": {"rope_theta": "global_rope_theta"},
 }
 """Model type -> what it called a setting of its rotary positions, where that is not the setting's own name."""
 PHI_3_SCALING = ("type", "short_factor", "long_factor")
@@ -123,7 +123,7 @@ def _with_older_names(config: Setting) -> Setting:
         if new in config:
             config[old] = config[new]
     if config.get("rope_parameters"):
-        config |= _older_rope(config["model_type"], config["rope_parameters"])
+        config |= _older_rope(config.get("model_type", ""), config["rope_parameters"])
     return config
 
 
@@ -134,7 +134,7 @@ def _older_rope(model_type: str, rope: Setting) -> Setting:
     by_itself = ("rope_theta", "partial_rotary_factor")
     older = {names.get(key, key): main[key] for key in by_itself if key in main}
     if "rope_theta" in sliding:
-        older[names.get("sliding_theta", "rope_local_base_freq")] = sliding["rope_theta"]
+        older["rope_local_base_freq"] = sliding["rope_theta"]
     scaling = {key: value for key, value in main.items() if key not in by_itself}
     if model_type == "phi3" and not scaling.keys() - PHI_3_SCALING - {"rope_type", "original_max_position_embeddings"}:
         scaling = {key: scaling.get(key, scaling["rope_type"]) for key in PHI_3_SCALING}

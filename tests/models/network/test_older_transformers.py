@@ -40,6 +40,7 @@ BY_LAYER = {
     "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 9e5},
     "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
 }
+ALL_LAYERS = {kind: {"rope_type": "default", "rope_theta": 9e4} for kind in BY_LAYER}
 LONG = {"short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [1.5, 2.0, 3.0, 4.0]}
 
 
@@ -75,6 +76,11 @@ NETWORKS = {  # name: (model type, settings); thetas are not those that the olde
     "cohere2": ("cohere2", rope(2e4) | {"sliding_window": 8}),
     "falcon": ("falcon", rope(2e4) | HEADS_ALIKE),
     "gpt-neox": ("gpt_neox", rope(2e4, partial_rotary_factor=0.5) | HEADS_ALIKE),
+    "gpt-neox-japanese": (
+        "gpt_neox_japanese",
+        rope(2e4, partial_rotary_factor=0.5) | HEADS_ALIKE | {"intermediate_multiple_size": 2},
+    ),
+    "modernbert": ("modernbert-decoder", {"rope_parameters": ALL_LAYERS, "local_attention": 8, "cls_token_id": 1}),
     "granite": ("granite", rope(2e5) | {"embedding_multiplier": 12.0, "logits_scaling": 8.0}),
     "gpt2": ("gpt2", {"n_positions": 64} | HEADS_ALIKE),
     "bloom": ("bloom", HEADS_ALIKE),
