@@ -117,7 +117,11 @@ def write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _with_older_names(config: Setting) -> Setting:
     """The config, and beside its settings the same ones under the names that they had before transformers 5."""
-    nested = {key: _with_older_names(value) for key, value in config.items() if key.endswith("_config") and value}
+    nested = {
+        key: _with_older_names(value)
+        for key, value in config.items()
+        if key.endswith("_config") and isinstance(value, dict)
+    }
     config |= nested
     for old, new in (("torch_dtype", "dtype"), ("num_experts", "num_local_experts")):
         if new in config:
