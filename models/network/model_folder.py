@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import transformers
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
@@ -53,7 +54,7 @@ pipeline_tag: text-classification
 A reward model that Rein saved. Plain transformers loads it, 4.57 or newer. It gives a logit; the score of a completion is how many standard
 deviations that is above the mean over the completions that it learned from:
 
-```python
+HEAD```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 folder = "."  # where this file lies
@@ -74,11 +75,29 @@ from transformers import pipeline
 print(pipeline("text-classification", folder)(prompt + COMPLETION, add_special_tokens=False))
 ```
 """
+HEAD = """\
+```python
+# transformers has no such class for this network: its body, and a linear layer on the last token
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_layers import GenericForSequenceClassification
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+config = AutoConfig.from_pretrained(".")
+family = MODEL_MAPPING[type(config)].__mro__
+family = family[family.index(PreTrainedModel) - 1]
+told = {"config_class": type(config), "__module__": family.__module__}
+head = type("WithScore", (GenericForSequenceClassification, family), told)
+AutoModelForSequenceClassification.register(type(config), head, exist_ok=True)
+```
+
+"""
 
 
-def write_readme(folder: Path, text: str, completion: str = "") -> None:
+def write_readme(folder: Path, text: str, model: PreTrainedModel, completion: str = "") -> None:
     """Writes README.md: how somebody loads what lies there. `completion`: one with the end of its turn, to be scored."""
-    (folder / "README.md").write_text(text.replace("COMPLETION", repr(completion)), encoding="utf-8")
+    head = "" if hasattr(transformers, type(model).__name__) else HEAD
+    told = text.replace("HEAD", head).replace("COMPLETION", repr(completion))
+    (folder / "README.md").write_text(told, encoding="utf-8")
 
 
 def write_network(folder: Path, model: PreTrainedModel) -> None:

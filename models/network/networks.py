@@ -94,7 +94,7 @@ def save_policy(
             round_like(model, learned_from, seed)
         write_network(folder, model)
         write_tokenizer(folder, tokenizer)
-        write_readme(folder, POLICY_README)
+        write_readme(folder, POLICY_README, model)
 
 
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -162,7 +162,7 @@ class RewardModel(nn.Module):
             model.config.id2label, model.config.label2id = {0: "logit"}, {"logit": 0}
             write_network(folder, model)
             write_tokenizer(folder, tokenizer)
-            write_readme(folder, REWARD_README, written_completion(tokenizer, "Open a window."))
+            write_readme(folder, REWARD_README, model, written_completion(tokenizer, "Open a window."))
 
     @classmethod
     def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":

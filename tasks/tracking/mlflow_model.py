@@ -18,10 +18,17 @@ NOT_OF_THE_TOKENIZER = (
 
 
 def describe_model(folder: Path, into: Path, model_id: str) -> None:
-    """Writes what is to lie beside the model's own files, which stay as they are: no weights. Nothing for a reward that is no such network."""
+    """Writes what is to lie beside the model's own files, which stay as they are: no weights.
+
+    Nothing for a reward that is no network, or one that transformers has no class for: MLflow could not load it.
+    """
+    import transformers
+
     if not (folder / "config.json").exists():
         return
     network = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    if not hasattr(transformers, network):
+        return
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["tokenizer_class"]
     task, pipeline = CLASSIFICATION if network.endswith("ForSequenceClassification") else GENERATION
     model = Model(model_id=model_id)

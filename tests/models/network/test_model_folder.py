@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from transformers import AutoTokenizer
+import torch
+from transformers import AutoTokenizer, GraniteConfig, GraniteForCausalLM
 
 from models.generation.sampling import sample_completions
 from models.network.base import load_base
@@ -98,3 +99,16 @@ def test_the_readme_of_a_reward_model_gives_its_score(tmp_path, policy, tokenize
     assert float(by_hand) == pytest.approx(score, abs=1e-5)
     (found,) = eval(by_pipeline)
     assert found["label"] == "logit" and found["score"] == pytest.approx(2.0 * score + 0.3, abs=1e-5)
+
+
+def test_the_readme_of_a_network_without_a_class_for_scores_makes_one(tmp_path, tokenizer, monkeypatch, capsys):
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    policy = GraniteForCausalLM(GraniteConfig(vocab_size=300, max_position_embeddings=96, **shape, **ids))
+    save_policy(tmp_path / "base", policy, tokenizer)
+    reward_model = with_random_head(RewardModel.start(tmp_path / "base", seed=0))
+    reward_model.save(tmp_path / "reward", tokenizer)
+    _, by_hand, _ = run_readme(tmp_path / "reward", monkeypatch, capsys)
+    score = score_texts(reward_model, tokenizer, [HOT], ["Open a window."]).item()
+    assert float(by_hand) == pytest.approx(score, abs=1e-5)
