@@ -65,11 +65,13 @@ def held_narrowly(model: nn.Module) -> Iterator[None]:
     weights = list(model.parameters())
     narrowest = next((dtype for dtype in HALF_AS_WIDE if all(_fits(weight, dtype) for weight in weights)), None)
     held = [weight.dtype for weight in weights]
-    for weight in weights:
-        weight.data = weight.data.to(narrowest or weight.dtype)
-    yield
-    for weight, dtype in zip(weights, held, strict=True):
-        weight.data = weight.data.to(dtype)
+    try:
+        for weight in weights:
+            weight.data = weight.data.to(narrowest or weight.dtype)
+        yield
+    finally:
+        for weight, dtype in zip(weights, held, strict=True):
+            weight.data = weight.data.to(dtype)
 
 
 def round_like(model: nn.Module, base: Path, seed: int) -> None:
