@@ -15,7 +15,7 @@ from models.rewards.pairwise import encode_for_score, group_pairs
 from models.settings.labels import PairFile
 from models.settings.sources import TextFile
 from models.training.causal_lm import encode_demonstrations
-from tests.labeling.importers.feedback_files import read, read_rest, write_lines
+from tests.labeling.importers.feedback_files import read, write_lines
 from tests.models.network.strangers_tokenizers import KINDS
 
 ROWS = [
@@ -98,7 +98,7 @@ def test_real_dialogues(tmp_path, name):
     if not file.is_file():
         pytest.skip(f"REIN_DATA holds no pairs/{file.name}")
     path = write_lines(tmp_path / "rows.jsonl", file.read_text(encoding="utf-8").split("\n")[:40])
-    feedback, _ = read_rest(PairFile(path=str(path)), tmp_path)
+    feedback = read(PairFile(path=str(path)))
     assert sum(one.text.startswith("\x1e") for one in feedback.prompts) > 20, "most have several turns"
     asked = read_prompts(TextFile(path=str(path), column="prompt"), 0)
     assert {one.text for one in feedback.prompts} <= set(asked), "prompts to tune on are the same ones"
