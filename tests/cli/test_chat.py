@@ -79,7 +79,7 @@ def test_a_line_goes_on_with_what_the_model_wrote_until_an_empty_one(chat, polic
         tokens = tokenizer(asked, add_special_tokens=False).input_ids
         how = {"max_new_tokens": 5, "temperature": 1.0, "top_p": 1.0, "batch_size": 1, "seed": 3}
         (drawn,) = sample_tokens(network, [tokens], numbers=[number], **how)
-        return tokenizer.decode(drawn, skip_special_tokens=True).strip()
+        return tokenizer.decode(drawn.tokens, skip_special_tokens=True).strip()
 
     begin, end = tokenizer.bos_token, tokenizer.eos_token
     first = wrote(f"{begin}the fuse\n", 0)
