@@ -13,45 +13,44 @@ import numpy as np
 COLOURS = {"one reward model": "#d55e00", "ensemble of 5": "#1f4e79"}
 FAINT = "#c9d3dd"
 WAYS = {"best_of_n": "best of n", "ppo": "PPO"}
+JUDGED = {"restaurant_facts": "-", "held_out_reward": "--"}
 
 
 def draw(rows: Sequence[Mapping[str, Any]], destination: Path) -> None:
-    """A column for each share of the rankings; above best-of-n, below PPO. Thick: the judge of the facts; dashed: held-out workers; thin
-    and dotted: the score itself, on the axis at the right. Faint lines are seeds."""
+    """A line for each share of the rankings; at the left best-of-n, at the right PPO. Solid: the judge of the facts; dashed: held-out workers;
+    dotted: the score itself, on the axis at the right. A dot is where PPO ended; several lines of a kind are seeds."""
     from matplotlib.figure import Figure
 
-    shares = sorted({row["share_of_rankings"] for row in rows}, reverse=True)
-    figure = Figure(figsize=(4.2 * len(shares), 7.6), layout="constrained", facecolor="white")
-    panels = figure.subplots(len(WAYS), len(shares), sharex="row", sharey="row", squeeze=False)
-    for line, (way, name) in enumerate(WAYS.items()):
-        for column, share in enumerate(shares):
-            axes = panels[line][column]
+    shares = sorted({row["share_of_rankings"] for row in rows})
+    figure = Figure(figsize=(9.6, 0.9 + 3.7 * len(shares)), layout="constrained", facecolor="white")
+    panels = figure.subplots(len(shares), len(WAYS), sharex="col", squeeze=False)
+    for share, line in zip(shares, panels, strict=True):
+        for axes, (way, name) in zip(line, WAYS.items(), strict=True):
             beside = axes.twinx()
             for row in (row for row in rows if row["share_of_rankings"] == share):
-                _draw_row(axes, beside, row[way], row["reward"], is_first=row["seed"] == rows[0]["seed"])
+                _draw_row(axes, beside, row[way], row["reward"])
             axes.set_ylim(0, 1)
             axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", zorder=1)
             axes.grid(color=FAINT, linewidth=0.5)
             axes.set_title(f"{name}, {share:.0%} of the rankings", loc="left", fontsize=11)
-            axes.set_xlabel("distance from the base, √KL (√nats)")
-            if column == 0:
-                axes.set_ylabel("win rate over the base")
-            if column == len(shares) - 1:
-                beside.set_ylabel("mean score by its own reward")
+        line[0].set_ylabel("win rate over the base")
+        beside.set_ylabel("mean score by its own reward")
+    for axes in panels[-1]:
+        axes.set_xlabel("distance from the base, √KL (√nats)")
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once, loc="outside lower left", ncols=2, frameon=False)
     destination.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(destination)
 
 
-def _draw_row(axes: Any, beside: Any, curves: Mapping[str, Any], reward: str, *, is_first: bool) -> None:
+def _draw_row(axes: Any, beside: Any, curves: Mapping[str, Any], reward: str) -> None:
     colour, distance = COLOURS[reward], np.sqrt(curves["kl_nats"])
-    for judge, dash in (("restaurant_facts", "-"), ("held_out_reward", "--")):
-        label = f"{reward}: {judge}" if is_first else None
-        axes.plot(
-            distance, curves["judges"][judge]["win_rate"], dash, color=colour, linewidth=1.8, alpha=0.8, label=label
-        )
-    axes.plot([], [], ":", color=colour, linewidth=1, label=f"{reward}: its own score" if is_first else None)
+    for judge, dash in JUDGED.items():
+        rates = curves["judges"][judge]["win_rate"]
+        axes.plot(distance, rates, dash, color=colour, linewidth=1.6, alpha=0.8, label=f"{reward}: {judge}")
+        axes.plot(distance[-1], rates[-1], "o", color=colour, markersize=4)
+    axes.plot([], [], ":", color=colour, linewidth=1, label=f"{reward}: its own score")
     beside.plot(distance, curves["score"], ":", color=colour, linewidth=1)
 
 

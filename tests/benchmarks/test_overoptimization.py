@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.overoptimization.picture import draw
-from benchmarks.overoptimization.runs import PRESET, described, keep, ppo_curves, read_rows, thinned
+from benchmarks.overoptimization.runs import PRESET, RESULTS, described, keep, ppo_curves, read_rows, thinned
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, write_records
 from models.settings.pipeline import SplitConfig
@@ -88,6 +88,20 @@ def test_other_rows_stay(tmp_path):
         (5, 1.0, "five", 0),
         (5, 1.0, "one", 1),
     ]
+
+
+def test_one_reward_model_from_a_twentieth_of_the_rankings_is_over_optimised():
+    """The saved runs: what the facts judge says falls by a tenth or more while the score rises, and the monitor marks where it was highest."""
+    rows = [row for row in read_rows(RESULTS) if row["share_of_rankings"] == 0.05]
+    alone = [row for row in rows if row["reward"] == "one reward model"]
+    assert len({row["seed"] for row in alone}) >= 3
+    for row in alone:
+        scores, facts = row["ppo"]["score"], row["ppo"]["judges"]["restaurant_facts"]["win_rate"]
+        assert scores[-1] > scores[0] + 1
+        assert row["last_policy"]["restaurant_facts"] <= 0.9 * max(facts)
+        every = 5  # updates between two checks
+        assert row["last_policy"]["peak_update"] == every * facts.index(max(facts))
+    assert sum(row["last_policy"]["over_optimised"] for row in alone) >= 2
 
 
 def test_the_picture_has_a_panel_for_each_share_and_way(tmp_path):
