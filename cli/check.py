@@ -129,18 +129,13 @@ def _count_feedback(labels: FeedbackFiles, config: PipelineConfig, room: "Room",
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / "rejected.jsonl" if labels.bad_rows == "set_aside" else None
         feedback = read_feedback(labels, config.split, config.seed, aside)
-    text_of = {one.id: one.text for one in feedback.prompts}
-    unfit = {
-        one.id: why for one in feedback.prompts if (why := room.why_unfit(one.text, config.sampling.max_new_tokens))
-    }
-    fit = [one for one in feedback.completions if one.prompt_id not in unfit]
-    too_long = [
-        one for one in fit if room.num_tokens(text_of[one.prompt_id], one.text, one.ended) > room.context_length
-    ]
-    told = f"labels: {len(text_of) - len(unfit)} of {len(text_of)} prompts fit, and {len(fit) - len(too_long)} of {len(feedback.completions)} completions"
+    unfit = room.unfit(feedback, config.sampling.max_new_tokens)
+    prompts = [one for one in feedback.prompts if one.id not in unfit]
+    completions = [one for one in feedback.completions if unfit.keys().isdisjoint((one.id, one.prompt_id))]
+    told = f"labels: {len(prompts)} of {len(feedback.prompts)} prompts fit, and {len(completions)} of {len(feedback.completions)} completions"
     if unfit:
         told += f"; of the others the first: {next(iter(unfit.values()))}"
-    if (unfit or too_long) and labels.bad_rows == "refuse":
+    if unfit and labels.bad_rows == "refuse":
         raise DataError(f"{told}; shorten them, or set labels.bad_rows=set_aside")
-    fitting += [one.text for one in feedback.prompts if one.id not in unfit]
+    fitting += [one.text for one in prompts]
     return told

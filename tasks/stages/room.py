@@ -57,15 +57,7 @@ def without_what_is_too_long(
 ) -> tuple[Feedback, list[tuple[dict[str, Any], list[str]]]]:
     """The feedback without the judgements that name something too long, and without what they alone name; and those judgements,
     with the reasons."""
-    room = Room.of(base)
-    text_of = {one.id: one.text for one in feedback.prompts}
-    reasons = {one.id: why for one in feedback.prompts if (why := room.why_unfit(one.text, max_new_tokens))}
-    reasons |= {
-        one.id: f"completion {one.id} has {length} tokens with its prompt; the model reads {room.context_length}"
-        for one in feedback.completions
-        if one.prompt_id not in reasons
-        and (length := room.num_tokens(text_of[one.prompt_id], one.text, one.ended)) > room.context_length
-    }
+    reasons = Room.of(base).unfit(feedback, max_new_tokens)
     bad = [one for one in (*feedback.rankings, *feedback.ratings) if not reasons.keys().isdisjoint(_named(one))]
     gone = {one.id for one in bad}
     rankings = [one for one in feedback.rankings if one.id not in gone]
@@ -115,6 +107,17 @@ class Room:
         left = self.context_length - max_new_tokens
         told = f"the prompt has {length} tokens; {left} are left beside max_new_tokens={max_new_tokens}"
         return told if length > left else ""
+
+    def unfit(self, feedback: Feedback, max_new_tokens: int) -> dict[str, str]:
+        """Id -> reason, of prompts as above, and of other prompts' completions that are longer with them than the context."""
+        text_of = {one.id: one.text for one in feedback.prompts}
+        reasons = {one.id: why for one in feedback.prompts if (why := self.why_unfit(one.text, max_new_tokens))}
+        return reasons | {
+            one.id: f"completion {one.id} has {length} tokens with its prompt; the model reads {self.context_length}"
+            for one in feedback.completions
+            if one.prompt_id not in reasons
+            and (length := self.num_tokens(text_of[one.prompt_id], one.text, one.ended)) > self.context_length
+        }
 
     def num_tokens(self, prompt: str, completion: str, ended: bool) -> int:
         """Of a prompt and its completion together."""
