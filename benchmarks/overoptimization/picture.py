@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {"one reward model": "#d55e00", "ensemble of 5": "#1f4e79"}
+COLOURS = {
+    "one reward model": "#d55e00",
+    "ensemble of 5, mean minus variance": "#1f4e79",
+    "ensemble of 5, minimum": "#009e73",
+}
 FAINT = "#c9d3dd"
 WAYS = {"best_of_n": "best of n", "ppo": "PPO"}
 JUDGED = {"restaurant_facts": "-", "held_out_reward": "--"}

@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.overoptimization --seeds 51 52 53
 
 For each seed, for 5 %, 25 % and 100 % of the rankings of training prompts (`--shares .05`: for these alone), and for one reward model and an
-ensemble of five (mean minus variance): flow `learn` with a weak KL penalty and the last policy kept (with one reward model and 5 % also
+ensemble of five (mean minus variance, and minimum): flow `learn` with a weak KL penalty and the last policy kept (with one reward model and 5 % also
 the best); then the best of n of the base's completions of held-out prompts. Score and both independent judges against KL, with the forms that
 Gao et al. 2022 fitted. Runs of a seed share their base. Writes benchmarks/results/overoptimization.json after each one, where other rows
 stay, and docs/pictures/overoptimization.svg at the end.
@@ -36,9 +36,11 @@ PRESET = PROJECT / "deployments" / "e2e.yaml"
 RESULTS = PROJECT / "benchmarks" / "results" / "overoptimization.json"
 PICTURE = PROJECT / "docs" / "pictures" / "overoptimization.svg"
 SHARES = (0.05, 0.25, 1.0)
+ENSEMBLE = ("reward.kind=ensemble", "reward.num_members=5")
 REWARDS = {
     "one reward model": (),
-    "ensemble of 5": ("reward.kind=ensemble", "reward.num_members=5", "reward.aggregate=mean_minus_variance"),
+    "ensemble of 5, mean minus variance": (*ENSEMBLE, "reward.aggregate=mean_minus_variance"),
+    "ensemble of 5, minimum": (*ENSEMBLE, "reward.aggregate=minimum"),
 }
 JUDGES = ("restaurant_facts", "held_out_reward")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.overoptimization.picture import draw
-from benchmarks.overoptimization.runs import PRESET, RESULTS, described, keep, ppo_curves, read_rows, thinned
+from benchmarks.overoptimization.runs import PRESET, RESULTS, REWARDS, described, keep, ppo_curves, read_rows, thinned
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, write_records
 from models.settings.pipeline import SplitConfig
@@ -111,7 +111,7 @@ def test_the_picture_has_a_panel_for_each_share_and_way(tmp_path):
         {"seed": seed, "share_of_rankings": share, "reward": reward, "ppo": curves, "best_of_n": curves}
         for seed in (1, 2)
         for share in (1.0, 0.05)
-        for reward in ("one reward model", "ensemble of 5")
+        for reward in REWARDS
     ]
     draw(rows, Path(tmp_path, "pictures", "curves.svg"))
     text = Path(tmp_path, "pictures", "curves.svg").read_text(encoding="utf-8")
