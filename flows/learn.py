@@ -145,6 +145,7 @@ def learn_reward(run: PipelineRun, base: Artifact, given: Preferences) -> tuple[
         feedback=given.told,
         pairs=given.pairs,
         draws=given.draws,
+        rankings=given.told if config.reward.reads_rankings else None,
         compute=config.compute,
         seed=config.seed,
     )

@@ -189,7 +189,7 @@ class Pair(Record):
     """Two completions of one prompt, the preferred one first.
 
     `label` is the probability that `chosen` is the better one: 1 for a strict preference, .5 for a tie (then the order of the
-    two says nothing). `weight` scales the pair's loss.
+    two says nothing). `weight` scales the pair's loss. `margin`: by how much the score of `chosen` should lead; 0 where nothing says.
     """
 
     prompt_id: str
@@ -197,6 +197,7 @@ class Pair(Record):
     rejected: str
     label: float = Field(default=1.0, ge=0.5, le=1)
     weight: float = Field(default=1.0, gt=0)
+    margin: float = 0.0
 
 
 class Artifact(Record):

@@ -21,6 +21,7 @@ def comparison(sequences: list[list[int]]) -> Comparison:
         rejected=[worse for _, worse in pairs],
         label=[1.0] * len(pairs),
         weight=[1.0] * len(pairs),
+        margin=[0.0] * len(pairs),
     )
 
 

@@ -1,7 +1,7 @@
 """The pairwise reward model: all pairs of a prompt together, every completion encoded once."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from models.training.checkpoints import Checkpoints
 from models.training.loop import descend
 
 MIN_STD = 1e-6  # where all completions have one and the same logit
+
+PairLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Logits of the chosen and of the rejected of N pairs, their labels and margins -> a loss each."""
 
 
 def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
@@ -66,6 +69,7 @@ class Comparison:
     rejected: list[int]
     label: list[float]
     weight: list[float]
+    margin: list[float]
 
     @property
     def num_tokens(self) -> int:
@@ -114,13 +118,14 @@ def group_pairs(
                 rejected=[place[pair.rejected] for pair in own],
                 label=[pair.label for pair in own],
                 weight=[pair.weight for pair in own],
+                margin=[pair.margin for pair in own],
             )
         )
     return comparisons
 
 
 def comparison_loss(
-    reward_model: RewardModel, comparisons: Sequence[Comparison], centering: float
+    reward_model: RewardModel, comparisons: Sequence[Comparison], centering: float, pair_loss: PairLoss = pairwise_loss
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " N"], Float[Tensor, " N"]]:
     """Loss summed over prompts, and the logits of all chosen and rejected completions.
 
@@ -128,7 +133,7 @@ def comparison_loss(
     times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
     """
     logits = reward_model.logits(PackedBatch.of(sequences_of(comparisons), reward_model.model.device))
-    chosen, rejected, weights, labels = [], [], [], []
+    chosen, rejected, weights, labels, margins = [], [], [], [], []
     offset = 0
     for comparison in comparisons:
         chosen += [offset + place for place in comparison.chosen]
@@ -136,9 +141,10 @@ def comparison_loss(
         total = sum(comparison.weight)
         weights += [weight / total for weight in comparison.weight]
         labels += comparison.label
+        margins += comparison.margin
         offset += len(comparison.sequences)
     better, worse = logits[chosen], logits[rejected]
-    loss = pairwise_loss(better, worse, logits.new_tensor(labels))
+    loss = pair_loss(better, worse, logits.new_tensor(labels), logits.new_tensor(margins))
     loss = loss + centering * centering_penalty(better, worse)
     return (loss * logits.new_tensor(weights)).sum(), better.detach(), worse.detach()
 
@@ -150,9 +156,10 @@ def train_reward(
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
+    pair_loss: PairLoss = pairwise_loss,
 ) -> Iterator[StepMetrics]:
     """`learn_comparisons`, and then the normalisation is fixed on the completions that were compared."""
-    yield from learn_comparisons(reward_model, comparisons, config, compute, seed, checkpoints)
+    yield from learn_comparisons(reward_model, comparisons, config, compute, seed, checkpoints, pair_loss)
     fix_normalisation(whole(reward_model), sequences_of(comparisons))
 
 
@@ -163,10 +170,11 @@ def learn_comparisons(
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
+    pair_loss: PairLoss = pairwise_loss,
 ) -> Iterator[StepMetrics]:
     """Trains the reward model in place, one step a batch of prompts.
 
-    Yields each step's `loss` (nats per prompt) and, where the batch has strict pairs, `accuracy` on them.
+    Yields each step's `loss` (of a prompt; in nats, unless `pair_loss` is another) and, where the batch has strict pairs, `accuracy` on them.
     Dropout stays off: comparing two completions through different random networks adds noise to their difference.
     With `lora` its body learns through an adapter that is merged into it at the end. With `checkpoints`, training goes on from
     the newest one.
@@ -181,7 +189,7 @@ def learn_comparisons(
         cuts = list(cut_by_tokens([row.num_tokens for row in own], config.microbatch_tokens))
         for part, counts in in_step(reward_model, cuts):
             with autocast(compute), recomputed_activations(compute, reward_model):
-                part_loss, better, worse = comparison_loss(reward_model, own[part], config.centering)
+                part_loss, better, worse = comparison_loss(reward_model, own[part], config.centering, pair_loss)
             (part_loss / len(rows) * counts).backward()
             loss += part_loss.item() / len(rows) * counts
             strict = better.new_tensor([label for row in own[part] for label in row.label]) > 0.5

@@ -10,13 +10,14 @@ def pairwise_loss(
     chosen: Float[Tensor, " N"],
     rejected: Float[Tensor, " N"],
     label: Float[Tensor, " N"],
+    margin: Float[Tensor, " N"],
 ) -> Float[Tensor, " N"]:
     """Logistic loss of each preference pair, in nats.
 
-    With `d = chosen - rejected` and label p (1 = strict, 1/2 = tie): `-p log sigmoid(d) - (1-p) log sigmoid(-d)`.
-    Source: Ouyang et al. 2022, equation 1 (p = 1).
+    With `d = chosen - rejected - margin` and label p (1 = strict, 1/2 = tie): `-p log sigmoid(d) - (1-p) log sigmoid(-d)`.
+    Source: Ouyang et al. 2022, equation 1 (p = 1, margin 0); Touvron et al. 2023, "Llama 2", equation 2 (the margin).
     """
-    difference = chosen - rejected
+    difference = chosen - rejected - margin
     return -label * F.logsigmoid(difference) - (1 - label) * F.logsigmoid(-difference)
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from models.errors import ArtifactError
 from models.network.networks import RewardModel
-from models.records import Completion, Pair, Prompt, read_records
+from models.records import Completion, Pair, Prompt, Ranking, read_records
 from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.compute import Compute
 from models.shapes import Float
@@ -93,6 +93,8 @@ class RewardTask:
     pairs: list[Pair]
     draws: list[list[Pair]]
     """The pairs of each draw of the labelers, where the settings of the reward ask for some (`num_draws`)."""
+    rankings: list[Ranking]
+    """Each labeler's own, of training prompts alone, where the reward reads them (`reads_rankings`)."""
     compute: Compute
     seed: int
     checkpoints: Checkpoints
@@ -105,18 +107,23 @@ class RewardTask:
         feedback: Path,
         pairs: Path,
         draws: Path | None,
+        rankings: Path | None,
         compute: Compute,
         seed: int,
         checkpoints: Checkpoints,
     ) -> "RewardTask":
-        """From the folders of a base model, of a feedback snapshot, of its pairs and of the pairs of draws of its labelers."""
+        """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers and of their rankings."""
+        prompts = [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"]
+        learned = {prompt.id for prompt in prompts}
+        ranked = read_records(rankings / "rankings.jsonl", Ranking) if rankings else []
         return cls(
             folder,
             base / "model",
-            [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"],
+            prompts,
             read_records(feedback / "completions.jsonl", Completion),
             read_records(pairs / "pairs.jsonl", Pair),
             [read_records(file, Pair) for file in sorted(draws.glob(DRAWN))] if draws else [],
+            [ranking for ranking in ranked if ranking.prompt_id in learned],
             compute,
             seed,
             checkpoints,

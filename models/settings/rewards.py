@@ -1,6 +1,6 @@
 """The settings of rewards: a kind for each way to give a completion its score."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ from models.settings.training import Training
 class RewardKind(Kind):
     """What scores completions. Its module promises `train` and `load` (models/rewards/scorer.py)."""
 
+    reads_rankings: ClassVar[bool] = False
+    """Whether it learns from each labeler's own rankings, besides the pairs that all of them give together."""
+
     @property
     def num_draws(self) -> int:
         """How many draws of the labelers it learns from, besides the pairs of all of them together."""
@@ -18,7 +21,7 @@ class RewardKind(Kind):
 
 
 class PairwiseTraining(RewardKind, Training):
-    """What the rewards share that learn from pairs: pairwise logistic loss, all pairs of a prompt in one batch element."""
+    """What the rewards share that learn from pairs: all pairs of a prompt in one batch element."""
 
     num_epochs: Positive = 2.0
     """Passes over the prompts. InstructGPT trained one; small models take more."""
@@ -65,6 +68,16 @@ class EnsembleReward(PairwiseTraining):
         if self.variance_coef is not None and self.aggregate != "mean_minus_variance":
             raise ValueError("variance_coef is for aggregate mean_minus_variance; leave it out")
         return self
+
+
+class RegressionReward(PairwiseTraining):
+    """A reward model with one scalar, fitted to how strong the rankings say that completions are: by how much one is better, not only which."""
+
+    reads_rankings = True
+    code = "models.rewards.regression"
+    kind: Literal["regression"] = "regression"
+    targets: Literal["elo", "bradley_terry"] = "elo"
+    """elo: ratings from every labeler's rankings, all alike; bradley_terry: strengths that count labelers by how far they can be relied on."""
 
 
 Reward = Annotated[RewardKind, OneOf(RewardKind, default="pairwise")]

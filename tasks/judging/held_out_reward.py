@@ -22,6 +22,7 @@ def hold_pairs_back(
 
     It learns from held-out prompts (validation and test prompts of everything else), by held-out labelers alone where there are some;
     how good it is, is seen on training prompts, by the other labelers. (`test` and `train` below are the sides for the judge.)
+    rankings.jsonl holds both, by the side of their prompts.
     Raises DataError where that leaves no strict pair to learn from.
     """
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
@@ -43,7 +44,7 @@ def hold_pairs_back(
     sides = [one.model_copy(update={"split": "test" if one.id in seen else "train"}) for one in prompts]
     write_records(work.folder / "prompts.jsonl", sides)
     write_records(work.folder / "completions.jsonl", completions)
-    write_records(work.folder / "rankings.jsonl", told)
+    write_records(work.folder / "rankings.jsonl", [*learned, *told])
     work.metrics["held_out_reward_rankings"] = len(learned)
     work.metrics["held_out_reward_labelers"] = len({one.labeler for one in learned})
     work.metrics["held_out_reward_by_other_people"] = bool(held_out_labelers)
@@ -59,7 +60,13 @@ def train_held_out_reward(
     from models.rewards.scorer import load_scorer
     from models.stages import reward
 
-    inputs = {"base": base, "feedback": held_back, "pairs": held_back, "seed": seed + SEED_OFFSET}
+    inputs = {
+        "base": base,
+        "feedback": held_back,
+        "pairs": held_back,
+        "rankings": held_back,
+        "seed": seed + SEED_OFFSET,
+    }
     steps = run_training(work, reward.train, config, compute, **inputs)
     accuracy, num_preferences = accuracy_by_preferences(
         load_scorer(work.folder / "model", compute).score,

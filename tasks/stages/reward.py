@@ -11,7 +11,11 @@ from tasks.running.torch_ranks import run_training
     "reward",
     kind="reward-model",
     unit="steps",
-    reads={"feedback": ("prompts.jsonl", "completions.jsonl"), "pairs": ("pairs.jsonl",)},
+    reads={
+        "feedback": ("prompts.jsonl", "completions.jsonl"),
+        "pairs": ("pairs.jsonl",),
+        "rankings": ("rankings.jsonl",),
+    },
     registered=True,
 )
 def train_reward_model(
@@ -23,11 +27,12 @@ def train_reward_model(
     compute: Compute,
     seed: int,
     draws: Artifact | None = None,
+    rankings: Artifact | None = None,
 ) -> int:
     """A folder `model/` with what scores completions; gives back optimizer steps."""
     from models.stages import reward
 
-    inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws}
+    inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws, "rankings": rankings}
     steps = run_training(work, reward.train, config, compute, **inputs, seed=seed)
     if steps:
         work.metrics["reward_loss"] = steps[-1].values["loss"]

@@ -125,12 +125,27 @@ def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batc
     assert again["held_out_rankings"] == 40
 
 
+def test_a_regression_learns_anew_from_one_more_labeler_though_the_pairs_stay(workplace, batch, tmp_path):
+    shutil.copytree(batch, tmp_path / "batch")
+    rows = rank_by_length(batch)
+    asked = ("reward", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "reward.kind=regression")
+    write_rankings(tmp_path / "batch", rows)
+    first = workplace.report(*asked)
+    assert first["stages_run"] == ["feedback", "consensus", "pairs", "reward", "reward-report"]
+    assert 0 < first["reward_loss"] < 1.2, "in shares of the targets' mean square"
+    write_rankings(tmp_path / "batch", rows + [row | {"labeler": "cem"} for row in rows if row["labeler"] == "ann"])
+    again = workplace.report(*asked)
+    assert again["artifacts"]["pairs"] != first["artifacts"]["pairs"]
+    pairs = [rows_of(report, "pairs", "pairs.jsonl") for report in (first, again)]
+    assert pairs[0] == pairs[1] and "reward" in again["stages_run"]
+
+
 def test_a_reward_model_judges_that_learned_from_other_prompts_and_other_people(workplace, batch, tmp_path):
     shutil.copytree(batch, tmp_path / "batch")
     write_rankings(tmp_path / "batch", rank_by_length(batch))
     asked = (
         *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}"),
-        "evaluation.judges=[{kind: held_out_reward, reward: {num_epochs: 1, batch_size: 4}}, {kind: own_reward}]",
+        "evaluation.judges=[{kind: held_out_reward, reward: {kind: regression, num_epochs: 1, batch_size: 4}}, {kind: own_reward}]",
     )
     same_people = workplace.report(*asked)
     assert same_people["judge"] == "held_out_reward" and same_people["judges"]["held_out_reward"]["independent"]
@@ -140,8 +155,11 @@ def test_a_reward_model_judges_that_learned_from_other_prompts_and_other_people(
         side = {row["id"]: row["split"] for row in rows_of(report, "feedback", "prompts.jsonl")}
         held_out = {name for name in side if side[name] != "train"}
         assert held_out == {row["prompt_id"] for row in rows_of(report, "held-out-pairs", "pairs.jsonl")}
-        told = rows_of(report, "held-out-pairs", "rankings.jsonl")
+        rankings = rows_of(report, "held-out-pairs", "rankings.jsonl")
+        told = [row for row in rankings if row["prompt_id"] not in held_out]
         assert {row["prompt_id"] for row in told} == side.keys() - held_out
+        of_judge = {row["labeler"] for row in rankings if row["prompt_id"] in held_out}
+        assert of_judge == ({"ann", "ben"} if learned_by == 2 else {"ann"})
         assert {row["labeler"] for row in told} == told_by and report["held_out_reward_labelers"] == learned_by
         assert report["held_out_reward_rankings"] == learned_by * len(held_out)
         assert report["held_out_reward_preferences"] == 6 * len(told), "of four completions, all different"
@@ -315,5 +333,7 @@ def test_the_e2e_preset_judges_by_facts_and_by_people_whom_nothing_else_has_hear
     )
     held_out = set(yaml.safe_load(E2E.read_text())["consensus"]["held_out_labelers"])
     assert held_out.isdisjoint(row["labeler"] for row in rows_of(report, "hold-out", "rankings.jsonl"))
-    assert held_out.isdisjoint(row["labeler"] for row in rows_of(report, "held-out-pairs", "rankings.jsonl"))
+    training = {row["id"] for row in rows_of(report, "feedback", "prompts.jsonl") if row["split"] == "train"}
+    told = [row for row in rows_of(report, "held-out-pairs", "rankings.jsonl") if row["prompt_id"] in training]
+    assert held_out.isdisjoint(row["labeler"] for row in told)
     assert 0 <= report["preferred_to_reference/policy/restaurant_facts"] <= 1

@@ -106,7 +106,7 @@ def ensemble_of_two(folder: Path, compute: Compute, stop_after: int | None = Non
     ]
     config = EnsembleReward(num_members=2, num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
     checkpoints = Checkpoints(folder / "checkpoints", every=1)
-    given = (folder / "base", prompts, completions, pairs, [pairs, pairs[:4]], compute, 0, checkpoints)
+    given = (folder / "base", prompts, completions, pairs, [pairs, pairs[:4]], [], compute, 0, checkpoints)
     leave(folder, ensemble.train(RewardTask(folder / "saved", *given), config), {}, stop_after)
 
 

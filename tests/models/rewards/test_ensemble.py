@@ -132,6 +132,7 @@ def task_in(base_folder_once):
             completions=COMPLETIONS,
             pairs=pairs_of(PROMPTS, best=0),
             draws=[pairs_of(PROMPTS, best=0), pairs_of(PROMPTS[:4], best=0), pairs_of(PROMPTS, best=1)],
+            rankings=[],
             compute=COMPUTE,
             seed=seed,
             checkpoints=Checkpoints(checkpoints or folder / "checkpoints", CONFIG.checkpoint_every),

@@ -30,6 +30,7 @@ FOUR = Comparison(
     rejected=[1, 2, 3, 2, 3, 3],
     label=[1.0, 1.0, 1.0, 0.5, 1.0, 1.0],
     weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0],
+    margin=[0.0, 0.5, 0.0, 0.0, 1.0, 0.25],
 )
 THREE = Comparison(
     sequences=[[1, 90, 91, 2], [1, 90, 92, 93, 2], [1, 90, 94, 2]],
@@ -37,6 +38,7 @@ THREE = Comparison(
     rejected=[1, 0],
     label=[1.0, 0.5],
     weight=[0.25, 0.75],
+    margin=[0.0, 0.0],
 )
 
 
@@ -53,10 +55,9 @@ def logits_one_by_one(reward_model: RewardModel, comparison: Comparison) -> np.n
 def loss_by_numpy(reward_model: RewardModel, comparison: Comparison, centering: float) -> float:
     logits = logits_one_by_one(reward_model, comparison)
     total = 0.0
-    for chosen, rejected, label, weight in zip(
-        comparison.chosen, comparison.rejected, comparison.label, comparison.weight, strict=True
-    ):
-        p = 1 / (1 + np.exp(-(logits[chosen] - logits[rejected])))
+    rows = (comparison.chosen, comparison.rejected, comparison.label, comparison.weight, comparison.margin)
+    for chosen, rejected, label, weight, margin in zip(*rows, strict=True):
+        p = 1 / (1 + np.exp(-(logits[chosen] - logits[rejected] - margin)))
         loss = -label * np.log(p) - (1 - label) * np.log(1 - p)
         total += weight * (loss + centering * (logits[chosen] + logits[rejected]) ** 2)
     return total / sum(comparison.weight)
@@ -123,7 +124,7 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
     sink, lamp = completions[:3], completions[3:6]
     pairs = [
         Pair(prompt_id=prompts[1].id, chosen=lamp[2].id, rejected=lamp[0].id, weight=2.0),
-        Pair(prompt_id=prompts[0].id, chosen=sink[1].id, rejected=sink[0].id),
+        Pair(prompt_id=prompts[0].id, chosen=sink[1].id, rejected=sink[0].id, margin=0.5),
         Pair(prompt_id=prompts[0].id, chosen=sink[2].id, rejected=sink[1].id, label=0.5),
     ]
     first, second = group_pairs(tokenizer, prompts, completions, pairs, context_length=96)
@@ -133,6 +134,7 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
         rejected=[1, 0],
         label=[1.0, 0.5],
         weight=[1.0, 1.0],
+        margin=[0.5, 0.0],
     )
     assert second == Comparison(
         sequences=[encode_for_score(tokenizer, "the lamp", f"the {word}") for word in ("sink", "nut")],
@@ -140,6 +142,7 @@ def test_pairs_are_grouped_by_prompt_in_the_order_of_the_prompts(tokenizer):
         rejected=[1],
         label=[1.0],
         weight=[2.0],
+        margin=[0.0],
     )
 
 
@@ -219,6 +222,7 @@ def toy(tokenizer, num_prompts: int = 24) -> list[Comparison]:
                 rejected=[1, 2, 2],
                 label=[1.0, 1.0, 0.5],
                 weight=[1.0, 1.0, 1.0],
+                margin=[0.0, 0.0, 0.0],
             )
         )
     return comparisons

@@ -20,7 +20,14 @@ DEMONSTRATIONS = [
     ("my sink", "turn the water off, then tighten the nut."),
 ] * 4
 COMPARISONS = [
-    Comparison([[1, 20, word, 30, 2], [1, 20, word, 40, 50, 2]], chosen=[0], rejected=[1], label=[1.0], weight=[1.0])
+    Comparison(
+        [[1, 20, word, 30, 2], [1, 20, word, 40, 50, 2]],
+        chosen=[0],
+        rejected=[1],
+        label=[1.0],
+        weight=[1.0],
+        margin=[0.0],
+    )
     for word in range(60, 68)
 ]
 SMALL = LoRA(rank=4, alpha=8.0)
