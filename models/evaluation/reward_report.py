@@ -7,6 +7,7 @@ from itertools import combinations
 
 from models.errors import DataError
 from models.evaluation.baselines import length_rule_accuracy, ngram_accuracy
+from models.evaluation.intervals import mean_interval
 from models.evaluation.paired import Paired
 from models.records import Completion, Pair, Prompt, Ranking, Record
 from models.rewards.scorer import Score, Scorer
@@ -26,7 +27,7 @@ class RewardReport(Record):
     """A reward model on held-out prompts.
 
     `labeler_accuracy`: share of every single labeler's strict preferences (`num_preferences` of them) whose preferred completion
-    scores higher. `labeler_ceiling`: how the others fare at the same, each preference foretold by what most other labelers said
+    scores higher, and its 95 % interval over prompts, `labeler_accuracy_low` to `_high`. `labeler_ceiling`: how the others fare at the same, each preference foretold by what most other labelers said
     of the same two completions (see `accuracy_of_the_others`; `num_foretold` preferences are of two that others judged too).
     `accuracy`: the share over strict consensus pairs, which depends on how the consensus is made: one that ties close calls leaves
     the easy pairs. `calibration_error`: mean distance, over consensus pairs, of a band's mean predicted probability from its
@@ -36,6 +37,8 @@ class RewardReport(Record):
     """
 
     labeler_accuracy: float
+    labeler_accuracy_low: float
+    labeler_accuracy_high: float
     num_preferences: int
     labeler_ceiling: float
     num_foretold: int
@@ -64,11 +67,26 @@ def paired_accuracy(
 ) -> Paired:
     """`pair_accuracy` of two reward models by the same pairs. Those of a prompt (`prompt_of`: completion -> its prompt) go together,
     since they are about the same few completions."""
-    by_prompt: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    by_prompt = _by_prompt(pairs, prompt_of)
+    old, new = ([pair_accuracy(logits, own) for own in by_prompt] for logits in (champion, challenger))
+    return Paired.of(old, new, weights=[len(own) for own in by_prompt])
+
+
+def accuracy_interval(
+    logits: Mapping[str, float], pairs: Sequence[tuple[str, str]], prompt_of: Mapping[str, str]
+) -> tuple[float, float, float]:
+    """`pair_accuracy` with its 95 % interval; those of a prompt (`prompt_of`: completion -> its prompt) go together. nan without pairs."""
+    by_prompt = _by_prompt(pairs, prompt_of)
+    above = [(pair_accuracy(logits, own) - 0.5) * len(own) for own in by_prompt]
+    mean, low, high = (0.5 + one for one in mean_interval(above, [len(own) for own in by_prompt], reach=0.5))
+    return mean, low, high
+
+
+def _by_prompt(pairs: Sequence[tuple[str, str]], prompt_of: Mapping[str, str]) -> list[list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for pair in pairs:
-        by_prompt[prompt_of[pair[0]]].append(pair)
-    old, new = ([pair_accuracy(logits, own) for own in by_prompt.values()] for logits in (champion, challenger))
-    return Paired.of(old, new, weights=[len(own) for own in by_prompt.values()])
+        found[prompt_of[pair[0]]].append(pair)
+    return list(found.values())
 
 
 def strict_preferences(ranking: Ranking, texts: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -145,10 +163,14 @@ def evaluate_reward(
     for ranking in rankings:
         by_labeler[ranking.labeler] += strict_preferences(ranking, texts)
     preferences = [pair for own in by_labeler.values() for pair in own]
+    prompt_of = {name: ranking.prompt_id for ranking in rankings for name in ranking.places}
+    accuracy, low, high = accuracy_interval(logits, preferences, prompt_of)
     ceiling, num_foretold = accuracy_of_the_others(by_labeler)
     bands = calibration(logits, strict)
     return RewardReport(
-        labeler_accuracy=pair_accuracy(logits, preferences),
+        labeler_accuracy=accuracy,
+        labeler_accuracy_low=low,
+        labeler_accuracy_high=high,
         num_preferences=len(preferences),
         labeler_ceiling=ceiling,
         num_foretold=num_foretold,

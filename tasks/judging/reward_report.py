@@ -34,6 +34,8 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
     )
     (work.folder / "reward_report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["reward_labeler_accuracy"] = report.labeler_accuracy
+    work.metrics["reward_labeler_accuracy_low"] = report.labeler_accuracy_low
+    work.metrics["reward_labeler_accuracy_high"] = report.labeler_accuracy_high
     work.metrics["reward_labeler_ceiling"] = report.labeler_ceiling
     work.metrics["reward_length_rule"] = report.length_rule
     work.metrics["reward_ngrams"] = report.ngrams
@@ -63,8 +65,9 @@ def _summary(report: "RewardReport") -> str:
     )
     labelers = "\n".join(f"| {plain(name)} | {accuracy:.3f} |" for name, accuracy in report.accuracy_by_labeler.items())
     return (
-        f"On held-out prompts the reward model agrees with {report.labeler_accuracy:.3f} of people's own {report.num_preferences} strict "
-        f"preferences; most of the others agree with {report.labeler_ceiling:.3f} of the {report.num_foretold} that others judged too. "
+        f"On held-out prompts the reward model agrees with {report.labeler_accuracy:.3f} ({report.labeler_accuracy_low:.3f} to "
+        f"{report.labeler_accuracy_high:.3f}) of people's own {report.num_preferences} strict preferences; most of the "
+        f"others agree with {report.labeler_ceiling:.3f} of the {report.num_foretold} that others judged too. "
         f"The longer one is preferred in {report.length_rule:.3f}; hashed n-grams agree with {report.ngrams:.3f}. "
         f"With the consensus, which may tie close calls, it agrees on {report.accuracy:.3f} of {report.num_pairs} strict pairs.\n\n"
         "Held-out pairs by how sure the reward model was:\n\n"

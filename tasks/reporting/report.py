@@ -35,6 +35,8 @@ MAX_SAMPLE_ROWS = 200
 # what people said themselves goes before their consensus, which is easier or harder by how it is made
 HELD_OUT_ACCURACY = (
     "reward_labeler_accuracy",
+    "reward_labeler_accuracy_low",
+    "reward_labeler_accuracy_high",
     "reward_labeler_ceiling",
     "reward_length_rule",
     "reward_ngrams",

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from models.evaluation.intervals import win_rate
 from models.evaluation.matches import completion_kl, play_matches
 from models.evaluation.metrics import prompt_outcome
 from models.evaluation.reward_report import (
@@ -117,9 +118,32 @@ def test_evaluate_reward():
     assert close(report.calibration_error, 1.15 / 3)
 
 
+def test_the_interval_of_a_reward_is_that_of_its_prompts():
+    """Several people who say the same of a prompt show no more than one."""
+    logits = {
+        f"{side}{prompt}": float(side == "good" if prompt % 4 else side == "bad")
+        for prompt in range(40)
+        for side in ("good", "bad")
+    }
+    rankings = [
+        Ranking.of(f"p{prompt}", name, "help", levels=[[f"good{prompt}"], [f"bad{prompt}"]])
+        for prompt in range(40)
+        for name in ("ann", "bob", "cem")
+    ]
+    report = evaluate_reward(logits, [], rankings, {name: name for name in logits})
+    once = win_rate([float(prompt % 4 > 0) for prompt in range(40)])  # right at 30 of 40 prompts
+    found = (report.labeler_accuracy, report.labeler_accuracy_low, report.labeler_accuracy_high)
+    assert close(found[0], 0.75) and all(close(*both) for both in zip(found, once, strict=True))
+    # Wilson's with z = t of 39 degrees = 2.0227, c = z^2 / 40 = .1023: (.75 + c / 2 -+ sqrt(c (.1875 + c / 4))) / (1 + c)
+    assert report.labeler_accuracy_low == pytest.approx(0.593, abs=1e-3)
+    assert report.labeler_accuracy_high == pytest.approx(0.861, abs=1e-3)
+
+
 def test_a_report_without_pairs():
     report = evaluate_reward({}, [], [], {})
-    assert math.isnan(report.accuracy) and math.isnan(report.labeler_accuracy)
+    assert (
+        math.isnan(report.accuracy) and math.isnan(report.labeler_accuracy) and math.isnan(report.labeler_accuracy_low)
+    )
     assert (report.num_pairs, report.calibration_error, report.bands, report.accuracy_by_labeler) == (0, 0, (), {})
     assert math.isnan(report.labeler_ceiling) and (report.num_preferences, report.num_foretold) == (0, 0)
 

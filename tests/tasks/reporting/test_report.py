@@ -93,7 +93,8 @@ def test_checks_are_drawn_for_each_judge_with_what_is_to_be_marked():
 @pytest.mark.parametrize("figures", [HEADLINE, POLICY_FIGURES, REWARD_FIGURES])
 def test_what_people_said_themselves_goes_before_their_consensus(figures):
     held_out = [name for name in figures if name.startswith("reward_") and "calibration" not in name]
-    beside = ["reward_labeler_ceiling", "reward_length_rule", "reward_ngrams"]
+    interval = ["reward_labeler_accuracy_low", "reward_labeler_accuracy_high"]
+    beside = [*interval, "reward_labeler_ceiling", "reward_length_rule", "reward_ngrams"]
     assert held_out == ["reward_labeler_accuracy", *beside, "reward_accuracy"]
 
 
