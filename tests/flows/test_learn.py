@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -125,21 +124,6 @@ def test_what_a_held_out_labeler_says_is_learned_from_by_nothing(workplace, batc
     assert again["held_out_rankings"] == 40
 
 
-def test_a_regression_learns_anew_from_one_more_labeler_though_the_pairs_stay(workplace, batch, tmp_path):
-    shutil.copytree(batch, tmp_path / "batch")
-    rows = rank_by_length(batch)
-    asked = ("reward", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "reward.kind=regression")
-    write_rankings(tmp_path / "batch", rows)
-    first = workplace.report(*asked)
-    assert first["stages_run"] == ["feedback", "consensus", "pairs", "reward", "reward-report"]
-    assert 0 < first["reward_loss"] < 1.2, "in shares of the targets' mean square"
-    write_rankings(tmp_path / "batch", rows + [row | {"labeler": "cem"} for row in rows if row["labeler"] == "ann"])
-    again = workplace.report(*asked)
-    assert again["artifacts"]["pairs"] != first["artifacts"]["pairs"]
-    pairs = [rows_of(report, "pairs", "pairs.jsonl") for report in (first, again)]
-    assert pairs[0] == pairs[1] and "reward" in again["stages_run"]
-
-
 def test_a_reward_model_judges_that_learned_from_other_prompts_and_other_people(workplace, batch, tmp_path):
     shutil.copytree(batch, tmp_path / "batch")
     write_rankings(tmp_path / "batch", rank_by_length(batch))
@@ -157,9 +141,8 @@ def test_a_reward_model_judges_that_learned_from_other_prompts_and_other_people(
         assert held_out == {row["prompt_id"] for row in rows_of(report, "held-out-pairs", "pairs.jsonl")}
         rankings = rows_of(report, "held-out-pairs", "rankings.jsonl")
         told = [row for row in rankings if row["prompt_id"] not in held_out]
+        assert len({row["labeler"] for row in rankings if row["prompt_id"] in held_out}) == learned_by
         assert {row["prompt_id"] for row in told} == side.keys() - held_out
-        of_judge = {row["labeler"] for row in rankings if row["prompt_id"] in held_out}
-        assert of_judge == ({"ann", "ben"} if learned_by == 2 else {"ann"})
         assert {row["labeler"] for row in told} == told_by and report["held_out_reward_labelers"] == learned_by
         assert report["held_out_reward_rankings"] == learned_by * len(held_out)
         assert report["held_out_reward_preferences"] == 6 * len(told), "of four completions, all different"
@@ -327,13 +310,11 @@ def test_the_e2e_preset_judges_by_facts_and_by_people_whom_nothing_else_has_hear
     report = workplace.report("learn", E2E, *BRIEF, *small, "sft.num_epochs=0.01", judges)
     assert (report["ranked_prompts"], report["rankings"], report["labelers"]) == (630, 2979, 112)
     assert report["judge"] == "restaurant_facts" and report["judges"]["held_out_reward"]["chose"]
-    sides = Counter(row["split"] for row in rows_of(report, "feedback", "prompts.jsonl"))
-    assert sides["test"] == 189 and 20 <= sides["validation"] <= 70, (
-        "a tenth of 441, give or take 3 standard deviations"
-    )
+    side = {row["id"]: row["split"] for row in rows_of(report, "feedback", "prompts.jsonl")}
+    num = [*side.values()].count
+    assert num("test") == 189 and 20 <= num("validation") <= 70, "a tenth of 441, give or take 3 deviations"
     held_out = set(yaml.safe_load(E2E.read_text())["consensus"]["held_out_labelers"])
     assert held_out.isdisjoint(row["labeler"] for row in rows_of(report, "hold-out", "rankings.jsonl"))
-    training = {row["id"] for row in rows_of(report, "feedback", "prompts.jsonl") if row["split"] == "train"}
-    told = [row for row in rows_of(report, "held-out-pairs", "rankings.jsonl") if row["prompt_id"] in training]
+    told = [row for row in rows_of(report, "held-out-pairs", "rankings.jsonl") if side[row["prompt_id"]] == "train"]
     assert held_out.isdisjoint(row["labeler"] for row in told)
     assert 0 <= report["preferred_to_reference/policy/restaurant_facts"] <= 1
