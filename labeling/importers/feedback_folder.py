@@ -46,7 +46,8 @@ class RatingRow(Record):
 def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
     """The feedback of a folder, rankings and ratings by one criterion only; its rows that do not fit go to `bad`.
 
-    The ids in the files say which row means which: the records have ids of their own, by their texts. Where there is no rankings.jsonl, the rankings that follow from the ratings are given.
+    The ids in the files say which row means which: the records have ids of their own, by their texts. Rankings that follow from the ratings are
+    given too, but not of completions that the same labeler ranked outright.
     Raises DataError for a missing file, and where nothing is by the criterion.
     """
     folder = Path(config.path)
@@ -64,8 +65,13 @@ def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) ->
         raise DataError(f"{folder}: criterion: none of its {said} is by {config.criterion!r}")
     if (folder / "systems.jsonl").is_file():
         _read_systems(folder / "systems.jsonl", texts, bad)
-    shown, said = texts.shown, rankings if has_rankings else rankings_of_ratings(ratings)
+    shown, said = texts.shown, rankings + _not_ranked_outright(rankings_of_ratings(ratings), rankings)
     return Feedback(shown.prompts, shown.completions, said, tuple(ratings), shown.systems)
+
+
+def _not_ranked_outright(derived: Iterable[Ranking], outright: Iterable[Ranking]) -> list[Ranking]:
+    ranked = {(one.labeler, one.session, frozenset(one.places)) for one in outright}
+    return [one for one in derived if (one.labeler, one.session, frozenset(one.places)) not in ranked]
 
 
 class _Texts:

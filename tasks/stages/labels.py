@@ -3,6 +3,8 @@
 a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl, from which everything after it can be recomputed.
 """
 
+from collections import Counter
+
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
@@ -66,10 +68,17 @@ def _nothing_to_rank(place: str, feedback: Feedback) -> str:
 
 
 def write_feedback(work: Work, feedback: Feedback) -> int:
-    """Writes the four files and gives back the number of rankings."""
+    """Writes the four files and gives back the number of rankings.
+
+    Of the rankings `choices` are between two; `single_ratings` are of the one completion of its prompt that a labeler rated: no ranking
+    follows from these.
+    """
     export_raw(feedback, work.folder)
     work.metrics["rankings"] = len(feedback.rankings)
+    work.metrics["choices"] = sum(len(one.places) == 2 for one in feedback.rankings)
     work.metrics["ratings"] = len(feedback.ratings)
+    rated = Counter((one.prompt_id, one.labeler) for one in feedback.ratings)
+    work.metrics["single_ratings"] = sum(count == 1 for count in rated.values())
     work.metrics["labelers"] = len({one.labeler for one in (*feedback.rankings, *feedback.ratings)})
     work.metrics["ranked_prompts"] = len({ranking.prompt_id for ranking in feedback.rankings})
     return len(feedback.rankings)

@@ -181,7 +181,8 @@ def test_ratings_are_read_beside_rankings(tmp_path):
     feedback = read(config)
     down = Rating.of(PROMPT.id, B.id, "ann", "helpfulness", False)
     assert sorted(feedback.ratings, key=lambda one: one.wanted) == [down, up]
-    assert feedback.rankings == [RANKING]
+    follows = Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id]])
+    assert sorted(feedback.rankings, key=lambda one: len(one.places)) == [follows, RANKING]
 
 
 def test_without_rankings_they_follow_from_the_ratings(tmp_path):
