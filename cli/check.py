@@ -49,6 +49,7 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     from models.network.base import open_base
     from models.network.dialogue import ASKED
     from models.network.precision import held_narrowly
+    from models.rewards.scorer import probe_reward
     from tasks.running.space import describe_needs, in_gigabytes, require_space
     from tasks.stages.room import Room
 
@@ -70,6 +71,8 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     if isinstance(config.labels, FeedbackFiles):
         yield _count_feedback(config.labels, config, room, fitting)
     prompts = [room.prompt(text) for text in fitting or [ASKED]]
+    if fitting:
+        probe_reward(config.reward, fitting[0])
     yield "guards passed: template and end of a turn; log-probabilities, sampling and a reward model's scores as transformers gives them"
     yield f"a prompt: {_pieces(tokenizer, prompts[0])}"
     if update_cost := getattr(config.tuning.load_module(), "update_cost", None):

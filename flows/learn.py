@@ -25,7 +25,7 @@ from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
 from tasks.stages.labels import ingest_feedback
 from tasks.stages.pairs import convert_to_pairs, draw_labelers
-from tasks.stages.reward import train_reward_model
+from tasks.stages.reward import require_reward, train_reward_model
 from tasks.stages.tuning import tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
@@ -94,6 +94,7 @@ def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Ar
         max_new_tokens=config.sampling.max_new_tokens,
         seed=config.seed,
     )
+    require_reward(config.reward, feedback)
     return start, texts, feedback
 
 

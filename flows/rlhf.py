@@ -15,6 +15,7 @@ from tasks.judging.people import require_people
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import open_run
 from tasks.stages.labels import simulate_labels
+from tasks.stages.reward import require_reward
 
 
 @flow(name="rlhf")
@@ -26,6 +27,7 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         start, texts, prompts = sample(run)
         require_judges(config.evaluation, prompts)
         require_people(config)
+        require_reward(config.reward, prompts)
         references = read_reference_texts(run, start, prompts)
         data = read_tuning_data(run, start)
         pretrained, base, completions = complete(run, start, texts, prompts)

@@ -10,7 +10,7 @@ from models.records import Artifact
 from models.rewards.kind_file import write_kind
 from models.settings.generation import PromptsConfig
 from models.settings.judges import EvaluationConfig, HouseholdRule
-from models.settings.rewards import PairwiseReward
+from models.settings.rewards import FunctionReward, PairwiseReward
 from models.settings.sources import DemonstrationFile, Household
 from models.settings.tuning import PPOConfig
 from tasks.running import code_digest
@@ -160,3 +160,14 @@ def test_a_kind_from_outside_counts_with_what_its_own_package_gives_it(tmp_path,
     (package / "words.py").write_text("FEW = 4\n")
     code_digest.code_digest.cache_clear()
     assert code_digest.code_digest("tasks.stages.reward", "somebodys.reward") != before
+
+
+def test_the_module_of_a_function_that_is_the_reward_counts_for_its_training(tmp_path, monkeypatch):
+    (tmp_path / "counted_taste.py").write_text(
+        "def reward(prompts, completions):\n    return [0.5] * len(completions)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("REIN_FUNCTIONS", "counted_taste:reward")
+    modules = modules_of("tasks.stages.reward", {"config": FunctionReward(function="counted_taste:reward")})
+    assert modules == ("tasks.stages.reward", "counted_taste", "models.rewards.function")
+    assert code_digest.reachable_modules("counted_taste") == {"counted_taste": tmp_path / "counted_taste.py"}

@@ -4,6 +4,8 @@ The module of a kind of reward offers:
 
 - `train(task: RewardTask, config) -> Iterator[StepMetrics]`: writes what it takes to score into `task.folder`, yields its steps;
 - `load(folder, compute) -> Scorer`: what that gives.
+
+It may offer `probe(config, prompt)`, which is asked before anything is trained, and raises where it could not score a completion of this prompt.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from models.network.networks import RewardModel
 from models.records import Completion, Pair, Prompt, Ranking, read_records
 from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.compute import Compute
+from models.settings.rewards import RewardKind
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 
@@ -128,6 +131,12 @@ class RewardTask:
             seed,
             checkpoints,
         )
+
+
+def probe_reward(config: RewardKind, prompt: str) -> None:
+    """Asks a kind of reward whether it could score completions of this prompt, if it has something to say before it is trained."""
+    if probe := getattr(config.load_module(), "probe", None):
+        probe(config, prompt)
 
 
 def load_scorer(folder: Path, compute: Compute) -> Scorer:

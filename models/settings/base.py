@@ -63,6 +63,11 @@ class Kind(Settings):
         if "code" not in cls.__dict__:
             cls.code = cls.__module__
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules whose code counts for caching: the one that carries it out, and what its settings name."""
+        return (self.code,)
+
     @classmethod
     def load_module(cls) -> ModuleType:
         """The module that carries it out, imported now."""

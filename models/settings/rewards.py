@@ -1,11 +1,14 @@
 """The settings of rewards: a kind for each way to give a completion its score."""
 
+import os
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.settings.base import Count, Kind, OneOf, Positive
 from models.settings.training import Training
+
+FUNCTIONS = "REIN_FUNCTIONS"
 
 
 class RewardKind(Kind):
@@ -78,6 +81,41 @@ class RegressionReward(PairwiseTraining):
     kind: Literal["regression"] = "regression"
     targets: Literal["elo", "bradley_terry"] = "elo"
     """elo: ratings from every labeler's rankings, all alike; bradley_terry: strengths that count labelers by how far they can be relied on."""
+
+
+class FunctionReward(RewardKind):
+    """A Python function of yours as reward: `def reward(prompts, completions) -> list[float]`, called by keyword as TRL does."""
+
+    code = "models.rewards.function"
+    kind: Literal["function"] = "function"
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+    """`module:name`, where Python finds it. The environment variable REIN_FUNCTIONS must name it too: no preset and no form has code imported."""
+
+    @property
+    def module(self) -> str:
+        """The module that the function stands in."""
+        return self.function.partition(":")[0]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.code, self.module)
+
+    @field_validator("function")
+    @classmethod
+    def _is_allowed(cls, function: str) -> str:
+        if function not in allowed_functions():
+            raise ValueError(not_allowed(function))
+        return function
+
+
+def allowed_functions() -> set[str]:
+    """The functions, `module:name`, that REIN_FUNCTIONS names, separated by commas: whoever sets it lets Rein import and call them."""
+    return {one.strip() for one in os.environ.get(FUNCTIONS, "").split(",")}
+
+
+def not_allowed(function: str) -> str:
+    """What is said of a function that REIN_FUNCTIONS does not name."""
+    return f"the environment variable {FUNCTIONS} does not name it; set {FUNCTIONS}={function} where Rein is started, if it is yours"
 
 
 Reward = Annotated[RewardKind, OneOf(RewardKind, default="pairwise")]

@@ -153,8 +153,8 @@ class PPOConfig(OnlineTuning):
     """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
     whiten_advantages: bool = True
     """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
-    value_start: Literal["reward", "policy"] = "reward"
-    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head."""
+    value_start: Literal["reward", "policy"] | None = None
+    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head. Left out: the reward, if it is a network."""
     value_warmup_updates: Annotated[int, Field(ge=0)] = 0
     """Updates at the start in which the value model alone learns, so that the policy never follows a value model that knows nothing."""
     policy_ema: Fraction | None = None

@@ -73,7 +73,7 @@ def _local_identity(name: str | None) -> str | dict[str, str] | None:
 
 def _kind_modules(value: Any) -> Iterator[str]:
     if isinstance(value, Kind):
-        yield value.code
+        yield from value.modules
     if isinstance(value, Artifact):
         yield from _reward_module(value.folder / "model")
     elif isinstance(value, Settings):

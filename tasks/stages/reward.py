@@ -1,8 +1,8 @@
 """Stage `reward`: the reward model, trained on training prompts."""
 
-from models.records import Artifact
+from models.records import Artifact, Prompt, read_records
 from models.settings.compute import Compute
-from models.settings.rewards import Reward
+from models.settings.rewards import Reward, RewardKind
 from tasks.running.stage import Work, stage
 from tasks.running.torch_ranks import run_training
 
@@ -37,3 +37,10 @@ def train_reward_model(
     if steps:
         work.metrics["reward_loss"] = steps[-1].values["loss"]
     return len(steps)
+
+
+def require_reward(config: RewardKind, prompts: Artifact) -> None:
+    """Raises ConfigError where a reward could not score a completion of the first of these prompts: said before anything is trained."""
+    from models.rewards.scorer import probe_reward
+
+    probe_reward(config, read_records(prompts.folder / "prompts.jsonl", Prompt)[0].text)

@@ -47,7 +47,7 @@ def test_there_is_a_walk_for_each_seam():
 
 
 def test_a_reward(report):
-    told = report("reward={kind: shortest, per_word: 0.25}", "tuning.value_start=policy")
+    told = report("reward={kind: shortest, per_word: 0.25}")
     assert told["stages_run"] == ["reward", "reward-report", "tuning", "matches", "evaluation"]
     assert settings_of(told, "reward") == {"kind": "shortest", "per_word": 0.25}
     for sample in rows_of(Path(told["artifacts"]["matches"], "samples.jsonl")):

@@ -53,13 +53,13 @@ def start_value_model(
 ) -> ValueModel:
     """Raises ConfigError when it cannot start from the reward, or could not read the policy's tokens."""
     share_body = _shares_body(config)
-    if config.value_start == "policy":
+    if (config.value_start or ("policy" if scorer.network is None else "reward")) == "policy":
         return ValueModel.from_policy(policy, share_body)
     if scorer.network is None or scorer.tokenizer is None:
         raise ConfigError("tuning.value_start is reward, but this kind of reward has no network; set it to policy")
     if tokenizer.get_vocab() != scorer.tokenizer.get_vocab():
         raise ConfigError(
-            "tuning.value_start is reward, but policy and reward model have different tokenizers; set it to policy"
+            "the value model would start from the reward model, which has another tokenizer than the policy; set tuning.value_start to policy"
         )
     return ValueModel.from_reward(scorer.network, share_body)
 

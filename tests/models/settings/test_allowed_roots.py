@@ -91,6 +91,7 @@ NO_PLACES = {
     *("LoRA.target_modules", "TuningLoRA.target_modules"),
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),
     "PromotionRequest.version",
+    "FunctionReward.function",  # what may be imported has a variable of its own
 }
 
 

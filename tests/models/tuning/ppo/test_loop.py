@@ -256,8 +256,9 @@ def test_a_value_model_from_the_reward_needs_its_network_and_the_policys_tokens(
 
     assert torch.equal(start(reward_model, copy.deepcopy(tokenizer)).head.weight, reward_model.model.score.weight)
     other: PreTrainedTokenizerFast = train_tokenizer([text[::-1] for text in CORPUS], vocab_size=300)
-    with pytest.raises(ConfigError, match=r"tuning\.value_start is reward.*different tokenizers; set it to policy"):
+    with pytest.raises(ConfigError, match=r"another tokenizer than the policy; set tuning\.value_start to policy"):
         start(reward_model, other)
     with pytest.raises(ConfigError, match=r"tuning\.value_start is reward.*no network; set it to policy"):
-        start(None, None)
-    assert not start(None, None, value_start="policy").head.weight.any()
+        start(None, None, value_start="reward")
+    for left_out_or_policy in ({}, {"value_start": "policy"}):
+        assert not start(None, None, **left_out_or_policy).head.weight.any()
