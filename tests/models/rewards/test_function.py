@@ -50,7 +50,7 @@ def task_in(folder: Path) -> RewardTask:
     completions = [Completion.of(prompt.id, text) for text in TEXTS]
     completions.append(Completion.of(held_out.id, "word " * 50))
     folder.mkdir(exist_ok=True)
-    given = {"base": folder, "pairs": [], "draws": [], "compute": Compute(), "seed": 0}
+    given = {"base": folder, "pairs": [], "draws": [], "rankings": [], "compute": Compute(), "seed": 0}
     return RewardTask(
         folder=folder, prompts=[prompt], completions=completions, checkpoints=Checkpoints(folder / "state", 1), **given
     )
