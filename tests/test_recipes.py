@@ -27,6 +27,17 @@ def commands(page: Path, language: str) -> list[list[str]]:
     return [words[1:] for words in split if words and Path(words[0]).name == "rein"]
 
 
+@pytest.fixture(autouse=True)
+def what_the_pages_write_and_export(tmp_path, monkeypatch):
+    """Their Python files, where Python finds them, and their variables."""
+    told = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name, text in re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", told, flags=re.DOTALL | re.MULTILINE):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in re.findall(r"^export (\w+)=(\S+)$", told, flags=re.MULTILINE):
+        monkeypatch.setenv(name, value)
+
+
 def cases(*languages: str) -> list:
     found = [(page, words) for page in PAGES for language in languages for words in commands(page, language)]
     return [pytest.param(words, id=f"{page.stem}: {' '.join(words)}") for page, words in found]
