@@ -68,8 +68,10 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     for key, asked in (("prompts", config.prompts), ("tuning.prompts", config.tuning.prompts)):
         if asked is not None:
             yield _count_prompts(key, asked, config, room, fitting)
-    if isinstance(config.labels, FeedbackFiles):
-        yield _count_feedback(config.labels, config, room, fitting)
+    own = {f"reward.parts.{name}.labels": part.labels for name, part in config.reward.made_of.items()}
+    for key, labels in {"labels": config.labels, **own}.items():
+        if isinstance(labels, FeedbackFiles):
+            yield _count_feedback(key, labels, config, room, fitting)
     prompts = [room.prompt(text) for text in fitting or [ASKED]]
     if fitting:
         probe_reward(config.reward, fitting[0])
@@ -125,7 +127,7 @@ def _count_prompts(key: str, asked: PromptsConfig, config: PipelineConfig, room:
     return told
 
 
-def _count_feedback(labels: FeedbackFiles, config: PipelineConfig, room: "Room", fitting: list[str]) -> str:
+def _count_feedback(key: str, labels: FeedbackFiles, config: PipelineConfig, room: "Room", fitting: list[str]) -> str:
     """As above, of people's rankings that exist already."""
     from labeling.importers.read_feedback import read_feedback
 
@@ -135,10 +137,10 @@ def _count_feedback(labels: FeedbackFiles, config: PipelineConfig, room: "Room",
     unfit = room.unfit(feedback, config.sampling.max_new_tokens)
     prompts = [one for one in feedback.prompts if one.id not in unfit]
     completions = [one for one in feedback.completions if unfit.keys().isdisjoint((one.id, one.prompt_id))]
-    told = f"labels: {len(prompts)} of {len(feedback.prompts)} prompts fit, and {len(completions)} of {len(feedback.completions)} completions"
+    told = f"{key}: {len(prompts)} of {len(feedback.prompts)} prompts fit, and {len(completions)} of {len(feedback.completions)} completions"
     if unfit:
         told += f"; of the others the first: {next(iter(unfit.values()))}"
     if unfit and labels.bad_rows == "refuse":
-        raise DataError(f"{told}; shorten them, or set labels.bad_rows=set_aside")
+        raise DataError(f"{told}; shorten them, or set {key}.bad_rows=set_aside")
     fitting += [one.text for one in prompts]
     return told

@@ -1,6 +1,7 @@
 """Flow `learn`: rankings -> consensus -> pairs -> reward model -> policy -> report. Starts where people end."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import flow
@@ -10,8 +11,9 @@ from models.errors import ConfigError
 from models.footprint import NetworkSize
 from models.records import Artifact
 from models.settings.judges import HeldOutReward
-from models.settings.labels import FeedbackFiles, SimulatedLabels, StoredFeedback
+from models.settings.labels import FeedbackFiles, LabelKind, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
+from models.settings.rewards import RewardKind
 from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
@@ -23,22 +25,26 @@ from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.running.space import require_space
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
-from tasks.stages.labels import ingest_feedback
+from tasks.stages.labels import ingest_feedback, require_one_side
 from tasks.stages.pairs import convert_to_pairs, draw_labelers
 from tasks.stages.reward import require_reward, train_reward_model
 from tasks.stages.tuning import tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
+Reading = Callable[[PipelineRun, LabelKind], Artifact]
+"""Makes a feedback snapshot of labels."""
+
 
 @dataclass(frozen=True)
 class Preferences:
     """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from; its `pairs`,
-    and those of `draws` of its labelers, None where nothing asks for these."""
+    and those of `draws` of its labelers, None where nothing asks for these; and `parts`, by name, what those of the reward learn from."""
 
     feedback: Artifact
     told: Artifact
     pairs: Artifact
     draws: Artifact | None
+    parts: Mapping[str, "Preferences"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,12 @@ class Learned:
 def learn(config: PipelineConfig) -> dict[str, Any]:
     """Learns a policy from rankings that exist already, and reports on it."""
     with open_run(config, "learn") as run:
-        learned = learn_from_source(run, find_source(run))
+        learned = learn_from_source(run, find_source(run, config.labels))
         return write_report(run, learned.matches, learned.policy)
 
 
-def find_source(run: PipelineRun) -> FeedbackFiles:
+def find_source(run: PipelineRun, labels: LabelKind) -> FeedbackFiles:
     """The files of rankings that exist already, of the feedback store a snapshot taken now; shared with flow `reward`."""
-    labels = run.config.labels
     if isinstance(labels, SimulatedLabels):
         raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
     return freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
@@ -72,7 +77,8 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     require_space(run.config, NetworkSize.of_folder(start.folder / "model"))
     require_judges(run.config.evaluation, feedback)
     require_people(run.config)
-    preferences = agree_on_preferences(run, feedback)  # what cannot be learned from is said before anything is trained
+    # what cannot be learned from is said before anything is trained
+    preferences = agree_on_preferences(run, feedback, reading(start))
     held_back = hold_back(run, feedback)
     data = read_tuning_data(run, start, preferences.told, sides=feedback)
     references = read_reference_texts(run, start, feedback)
@@ -86,30 +92,54 @@ def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Ar
     """The base as configured, the texts to pretrain it on (as `open_base` gives them), and the feedback, which it can read."""
     config = run.config
     start, texts = open_base(run)
-    feedback = ingest_feedback(
-        run,
-        config=source,
-        split=config.split,
-        base=start,
-        max_new_tokens=config.sampling.max_new_tokens,
-        seed=config.seed,
-    )
+    feedback = reading(start)(run, source)
     require_reward(config.reward, feedback)
     return start, texts, feedback
 
 
-def agree_on_preferences(run: PipelineRun, feedback: Artifact) -> Preferences:
-    """From a feedback snapshot to pairs, shared with other flows."""
+def reading(base: Artifact) -> Reading:
+    """What makes a feedback snapshot of labels that exist already, which this base can read; shared with flow `reward`."""
+
+    def read(run: PipelineRun, labels: LabelKind) -> Artifact:
+        config, source = run.config, find_source(run, labels)
+        given = {"split": config.split, "base": base, "seed": config.seed}
+        return ingest_feedback(run, config=source, max_new_tokens=config.sampling.max_new_tokens, **given)
+
+    return read
+
+
+def agree_on_preferences(run: PipelineRun, feedback: Artifact, read: Reading) -> Preferences:
+    """From a feedback snapshot to pairs, shared with other flows; so for each part of the reward, whose own labels are `read`."""
+    parts = run.config.reward.made_of
+    own = {name: read(run.part(name), part.labels) for name, part in parts.items() if part.labels is not None}
+    require_one_side(feedback, own)
+    given = agree(run, run.config.reward, feedback)
+    of_parts = {}
+    for name, part in parts.items():
+        if name in own:
+            of_parts[name] = agree(run.part(name), part.reward, own[name])
+        else:
+            of_parts[name] = replace(given, draws=draw(run.part(name), part.reward, given.told))
+    return replace(given, parts=of_parts)
+
+
+def agree(run: PipelineRun, reward: RewardKind, feedback: Artifact) -> Preferences:
+    """What one reward learns from, of its own labels."""
     config, told = run.config, feedback
     if labelers := config.consensus.held_out_labelers:
-        told = hold_out_labelers(run, labelers=labelers, feedback=feedback)
+        told = hold_out_labelers(run, labelers=labelers, feedback=feedback, of_part=bool(run.prefix))
     consensus = agree_on_rankings(run, config=config.consensus, feedback=told)
     pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
-    draws = None
-    if num_draws := config.reward.num_draws:
-        how = {"consensus": config.consensus, "pairs": config.pairs}
-        draws = draw_labelers(run, num_draws=num_draws, **how, feedback=told, seed=config.seed)
-    return Preferences(feedback, told, pairs, draws)
+    return Preferences(feedback, told, pairs, draw(run, reward, told))
+
+
+def draw(run: PipelineRun, reward: RewardKind, told: Artifact) -> Artifact | None:
+    """The pairs of draws of the labelers, where the reward asks for some."""
+    config = run.config
+    if not reward.num_draws:
+        return None
+    how = {"consensus": config.consensus, "pairs": config.pairs, "seed": config.seed}
+    return draw_labelers(run, num_draws=reward.num_draws, **how, feedback=told)
 
 
 def hold_back(run: PipelineRun, feedback: Artifact) -> Artifact | None:
@@ -136,21 +166,26 @@ def train_judge(run: PipelineRun, base: Artifact, held_back: Artifact | None) ->
     )
 
 
-def learn_reward(run: PipelineRun, base: Artifact, given: Preferences) -> tuple[Artifact, Artifact]:
-    """The reward model, and the report on how good it is; shared with flow `reward`."""
-    config = run.config
+def learn_reward(run: PipelineRun, config: RewardKind, base: Artifact, given: Preferences) -> tuple[Artifact, Artifact]:
+    """The reward, and the report on how good it is; first those that it is made of. Shared with flow `reward`."""
+    compute, seed = run.config.compute, run.config.seed
+    parts = {
+        name: learn_reward(run.part(name), part.reward, base, given.parts[name])[0]
+        for name, part in config.made_of.items()
+    }
     reward = train_reward_model(
         run,
-        config=config.reward,
+        config=config,
         base=base,
         feedback=given.told,
         pairs=given.pairs,
         draws=given.draws,
-        rankings=given.told if config.reward.reads_rankings else None,
-        compute=config.compute,
-        seed=config.seed,
+        rankings=given.told if config.reads_rankings else None,
+        parts=parts or None,
+        compute=compute,
+        seed=seed,
     )
-    report = report_on_reward(run, reward=reward, feedback=given.feedback, pairs=given.pairs, compute=config.compute)
+    report = report_on_reward(run, reward=reward, feedback=given.feedback, pairs=given.pairs, compute=compute)
     return reward, report
 
 
@@ -160,7 +195,7 @@ def learn_from_preferences(
     """Everything from pairs to the registered policy and its matches, shared with other flows. `held_back`: as `hold_back` gives it."""
     config, feedback, pairs = run.config, given.feedback, given.pairs
     compute, seed, chooser = config.compute, config.seed, config.chooser
-    reward, report = learn_reward(run, base, given)
+    reward, report = learn_reward(run, config.reward, base, given)
     require_accuracy(config.tuning, report)
     judge = train_judge(run, base, held_back)
     policy = tune_policy(

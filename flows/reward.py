@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.base import adapt_base
-from flows.learn import agree_on_preferences, find_source, learn_reward, read_feedback
+from flows.learn import agree_on_preferences, find_source, learn_reward, read_feedback, reading
 from models.footprint import NetworkSize
 from models.settings.pipeline import PipelineConfig
 from tasks.reporting.report import register_reward, write_reward_report
@@ -19,9 +19,9 @@ UNREAD = ("tuning", "evaluation", "promotion")
 def reward(config: PipelineConfig) -> dict[str, Any]:
     """Learns a reward model from rankings that exist already, and reports on it. `learn` then finds it in the cache."""
     with open_run(config, "reward", UNREAD) as run:
-        start, texts, feedback = read_feedback(run, find_source(run))
+        start, texts, feedback = read_feedback(run, find_source(run, config.labels))
         require_space(config, NetworkSize.of_folder(start.folder / "model"), UNREAD)
-        preferences = agree_on_preferences(run, feedback)
+        preferences = agree_on_preferences(run, feedback, reading(start))
         _, base = adapt_base(run, start, texts, preferences.told, sides=feedback)
-        learned, _ = learn_reward(run, base, preferences)
+        learned, _ = learn_reward(run, config.reward, base, preferences)
         return write_reward_report(run, learned, register_reward(run, learned))

@@ -117,6 +117,7 @@ def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
         "pretraining": (config.pretraining, whole),
         "sft": (config.sft, whole),
         "reward": (config.reward, body),
+        **{f"reward.parts.{name}.reward": (part.reward, body) for name, part in config.reward.made_of.items()},
         "held-out-reward": (judge and judge.reward, body),
     }
     needed = {}
@@ -169,4 +170,5 @@ def _num_copies(config: PipelineConfig, tuning: PPOConfig) -> int:
 
 def _num_rewards(config: PipelineConfig) -> int:
     """Networks of the reward; other kinds than Rein's own are not known to have some."""
-    return max(1, config.reward.num_draws) if isinstance(config.reward, PairwiseTraining) else 0
+    rewards = [config.reward, *(part.reward for part in config.reward.made_of.values())]
+    return sum(max(1, one.num_draws) for one in rewards if isinstance(one, PairwiseTraining))

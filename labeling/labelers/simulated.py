@@ -23,6 +23,9 @@ TIE_WIDTH = 1.5
 FORGETS_MARK = 0.2
 """Probability that the `noisy` labeler puts an unusable completion on the last level instead of marking it."""
 
+VALUES = {"helpfulness": household.helpfulness, "brevity": household.brevity}
+"""What a labeler goes by -> how good it makes a completion; None: unusable."""
+
 
 def open_labeler(config: SimulatedLabeler, criterion: str, seed: int) -> "_SimulatedLabeler":
     """A labeler of the tiny world.
@@ -41,7 +44,8 @@ class _SimulatedLabeler:
         self.config, self.criterion, self.seed = config, criterion, seed
 
     def label(self, prompt: Prompt, completions: Sequence[Completion]) -> Ranking:
-        values = {completion.id: household.helpfulness(prompt.text, completion.text) for completion in completions}
+        value = VALUES[self.config.goes_by]
+        values = {completion.id: value(prompt.text, completion.text) for completion in completions}
         levels, unusable = _rank(self.config, values, _generator(self.seed, self.config.name, prompt.id))
         return Ranking.of(prompt.id, self.config.name, self.criterion, levels, unusable)
 

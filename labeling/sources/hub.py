@@ -50,6 +50,10 @@ def pin_revisions(settings: Config) -> Config:
         own = getattr(settings, field)
         if isinstance(own, Settings) and (pinned := pin_revisions(own)) is not own:
             changed[field] = pinned
+        elif isinstance(own, dict):
+            several = {key: pin_revisions(one) for key, one in own.items() if isinstance(one, Settings)}
+            if any(several[key] is not own[key] for key in several):
+                changed[field] = own | several
     if isinstance(settings, HubDataset):
         if not Path(settings.name).exists():
             changed["revision"] = commit_of(settings.name, settings.revision)

@@ -162,6 +162,11 @@ def helpfulness(prompt: str, completion: str) -> float | None:
     return max(value - crowd, -2.5)
 
 
+def brevity(prompt: str, completion: str) -> float | None:
+    """Minus one half for each word; None, unusable, without any. Another criterion than `helpfulness`, and often at odds with it."""
+    return -0.5 * len(completion.split()) if completion.strip() else None
+
+
 def is_helpful(prompt: str, completion: str) -> bool:
     """Whether it is usable and all its actions help: none against the user, none beside the point. Raises as above."""
     verdict = judge(prompt, completion)

@@ -199,7 +199,7 @@ def report_reward(
     judged = [completion for completion in completions if completion.prompt_id in held_out]
     if not judged:
         raise DataError("no held-out prompt has completions to judge the reward model by")
-    scores, disagreement = scorer.with_disagreement(
+    scores, disagreement, _ = scorer.score_in_full(
         [held_out[one.prompt_id] for one in judged], [one.text for one in judged]
     )
     logits = {one.id: scorer.logit_std * score for one, score in zip(judged, scores.tolist(), strict=True)}

@@ -50,12 +50,10 @@ def train(task: RewardTask, config: FunctionReward) -> Iterator[StepMetrics]:
     Raises DataError where there are no such completions, or all have one and the same score.
     """
     function = Function(config.function)
-    text_of = {prompt.id: prompt.text for prompt in task.prompts}
-    own = [one for one in task.completions if one.prompt_id in text_of]
-    scores = function([text_of[one.prompt_id] for one in own], [one.text for one in own])
+    scores = function(*task.training_texts)
     if len(set(scores.tolist())) < 2:
         raise DataError(
-            f"{config.function} gives the {len(own)} completions of training prompts no two different numbers, so that nothing can be learned from it"
+            f"{config.function} gives the {len(scores)} completions of training prompts no two different numbers, so that nothing can be learned from it"
         )
     kept = KeptFunction(
         function=config.function,
@@ -78,9 +76,11 @@ def load(folder: Path, compute: Compute) -> Scorer:
             kept.function,
             folder / FUNCTION_FILE,
         )
-    return Scorer(
-        lambda prompts, completions: ((function(prompts, completions) - kept.mean) / kept.std).float(), kept.std
-    )
+
+    def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        return ((function(prompts, completions) - kept.mean) / kept.std).float()
+
+    return Scorer(score, logit_std=kept.std, logit_mean=kept.mean)
 
 
 def probe(config: FunctionReward, prompt: str) -> None:

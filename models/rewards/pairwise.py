@@ -57,7 +57,8 @@ def load(folder: Path, compute: Compute) -> Scorer:
     def reads(prompt: str, completion: str) -> bool:
         return len(encode_for_score(tokenizer, prompt, completion)) <= context_length(reward_model.model.config)
 
-    return Scorer(score, reward_model.model.config.score_std, reward_model, tokenizer, reads=reads)
+    normalised = reward_model.model.config
+    return Scorer(score, normalised.score_std, reward_model, tokenizer, reads=reads, logit_mean=normalised.score_mean)
 
 
 @dataclass(frozen=True)

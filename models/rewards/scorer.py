@@ -8,8 +8,8 @@ The module of a kind of reward offers:
 It may offer `probe(config, prompt)`, which is asked before anything is trained, and raises where it could not score a completion of this prompt.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +33,12 @@ Score = Callable[[Sequence[str], Sequence[str]], Tensor]
 
 
 class Scores(NamedTuple):
-    """Scores, and of each how far the members of the reward disagree on it; None where the reward has no members."""
+    """Scores, and of each how far the members of the reward disagree on it, None where the reward has no members; and what each of its
+    parts says by itself, by name."""
 
     scores: Float[Tensor, " N"]
     disagreement: Float[Tensor, " N"] | None
+    of_parts: Mapping[str, Float[Tensor, " N"]]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,24 @@ class Members:
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A reward, ready to score. `logit_std`: what a score is multiplied by to be the logit of a preference.
+class Parts:
+    """Of a mixture of rewards: the score that each gives, by name, and how these become one."""
 
-    `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`: what `score`
+    score: Callable[[Sequence[str], Sequence[str]], Mapping[str, Tensor]]
+    combine: Callable[[Sequence[str], Mapping[str, Tensor]], Tensor]
+    """Prompts, and the scores of all parts -> one normalised score each."""
+
+    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
+        """The score that they give together."""
+        return self.combine(prompts, self.score(prompts, completions))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A reward, ready to score. `logit_std`: what a score is multiplied by to have the distances of logits of a preference; with `logit_mean`
+    added it is the very logit.
+
+    `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`, `parts`: what `score`
     is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it.
     """
 
@@ -67,6 +83,12 @@ class Scorer:
     tokenizer: PreTrainedTokenizerBase | None = None
     members: Members | None = None
     reads: Callable[[str, str], bool] = lambda prompt, completion: True
+    parts: Parts | None = None
+    logit_mean: float = 0.0
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """The logits that scores stand for."""
+        return self.logit_mean + self.logit_std * scores
 
     def readable(self, prompts: Sequence[str], completions: Sequence[str]) -> list[str]:
         """Completions that a model wrote, with an empty one for each that cannot be read: its text may have more tokens than were sampled."""
@@ -76,12 +98,15 @@ class Scorer:
         """As `score`, of what a model wrote: no such text ends a run."""
         return self.score(prompts, self.readable(prompts, completions))
 
-    def with_disagreement(self, prompts: Sequence[str], completions: Sequence[str]) -> Scores:
-        """Scores, and the standard deviation of each over the members, who are asked once."""
+    def score_in_full(self, prompts: Sequence[str], completions: Sequence[str]) -> Scores:
+        """Scores, the standard deviation of each over the members, and those of the parts; members and parts are asked once."""
+        if self.parts is not None:
+            of_parts = self.parts.score(prompts, completions)
+            return Scores(self.parts.combine(prompts, of_parts), None, of_parts)
         if self.members is None:
-            return Scores(self.score(prompts, completions), None)
+            return Scores(self.score(prompts, completions), None, {})
         of_each = self.members.score(prompts, completions)
-        return Scores(self.members.combine(of_each), of_each.std(dim=0, unbiased=False))
+        return Scores(self.members.combine(of_each), of_each.std(dim=0, unbiased=False), {})
 
 
 @dataclass(frozen=True)
@@ -101,6 +126,15 @@ class RewardTask:
     compute: Compute
     seed: int
     checkpoints: Checkpoints
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    """The folders of the rewards that it is made of, where its settings name some (`made_of`)."""
+
+    @property
+    def training_texts(self) -> tuple[list[str], list[str]]:
+        """The completions of training prompts: prompts and completions, a text each."""
+        text_of = {prompt.id: prompt.text for prompt in self.prompts}
+        own = [one for one in self.completions if one.prompt_id in text_of]
+        return [text_of[one.prompt_id] for one in own], [one.text for one in own]
 
     @classmethod
     def read(
@@ -114,8 +148,10 @@ class RewardTask:
         compute: Compute,
         seed: int,
         checkpoints: Checkpoints,
+        parts: Mapping[str, Path],
     ) -> "RewardTask":
-        """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers and of their rankings."""
+        """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers, of their rankings, and
+        of its parts."""
         prompts = [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"]
         learned = {prompt.id for prompt in prompts}
         ranked = read_records(rankings / "rankings.jsonl", Ranking) if rankings else []
@@ -130,6 +166,7 @@ class RewardTask:
             compute,
             seed,
             checkpoints,
+            parts,
         )
 
 

@@ -38,8 +38,8 @@ def local_places(settings: Settings, prefix: str = "") -> Iterator[tuple[str, st
         value = getattr(settings, name)
         if isinstance(value, Settings):
             yield from local_places(value, f"{prefix}{name}.")
-        elif isinstance(value, tuple):
-            for place, one in enumerate(value):
+        elif isinstance(value, tuple | dict):
+            for place, one in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(one, Settings):
                     yield from local_places(one, f"{prefix}{name}.{place}.")
         elif isinstance(value, str) and name in settings.place_fields:

@@ -92,10 +92,13 @@ def kinds_of(seam: type[Seam]) -> dict[str, type[Seam]]:
 
 
 class OneOf:
-    """Annotation of a field that holds settings of any kind at a seam; without `kind` they are of the kind `default`."""
+    """Annotation of a field that holds settings of any kind at a seam but those `apart`; without `kind` they are of the kind `default`."""
 
-    def __init__(self, seam: type[Kind], default: str | None = None) -> None:
-        self.seam, self.default = seam, default
+    def __init__(self, seam: type[Kind], default: str | None = None, apart: tuple[str, ...] = ()) -> None:
+        self.seam, self.default, self.apart = seam, default, apart
+
+    def _known(self) -> dict[str, type[Kind]]:
+        return {kind: one for kind, one in kinds_of(self.seam).items() if kind not in self.apart}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         whole = core_schema.plain_serializer_function_ser_schema(
@@ -104,7 +107,7 @@ class OneOf:
         return core_schema.no_info_plain_validator_function(self._validate, serialization=whole)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        variants = [handler(one.__pydantic_core_schema__) for one in kinds_of(self.seam).values()]
+        variants = [handler(one.__pydantic_core_schema__) for one in self._known().values()]
         return variants[0] if len(variants) == 1 else {"oneOf": variants}
 
     def _validate(self, value: Any) -> Kind:
@@ -112,7 +115,7 @@ class OneOf:
             return value
         if not isinstance(value, Mapping):
             raise PydanticCustomError("kind", "expected keys and values, one of them `kind`")
-        known, kind = kinds_of(self.seam), value.get("kind", self.default)
+        known, kind = self._known(), value.get("kind", self.default)
         if kind is None:
             raise PydanticCustomError("kind", "say which `kind` it is: {known}", {"known": ", ".join(known)})
         if kind not in known:

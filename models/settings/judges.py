@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from models.settings.base import Count, Kind, OneOf, Settings
-from models.settings.rewards import PairwiseReward, Reward
+from models.settings.rewards import PairwiseReward, RewardKind
 from models.settings.sources import DemonstrationSource
 
 
@@ -40,7 +40,7 @@ class HeldOutReward(JudgeKind):
     learned_from = "rankings of held-out prompts, by held-out labelers alone where there are some"
     code = "models.evaluation.judges.held_out_reward"
     kind: Literal["held_out_reward"] = "held_out_reward"
-    reward: Reward = PairwiseReward()
+    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture",))] = PairwiseReward()
     """How it is trained."""
 
     @model_validator(mode="after")

@@ -23,6 +23,8 @@ class SimulatedLabeler(LabelerKind):
     kind: Literal["simulated"] = "simulated"
     behaviour: Literal["careful", "noisy", "ties", "upside_down"] = "careful"
     """careful: follows the rule with little noise; noisy: with much; ties: calls small differences equal; upside_down: worst first."""
+    goes_by: Literal["helpfulness", "brevity"] = "helpfulness"
+    """helpfulness: the rule of the tiny world; brevity: a word less is half a step better, whatever it says."""
 
 
 Labeler = Annotated[LabelerKind, OneOf(LabelerKind, default="simulated")]

@@ -169,6 +169,7 @@ class PipelineConfig(Settings):
             if source is not None and source.from_feedback and collects:
                 raise ValueError(f"{name}, kind {source.kind}, needs rankings that exist before training")
         stages: dict[str, Any] = {name: getattr(self, name) for name in ("pretraining", "sft", "reward")}
+        stages |= {f"reward.parts.{name}.reward": part.reward for name, part in self.reward.made_of.items()}
         if judge := self.evaluation.held_out_reward:
             stages["evaluation.judges: held_out_reward.reward"] = judge.reward
         for name, stage in stages.items():

@@ -157,5 +157,9 @@ def _paths(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(settings, name)
         if isinstance(value, Settings):
             yield from _paths(value, f"{prefix}{name}.")
-        elif name in ("path", "safety_model") and name in settings.local_fields and value is not None:
+        elif isinstance(value, dict):
+            for key, one in value.items():
+                if isinstance(one, Settings):
+                    yield from _paths(one, f"{prefix}{name}.{key}.")
+        elif name in ("path", "safety_model", "safety_prompts") and name in settings.local_fields and value is not None:
             yield f"{prefix}{name}", value

@@ -1,11 +1,13 @@
 """The settings of rewards: a kind for each way to give a completion its score."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from models.settings.base import Count, Kind, OneOf, Positive
+from models.settings.base import Count, Kind, OneOf, Positive, Settings
+from models.settings.labels import LabelSource
 from models.settings.training import Training
 
 FUNCTIONS = "REIN_FUNCTIONS"
@@ -21,6 +23,11 @@ class RewardKind(Kind):
     def num_draws(self) -> int:
         """How many draws of the labelers it learns from, besides the pairs of all of them together."""
         return 0
+
+    @property
+    def made_of(self) -> Mapping[str, "RewardPart"]:
+        """The rewards that it is made of, by name, each of which is trained before it."""
+        return {}
 
 
 class PairwiseTraining(RewardKind, Training):
@@ -116,6 +123,75 @@ def allowed_functions() -> set[str]:
 def not_allowed(function: str) -> str:
     """What is said of a function that REIN_FUNCTIONS does not name."""
     return f"the environment variable {FUNCTIONS} does not name it; set {FUNCTIONS}={function} where Rein is started, if it is yours"
+
+
+class WeightedSum(Settings):
+    """The sum of the parts' whitened scores."""
+
+    kind: Literal["weighted_sum"] = "weighted_sum"
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field({})
+    """What each part weighs; left out, all weigh alike. A part of weight 0 is scored and shown, and counts for nothing."""
+
+
+class Minimum(Settings):
+    """The least of the parts' whitened scores: a completion is as good as what is worst about it."""
+
+    kind: Literal["minimum"] = "minimum"
+
+
+class SafetyFirst(Settings):
+    """One part for safety, and another that counts where a completion is safe (LLaMA-2: Touvron et al. 2023, section 3.2.3)."""
+
+    local_fields = ("safety_prompts",)
+    kind: Literal["safety_first"] = "safety_first"
+    safety: str
+    """The part whose score counts at safety prompts, and below the threshold. Its logit says how likely it is that a completion is safe."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Below this probability the completion counts as unsafe."""
+    safety_prompts: str | None = None
+    """A .jsonl file whose rows have a `prompt` at which safety alone counts; left out, the threshold alone decides. `${NAME}` is replaced from the environment."""
+
+
+class RewardPart(Settings):
+    """One of several rewards."""
+
+    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture",))] = PairwiseReward()
+    """What scores completions; of any kind but mixture."""
+    labels: LabelSource | None = None
+    """Where the rankings come from that it learns from; left out, those of the run."""
+
+
+class MixtureReward(RewardKind):
+    """Several rewards as one, one per task or criterion, each learned from its own labels."""
+
+    code = "models.rewards.mixture"
+    uncounted_fields = ("parts",)  # the stages that make them are handed them by themselves
+    kind: Literal["mixture"] = "mixture"
+    parts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], RewardPart], Field(min_length=2)]
+    """Name -> `reward` (of any kind but mixture; by default pairwise) and `labels` (left out: those of the run)."""
+    combine: Annotated[WeightedSum | Minimum | SafetyFirst, Field(discriminator="kind")] = WeightedSum()
+    """How their scores become one."""
+
+    @property
+    def made_of(self) -> Mapping[str, RewardPart]:
+        return self.parts
+
+    @model_validator(mode="after")
+    def _combine_names_the_parts(self) -> "MixtureReward":
+        rule = self.combine
+        named = {rule.safety} if isinstance(rule, SafetyFirst) else set(getattr(rule, "weights", ()))
+        if unknown := sorted(named - self.parts.keys()):
+            raise ValueError(f"combine names {', '.join(unknown)}, but the parts are {', '.join(self.parts)}")
+        if isinstance(rule, SafetyFirst) and len(self.parts) != 2:
+            raise ValueError("combine, kind safety_first, goes with two parts: the one for safety, and another")
+        if isinstance(rule, WeightedSum) and rule.weights:
+            if missing := sorted(self.parts.keys() - named):
+                raise ValueError(
+                    f"combine.weights says nothing of {', '.join(missing)}; a part of weight 0 counts for nothing"
+                )
+            if not any(rule.weights.values()):
+                raise ValueError("combine.weights are all 0")
+        return self
 
 
 Reward = Annotated[RewardKind, OneOf(RewardKind, default="pairwise")]

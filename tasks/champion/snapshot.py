@@ -31,7 +31,7 @@ def freeze_snapshot(run: PipelineRun, config: StoredFeedback) -> FeedbackFolder:
         with store.write() as session:
             note_snapshot(session, feedback, sha256, config.criterion, last_seen, datetime.now(UTC))
     run.snapshot = sha256
-    run.tracked.set_tags({"rein.snapshot": sha256})
+    run.tracked.set_tags({f"rein.{run.prefix}snapshot": sha256})
     return FeedbackFolder(path=str(folder), criterion=config.criterion)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.evaluation.checks import Checks, check_steps
 from models.evaluation.comparison import Comparison, compare, describe_matches
@@ -15,6 +15,9 @@ from models.settings.generation import SamplingConfig
 from models.settings.judges import EvaluationConfig, JudgeKind, Votes
 from tasks.running.stage import Work, stage
 from tasks.running.storage import read_manifest
+
+if TYPE_CHECKING:
+    from models.rewards.scorer import Scorer  # loads torch
 
 SAMPLES = "samples.jsonl"
 
@@ -32,23 +35,37 @@ def play_held_out(
     compute: Compute,
     seed: int,
 ) -> int:
-    """samples.jsonl: both models' completions of held-out prompts, with scores and KL. They are drawn once, whoever judges them."""
+    """samples.jsonl: both models' completions of held-out prompts, with scores and KL. They are drawn once, whoever judges them.
+
+    Of a reward of parts the mean score by each stands in the stage's numbers, as `brief/score_policy` and `brief/score_base`.
+    """
     from models.evaluation.matches import play_matches
     from models.network.networks import freeze, load_policy
     from models.network.precision import autocast, pick_device
     from models.rewards.scorer import load_scorer
 
-    score = load_scorer(reward.folder / "model", compute).score_samples
+    scorer = load_scorer(reward.folder / "model", compute)
     (base_model, tokenizer), (policy_model, _) = (load_policy(one.folder / "model") for one in (base, policy))
     for model in (base_model, policy_model):
         freeze(model).to(pick_device(compute))
     held_out = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     asked = held_out[:num_prompts]
-    given = (base_model, policy_model, tokenizer, score, asked)
+    given = (base_model, policy_model, tokenizer, scorer.score_samples, asked)
     with autocast(compute):
         matches = play_matches(*given, num_samples=num_samples, sampling=sampling, seed=seed)
+        work.metrics |= _scores_by_part(scorer, matches)
     work.metrics["held_out_prompts"] = len(asked)
     return write_records(work.folder / SAMPLES, matches)
+
+
+def _scores_by_part(scorer: "Scorer", matches: Sequence[Match]) -> dict[str, float]:
+    if scorer.parts is None:
+        return {}
+    asked, told = [match.prompt for match in matches], {}
+    for model in ("base", "policy"):
+        texts = scorer.readable(asked, [getattr(match, f"{model}_completion") for match in matches])
+        told |= {f"{name}/score_{model}": own.mean().item() for name, own in scorer.parts.score(asked, texts).items()}
+    return told
 
 
 @stage("evaluation", kind="evaluation", unit="completions", curves="checks/", reads={"matches": (SAMPLES,)})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.records import Artifact
-from models.rewards.kind_file import read_kind
+from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.base import Kind, Settings
 from tasks.running.code_digest import code_digest
 from tasks.running.environment import environment_of
@@ -34,6 +34,15 @@ def cache_key(name: str, module: str, inputs: dict[str, Any], reads: Mapping[str
 def modules_of(module: str, inputs: Any) -> tuple[str, ...]:
     """The module of a stage, and those that carry out the kinds which its inputs name: of settings, and of rewards in artifacts."""
     return (module, *sorted(set(_kind_modules(inputs)) - {module}))
+
+
+def artifacts_of(inputs: dict[str, Any]) -> dict[str, Artifact]:
+    """The artifacts among the inputs of a stage, those that are given by name in a mapping too, as `parts.brief`."""
+    found: dict[str, Artifact] = {}
+    for name, value in inputs.items():
+        several = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        found |= {key: one for key, one in several.items() if isinstance(one, Artifact)}
+    return found
 
 
 def input_identity(value: Any) -> Any:
@@ -75,19 +84,19 @@ def _kind_modules(value: Any) -> Iterator[str]:
     if isinstance(value, Kind):
         yield from value.modules
     if isinstance(value, Artifact):
-        yield from _reward_module(value.folder / "model")
+        yield from _reward_modules(value.folder / "model")
     elif isinstance(value, Settings):
         for field in set(type(value).model_fields) - set(value.uncounted_fields):
             own = getattr(value, field)
             if field in value.local_fields and own is not None:
-                yield from _reward_module(Path(own))
+                yield from _reward_modules(Path(own))
             yield from _kind_modules(own)
     elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _kind_modules(item)
 
 
-def _reward_module(folder: Path) -> Iterator[str]:
-    kind = read_kind(folder)
-    if kind is not None:
-        yield kind.code
+def _reward_modules(folder: Path) -> Iterator[str]:
+    for file in folder.rglob(KIND_FILE):  # a mixture holds its parts
+        if kind := read_kind(file.parent):
+            yield kind.code

@@ -9,9 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from models.errors import ArtifactError
-from models.records import Artifact
 from models.settings.base import Settings
-from tasks.running.cache_key import modules_of
+from tasks.running.cache_key import artifacts_of, modules_of
 from tasks.running.code_digest import code_digest, git_commit, package_version
 from tasks.running.environment import environment_of
 from tasks.running.storage import Content, Making, StageTraits, read_manifest_in
@@ -25,8 +24,8 @@ def making_of(traits: StageTraits, module: str, inputs: dict[str, Any]) -> Makin
 
     Settings hold no secrets; should an address in one hold a login, or a field be secret, that part is left out.
     """
-    given = {name: value for name, value in inputs.items() if not isinstance(value, Artifact)}
-    read = {name: Content(**value.identity) for name, value in inputs.items() if isinstance(value, Artifact)}
+    read = {name: Content(**one.identity) for name, one in artifacts_of(inputs).items()}
+    given = {name: value for name, value in inputs.items() if not artifacts_of({name: value})}
     for name, value in given.items():
         read |= dict(_artifacts_named(name, value))
     modules = modules_of(module, inputs)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,12 @@ class PipelineRun:
     outcomes: list[StageOutcome] = field(default_factory=list)
     snapshot: str | None = None
     """The digest of the feedback store's snapshot that it learns from, if it does."""
+    prefix: str = ""
+    """What stands before the names of stages and of what they tell."""
+
+    def part(self, name: str) -> "PipelineRun":
+        """The same run, for the stages of a part of its reward: their names, figures and curves begin with that of the part."""
+        return replace(self, prefix=f"{name}/")
 
     @property
     def root(self) -> Path:

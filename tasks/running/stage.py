@@ -33,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.errors import ArtifactError
 from models.records import Artifact, StepMetrics, write_records
-from tasks.running.cache_key import cache_key
+from tasks.running.cache_key import artifacts_of, cache_key
 from tasks.running.making import making_of
 from tasks.running.mirror import find_artifact, keep_in_mirror
 from tasks.running.pipeline_run import PipelineRun, StageOutcome
@@ -139,13 +139,14 @@ def stage(
                 if run.config.storage.mirror:
                     keep_in_mirror(artifact, run.config.storage.mirror, is_new=not cached)
                 shutil.rmtree(_checkpoint_folder(run.root, key), ignore_errors=True)
-            manifest = read_manifest(artifact)
-            run.outcomes.append(StageOutcome(name, artifact, cached, manifest.metrics, reads_data, manifest.seconds))
-            run.tracked.log_metrics(_numbers(manifest.metrics))
+            manifest, named = read_manifest(artifact), f"{run.prefix}{name}"
+            told = {f"{run.prefix}{figure}": value for figure, value in manifest.metrics.items()}
+            run.outcomes.append(StageOutcome(named, artifact, cached, told, reads_data, manifest.seconds))
+            run.tracked.log_metrics(_numbers(told))
             for step in read_steps(artifact):
-                curves = {f"{traits.curves}{name}": value for name, value in step.values.items()}
+                curves = {f"{run.prefix}{traits.curves}{number}": value for number, value in step.values.items()}
                 run.tracked.log_metrics(curves, step.step)
-            run.tracked.set_tags({f"rein.stage.{name}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
+            run.tracked.set_tags({f"rein.stage.{named}": f"{'cached' if cached else 'run'} {artifact.run_id}"})
             return artifact
 
         vars(call)["traits"] = traits
@@ -197,7 +198,7 @@ def _damage(artifact: Artifact) -> str:
 def _execute(
     body: Callable[..., int], traits: StageTraits, key: str, run: PipelineRun, inputs: dict[str, Any]
 ) -> Artifact:
-    artifacts = {field: value for field, value in inputs.items() if isinstance(value, Artifact)}
+    artifacts = artifacts_of(inputs)
     name, made = traits.name, making_of(traits, body.__module__, inputs)
     tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}
     started = time.monotonic()

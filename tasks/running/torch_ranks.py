@@ -29,7 +29,7 @@ def run_training(work: "Work", train: Training, config: Any, compute: Compute, *
     Of an artifact the training gets the folder. Raises what the training raises, also out of a rank, and TrainingError when ranks
     have died more often than `compute.max_restarts` allows. All ranks have ended when this ends, however it does.
     """
-    inputs = {name: value.folder if isinstance(value, Artifact) else value for name, value in inputs.items()}
+    inputs = {name: _places(value) for name, value in inputs.items()}
     inputs |= {"folder": work.folder, "config": config, "compute": compute}
     if compute.num_processes == 1:
         every = getattr(config, "checkpoint_every", 1)  # a kind that keeps none has no such setting
@@ -37,6 +37,13 @@ def run_training(work: "Work", train: Training, config: Any, compute: Compute, *
     inputs["checkpoints"] = work.checkpoint_folder
     with closing(steps_of_ranks(train, inputs, get_run_logger())) as steps:
         return work.follow(steps)
+
+
+def _places(value: Any) -> Any:
+    """The folder of an artifact, and of each of several by name."""
+    if isinstance(value, dict):
+        return {name: _places(one) for name, one in value.items()}
+    return value.folder if isinstance(value, Artifact) else value
 
 
 def steps_of_ranks(

@@ -8,16 +8,17 @@ from tasks.running.stage import Work, stage
 
 
 @stage("hold-out", kind="feedback-without-held-out-labelers", unit="rankings")
-def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact) -> int:
+def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact, of_part: bool = False) -> int:
     """The files of a feedback snapshot without these labelers' judgements, and without what nobody else has judged.
 
-    Raises DataError for one of them who has ranked nothing, and where nobody else has.
+    Raises DataError for one of them who has ranked nothing, unless this is the feedback `of_part` of the reward, and where nobody else has.
     """
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
     rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
     ratings = read_records(feedback.folder / "ratings.jsonl", Rating, may_be_missing=True)
-    if unknown := sorted(set(labelers) - {one.labeler for one in rankings}):
+    unknown = sorted(set(labelers) - {one.labeler for one in rankings})
+    if unknown and not of_part:
         raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")
     told = [one for one in rankings if one.labeler not in labelers]
     rated = [one for one in ratings if one.labeler not in labelers]

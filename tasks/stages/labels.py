@@ -4,12 +4,14 @@ a folder with prompts.jsonl, completions.jsonl, rankings.jsonl and ratings.jsonl
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
 from labeling.importers.read_feedback import read_feedback
 from labeling.label_studio.export import rankings_as_shown
 from labeling.labelers.labeler import rank_completions
+from models.conversation import transcript
 from models.errors import DataError
 from models.plain_text import plain
 from models.records import Artifact, Completion, Prompt, read_records
@@ -82,3 +84,20 @@ def write_feedback(work: Work, feedback: Feedback) -> int:
     work.metrics["labelers"] = len({one.labeler for one in (*feedback.rankings, *feedback.ratings)})
     work.metrics["ranked_prompts"] = len({ranking.prompt_id for ranking in feedback.rankings})
     return len(feedback.rankings)
+
+
+def require_one_side(feedback: Artifact, parts: Mapping[str, Artifact]) -> None:
+    """Raises DataError naming a prompt that stands on one side of the split in the run's feedback and on another in that of a part of the
+    reward, or in those of two parts: a policy would be judged on what its reward has learned from."""
+    sides: dict[str, tuple[str, str]] = {}
+    for name, one in {
+        "labels": feedback,
+        **{f"reward.parts.{name}.labels": own for name, own in parts.items()},
+    }.items():
+        for prompt in read_records(one.folder / "prompts.jsonl", Prompt):
+            before, side = sides.setdefault(prompt.id, (name, prompt.split))
+            if side != prompt.split:
+                raise DataError(
+                    f"{name}: the prompt {transcript(prompt.text)[:80]!r} is on side {prompt.split}, and in {before} on side {side}; "
+                    "let the same column decide in both, or the prompt's text (held_out_column left out)"
+                )

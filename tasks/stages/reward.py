@@ -28,12 +28,13 @@ def train_reward_model(
     seed: int,
     draws: Artifact | None = None,
     rankings: Artifact | None = None,
+    parts: dict[str, Artifact] | None = None,
 ) -> int:
-    """A folder `model/` with what scores completions; gives back optimizer steps."""
+    """A folder `model/` with what scores completions; gives back optimizer steps. `parts`: the rewards that it is made of, by name."""
     from models.stages import reward
 
     inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws, "rankings": rankings}
-    steps = run_training(work, reward.train, config, compute, **inputs, seed=seed)
+    steps = run_training(work, reward.train, config, compute, **inputs, parts=parts, seed=seed)
     if steps:
         work.metrics["reward_loss"] = steps[-1].values["loss"]
     return len(steps)

@@ -55,7 +55,7 @@ def test_an_output_layer_of_its_own_is_no_part_of_a_network_that_scores():
     assert (size.num_weights, size.num_body, size.matrices) == (42, 24, {"q": (2, 2)})
 
 
-def test_memory_by_hand():
+def test_memory_by_hand(monkeypatch):
     # reward 16 x 900; policy and value model 16 x 1900, reference 4 x 1000, reward 4 x 900
     assert memory_needed(settings(), ROUND) == {"reward": 14_400, "tuning": 30_400 + 4_000 + 3_600}
     # adapters of 16 x (40 + 30) for policy and value model; the base once, the reward once
@@ -75,6 +75,13 @@ def test_memory_by_hand():
     assert memory_needed(more, ROUND)["tuning"] == 38_000 + 2 * 4_000
     five = settings(reward={"kind": "ensemble", "num_members": 5})
     assert memory_needed(five, ROUND)["tuning"] == 38_000 + 4 * 3_600
+    # each part is trained by itself; three pairwise ones lie beside each other in tuning, a function takes nothing
+    monkeypatch.setenv("REIN_FUNCTIONS", "brevity:reward")
+    function = {"reward": {"kind": "function", "function": "brevity:reward"}}
+    parts = {"kind": "mixture", "parts": {"good": {}, "right": {}, "kind": {}, "brief": function}}
+    mixed = memory_needed(settings(reward=parts), ROUND)
+    assert mixed.pop("tuning") == 38_000 + 2 * 3_600
+    assert mixed == {f"reward.parts.{name}.reward": 14_400 for name in ("good", "right", "kind")}
 
 
 def test_what_is_frozen_takes_half_in_bfloat16():

@@ -1,7 +1,7 @@
 """Rollouts: what is known about a batch of sampled completions before anything is learned from them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,7 +28,8 @@ class Rollout:
     """What sampling knew about B completions: never changed by learning. T is the longest completion, in tokens.
 
     `sampler_logprobs` are those that the tokens were drawn with, `logprobs` those of the forward pass that learning uses.
-    `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some.
+    `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some; `part_scores` are those of
+    its parts, by name, without what `missing_end` does.
     `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
     """
 
@@ -42,6 +43,7 @@ class Rollout:
     scores: Float[Tensor, " B"]
     ended: Bool[Tensor, " B"]
     disagreement: Float[Tensor, " B"] | None = None
+    part_scores: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -88,7 +90,7 @@ def evaluate_samples(
     texts = scorer.readable(prompts, [sample.text for sample in samples])
     is_ended = [sample.ended and text == sample.text for sample, text in zip(samples, texts, strict=True)]
     ended = torch.tensor(is_ended, device=policy.device)
-    told = scorer.with_disagreement(share_of(prompts), share_of(texts))
+    told = scorer.score_in_full(share_of(prompts), share_of(texts))
     scores = gather_rows(told.scores).to(policy.device)
     disagreement = None if told.disagreement is None else gather_rows(told.disagreement)
     return Rollout(
@@ -104,6 +106,7 @@ def evaluate_samples(
         scores=apply_missing_end(scores, ended, config.missing_end),
         ended=ended,
         disagreement=disagreement,
+        part_scores={name: gather_rows(scores) for name, scores in told.of_parts.items()},
     )
 
 
@@ -158,7 +161,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
 
     `val/padding_share` is what padding would be of the batch as a rectangle; attention alone computes on it.
     `val/sampler_gap` is how far off (nats, the mean over tokens of its size) what the sampler drew with is from what is learned from.
-    `objective/score_disagreement` is there where the reward has members.
+    `objective/score_disagreement` is there where the reward has members, `objective/part_scores/<name>` where it has parts.
     Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
     """
     lengths = [len(sequence) for sequence in rollout.sequences]
@@ -182,6 +185,7 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
     }
     if rollout.disagreement is not None:
         numbers["objective/score_disagreement"] = rollout.disagreement.mean().item()
+    numbers |= {f"objective/part_scores/{name}": own.mean().item() for name, own in rollout.part_scores.items()}
     if score_clip is not None:
         numbers["objective/score_clipfrac"] = (rollout.scores.abs() > score_clip).float().mean().item()
     return numbers

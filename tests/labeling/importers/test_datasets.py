@@ -11,6 +11,7 @@ from labeling.sources.read_source import read_demonstrations, read_prompts
 from models.errors import ConfigError, DataError
 from models.settings.labels import AnnotatedFile, FeedbackFolder, PairFile, ThumbFile
 from models.settings.presets import parse_import
+from models.settings.rewards import MixtureReward
 from models.settings.sources import DemonstrationHub, TextHub
 from tasks.running.cache_key import input_identity
 from tests.labeling.importers.feedback_files import read, read_rest, refusal, write_lines
@@ -111,6 +112,10 @@ def test_what_the_folder_holds_counts_and_its_revision_is_refused(tmp_path):
     assert pin_revisions(config) is config
     with pytest.raises(ConfigError, match="revision: a local folder has none"):
         pin_revisions(pairs(config.dataset.name, revision="main"))
+    part = {"labels": {"kind": "pairs", "dataset": {"name": config.dataset.name, "revision": "main"}}}
+    mixture = MixtureReward.model_validate({"parts": {"kind": part, "brief": {}}})
+    with pytest.raises(ConfigError, match="revision: a local folder has none"):
+        pin_revisions(mixture)
     moved = saved(tmp_path / "moved", HELD_OUT)
     assert input_identity(pairs(moved)) != before
 

@@ -207,3 +207,12 @@ def test_a_foreign_prompt() -> None:
     foreign = Prompt.of("What is the capital of France?", "train")
     with pytest.raises(DataError, match="does not know the prompt"):
         rank_completions(labels("careful"), [foreign], of(foreign, "Paris.", "Rome."), seed=0)
+
+
+def test_one_that_goes_by_brevity_likes_the_fewer_words_and_cannot_use_none() -> None:
+    """A word is half a step: 1, 4 and 10 words stand 1.5 and 3 apart, far more than a careful labeler errs by (.25)."""
+    completions = of(PROMPT, "turn up the heater", "wait", GOOD, "")
+    config = SimulatedLabels(labelers=(SimulatedLabeler(name="Ada", goes_by="brevity"),), criterion="brevity")
+    (ranking,) = rank_completions(config, [PROMPT], completions, seed=0)
+    assert texts_of(ranking, completions) == [["wait"], ["turn up the heater"], [GOOD]]
+    assert ranking.criterion == "brevity" and len(ranking.unusable) == 1

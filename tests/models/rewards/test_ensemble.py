@@ -81,12 +81,12 @@ def fixed_scorer() -> Scorer:
 
 
 def test_a_scorer_says_how_far_its_members_disagree():
-    scores, disagreement = fixed_scorer().with_disagreement(["p"] * 3, ["a", "b", "c"])
+    scores, disagreement, _ = fixed_scorer().score_in_full(["p"] * 3, ["a", "b", "c"])
     assert close(scores, [1, 0, -2]) and close(disagreement, [(2 / 3) ** 0.5, 2**0.5, (2 / 3) ** 0.5])
     assert close(fixed_scorer().score(["p"] * 3, ["a", "b", "c"]), [1, 0, -2])
     alone = Scorer(lambda prompts, completions: SCORES[0])
-    assert close(alone.with_disagreement(["p"] * 3, ["a", "b", "c"]).scores, SCORES[0])
-    assert alone.with_disagreement([], []).disagreement is None
+    assert close(alone.score_in_full(["p"] * 3, ["a", "b", "c"]).scores, SCORES[0])
+    assert alone.score_in_full([], []).disagreement is None
 
 
 def test_a_coefficient_that_nothing_reads_is_refused():
@@ -172,7 +172,7 @@ def test_members_are_ordinary_checkpoints_that_score_together(unbroken):
     each = np.stack([one.score(asked, texts).numpy() for one in alone])
     assert close(each.mean(axis=1), [0, 0, 0], 1e-5) and close(each.std(axis=1), [1, 1, 1], 1e-5)
     least = each.min(axis=0)
-    scores, disagreement = scorer.with_disagreement(asked, texts)
+    scores, disagreement, _ = scorer.score_in_full(asked, texts)
     assert close(scores, (least - least.mean()) / least.std(), 1e-5), "mean 0 and std 1 over the training completions"
     assert close(scorer.score(asked, texts), scores) and close(disagreement, each.std(axis=0), 1e-5)
     logits = np.stack([one.logit_std * row for one, row in zip(alone, each, strict=True)])

@@ -47,6 +47,8 @@ OUTSIDE = [
     "batch.gold=/srv/gold.jsonl",
     "evaluation.judges=[{{kind: own_reward}}, {{kind: people, instructions: /srv/how.md}}]",
     "evaluation.references={{kind: file, path: /srv/references.jsonl}}",
+    "reward={{kind: mixture, parts: {{a: {{}}, b: {{labels: {{kind: folder, path: /srv/batch}}}}}}}}",
+    "reward={{kind: mixture, parts: {{a: {{}}, b: {{}}}}, combine: {{kind: safety_first, safety: a, safety_prompts: /srv/p.jsonl}}}}",
 ]
 ALLOWED = [
     "tracking.uri=https://mlflow.example",
@@ -92,6 +94,7 @@ NO_PLACES = {
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),
     "PromotionRequest.version",
     "FunctionReward.function",  # what may be imported has a variable of its own
+    *("MixtureReward.parts", "WeightedSum.weights", "SafetyFirst.safety"),
 }
 
 
