@@ -18,9 +18,7 @@ from models.settings.generation import SamplingConfig
 from models.settings.pipeline import StorageConfig, TrackingConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from models.generation.sampling import Sample
+    from models.evaluation.writer import Writer
     from models.rewards.scorer import Scorer
     from tasks.lineage.found_model import FoundModel
 
@@ -73,9 +71,8 @@ def chat(
 class Trial:
     """The policy and, where they are known, its base and its reward, ready to answer."""
 
-    models: dict[str, "PreTrainedModel"]
+    models: dict[str, "Writer"]
     """`base`, where it is known, and `policy`."""
-    tokenizer: "PreTrainedTokenizerBase"
     scorer: "Scorer | None"
     sampling: SamplingConfig
     compute: Compute
@@ -86,28 +83,25 @@ class Trial:
     def open(cls, found: "FoundModel", compute: Compute) -> "Trial":
         """Loads what was found. Raises ArtifactError for a folder that holds no policy."""
         from cli.loading import loading
+        from models.evaluation.writer import load_writer, network_folder
         from models.network.dialogue import check_tokenizer
-        from models.network.networks import freeze, load_policy
-        from models.network.precision import pick_device
         from models.rewards.scorer import load_scorer
 
-        _require_policy(found.folder)
-        models: dict[str, PreTrainedModel] = {}
+        _require_policy(network_folder(found.folder))
+        models: dict[str, Writer] = {}
         scorer = None
         for name, folder in (("base", found.base), ("policy", found.folder)):
             if folder is not None:
                 with loading(folder):
-                    network, tokenizer = load_policy(folder)
-                check_tokenizer(tokenizer, str(folder))
-                freeze(network).to(pick_device(compute))
-                models[name] = network
+                    models[name] = load_writer(folder, compute)
+                check_tokenizer(models[name].tokenizer, str(folder))
         if found.reward is not None:
             with loading(found.reward):
                 scorer = load_scorer(found.reward, compute)
         for name, place in (("base", found.base), ("reward", found.reward)):
             if place is None:
                 print(f"{name}: not known, or not below --root", file=sys.stderr)
-        return cls(models, tokenizer, scorer, found.sampling, compute)
+        return cls(models, scorer, found.sampling, compute)
 
     def answer(self, said: str, seed: int, number: int) -> Iterator[str]:
         """Lines of what each model writes to a turn, the `number`th one of all, with its score. Raises DataError where it is too long,
@@ -118,8 +112,9 @@ class Trial:
         prompts = [conversation(talk) for talk in talks.values()]
         with autocast(self.compute):
             samples = [
-                self._sample(model, prompt, seed, number)
-                for model, prompt in zip(self.models.values(), prompts, strict=True)
+                sample
+                for writer, prompt in zip(self.models.values(), prompts, strict=True)
+                for sample in writer.complete([prompt], self.sampling, seed, numbers=[number])
             ]
         scores: list[float | None] = [None] * len(samples)
         if self.scorer is not None:
@@ -128,21 +123,6 @@ class Trial:
             if sample.text:  # whoever wrote nothing is asked anew
                 self.talks[name] = [*talk, {"role": "assistant", "content": sample.text}]
             yield from shown(name, sample.text, score, None if sample.ended else self.sampling.max_new_tokens)
-
-    def _sample(self, model: "PreTrainedModel", prompt: str, seed: int, number: int) -> "Sample":
-        from models.generation.sampling import sample_completions
-
-        (sample,) = sample_completions(
-            model,
-            self.tokenizer,
-            [prompt],
-            max_new_tokens=self.sampling.max_new_tokens,
-            temperature=self.sampling.temperature,
-            batch_size=1,
-            seed=seed,
-            numbers=[number],
-        )
-        return sample
 
 
 def shown(name: str, text: str, score: float | None, cut_off_after: int | None) -> Iterator[str]:

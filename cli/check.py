@@ -65,7 +65,8 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     yield from describe_needs(config, size)
     require_space(config, size)
     fitting: list[str] = []
-    for key, asked in (("prompts", config.prompts), ("tuning.prompts", config.tuning.prompts)):
+    own = {f"{name}.prompts": tuning.prompts for name, tuning in config.tunings.items()}
+    for key, asked in ({"prompts": config.prompts} | own).items():
         if asked is not None:
             yield _count_prompts(key, asked, config, room, fitting)
     own = {f"reward.parts.{name}.labels": part.labels for name, part in config.reward.made_of.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from models.records import Artifact
 from models.settings.training import ScratchBase
+from models.settings.tuning import TuningKind
 from tasks.judging.references import read_references
 from tasks.running.pipeline_run import PipelineRun
 from tasks.stages.base_model import start_base
@@ -90,17 +91,24 @@ class TuningData:
 
 def read_tuning_data(
     run: PipelineRun, base: Artifact, feedback: Artifact | None = None, sides: Artifact | None = None
+) -> dict[str, TuningData]:
+    """Of each tuning, by its setting, what `read_data_of` gives."""
+    return {name: read_data_of(run, tuning, base, feedback, sides) for name, tuning in run.config.tunings.items()}
+
+
+def read_data_of(
+    run: PipelineRun, tuning: TuningKind, base: Artifact, feedback: Artifact | None, sides: Artifact | None
 ) -> TuningData:
-    """The prompts of `tuning.prompts`, which must leave room in the base's context, and the text that the tuner asks for.
+    """The prompts of the tuning's `prompts`, which must leave room in the base's context, and the text that it asks for.
 
     `feedback` and `sides` as `adapt_base` has them.
     """
-    config, source = run.config, run.config.tuning.text_source
+    config, source = run.config, tuning.text_source
     prompts = texts = None
-    if config.tuning.prompts is not None:
+    if tuning.prompts is not None:
         prompts = sample_tuning_prompts(
             run,
-            config=config.tuning.prompts,
+            config=tuning.prompts,
             split=config.split,
             base=base,
             sides=sides,

@@ -14,6 +14,7 @@ from models.settings.judges import HeldOutReward
 from models.settings.labels import FeedbackFiles, LabelKind, SimulatedLabels, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from models.settings.rewards import RewardKind
+from models.settings.tuning import TuningKind
 from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
@@ -190,31 +191,51 @@ def learn_reward(run: PipelineRun, config: RewardKind, base: Artifact, given: Pr
 
 
 def learn_from_preferences(
-    run: PipelineRun, base: Artifact, given: Preferences, held_back: Artifact | None, data: TuningData
+    run: PipelineRun, base: Artifact, given: Preferences, held_back: Artifact | None, data: dict[str, TuningData]
 ) -> Learned:
     """Everything from pairs to the registered policy and its matches, shared with other flows. `held_back`: as `hold_back` gives it."""
     config, feedback, pairs = run.config, given.feedback, given.pairs
-    compute, seed, chooser = config.compute, config.seed, config.chooser
     reward, report = learn_reward(run, config.reward, base, given)
-    require_accuracy(config.tuning, report)
+    for tuning in config.tunings.values():
+        require_accuracy(tuning, report)
     judge = train_judge(run, base, held_back)
-    policy = tune_policy(
-        run,
-        config=config.tuning,
-        sampling=config.sampling,
-        base=base,
-        reward=reward,
-        judge=chooser,
-        held_out_reward=judge if isinstance(chooser, HeldOutReward) else None,
-        feedback=given.told,
-        prompts=data.prompts,
-        texts=data.texts,
-        compute=compute,
-        seed=seed,
-    )
+    policy = base
+    for name, tuning in config.tunings.items():
+        own = run if name == "tuning" else run.part(name)
+        policy = tune(own, tuning, policy, reward, judge, given, data[name])
     matches = judge_policy(run, base, policy, reward, judge, feedback)
     registered = register_models(run, policy=policy, reward=reward, base=base, feedback=feedback, pairs=pairs)
     return Learned(registered, matches, judge)
+
+
+def tune(
+    run: PipelineRun,
+    tuning: TuningKind,
+    start: Artifact,
+    reward: Artifact,
+    held_out_reward: Artifact | None,
+    given: Preferences,
+    data: TuningData,
+) -> Artifact:
+    """The policy that a tuning makes of the one to start from."""
+    config = run.config
+    chooser = config.chooser_of(tuning)
+    compared = {"completions": given.told, "pairs": given.pairs} if tuning.reads_pairs else {}
+    return tune_policy(
+        run,
+        config=tuning,
+        sampling=config.sampling,
+        base=start,
+        reward=reward,
+        judge=chooser,
+        held_out_reward=held_out_reward if isinstance(chooser, HeldOutReward) else None,
+        feedback=given.told,
+        prompts=data.prompts,
+        texts=data.texts,
+        compute=config.compute,
+        seed=config.seed,
+        **compared,
+    )
 
 
 def judge_policy(

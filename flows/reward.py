@@ -12,7 +12,7 @@ from tasks.reporting.report import register_reward, write_reward_report
 from tasks.running.pipeline_run import open_run
 from tasks.running.space import require_space
 
-UNREAD = ("tuning", "evaluation", "promotion")
+UNREAD = ("tuning", "first_tuning", "evaluation", "promotion")
 
 
 @flow(name="reward")

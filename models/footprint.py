@@ -4,7 +4,8 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
 
     a network that learns   16 a weight: itself, its gradient and Adam's two moments in float32
     a frozen one            4 a weight; 2 in linear layers that compute in bfloat16, unless another network learns on them
-    pretraining, sft        16 W; through LoRA 4 W + 16 A
+    pretraining, sft, DPO   16 W; through LoRA 4 W + 16 A
+    rejection sampling      the same, in its fine-tuning
     reward                  16 B; through LoRA 4 B + 16 A
     PPO                     16 W policy + 16 B value model, and frozen the reference and each reward model
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
@@ -119,22 +120,23 @@ def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
         "reward": (config.reward, body),
         **{f"reward.parts.{name}.reward": (part.reward, body) for name, part in config.reward.made_of.items()},
         "held-out-reward": (judge and judge.reward, body),
+        # where it learns as fine-tuning does
+        **{name: (getattr(tuning, "sft", tuning), whole) for name, tuning in config.tunings.items()},
     }
     needed = {}
     for name, (training, num_weights) in stages.items():
         if isinstance(training, Training):
             adapter = None if training.lora is None else size.num_adapter(training.lora)
             needed[name] = LEARNING * num_weights if adapter is None else FLOAT * num_weights + LEARNING * adapter
-    if isinstance(config.tuning, PPOConfig):
-        needed["tuning"] = _of_ppo(config, config.tuning, size)
-    return needed
+    ppo = {name: tuning for name, tuning in config.tunings.items() if isinstance(tuning, PPOConfig)}
+    return needed | {name: _of_ppo(config, tuning, size) for name, tuning in ppo.items()}
 
 
 def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
     """What is kept -> bytes: the models, and the checkpoints of the tuning while it goes on."""
     num_bases = 1 + (config.pretraining is not None) + (config.sft is not None)
     num_rewards = _num_rewards(config) + (config.evaluation.held_out_reward is not None)
-    models = size.stored * (num_bases + 1) * size.num_weights + FLOAT * num_rewards * size.num_body
+    models = size.stored * (num_bases + len(config.tunings)) * size.num_weights + FLOAT * num_rewards * size.num_body
     needed = {"models": models}
     if isinstance(tuning := config.tuning, PPOConfig):
         num_kept = min(2, tuning.num_updates // tuning.checkpoint_every)

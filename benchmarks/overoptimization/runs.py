@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from benchmarks.overoptimization.curves import best_of_n_means, fall_from_peak, fit_form
 from benchmarks.overoptimization.picture import draw
 from benchmarks.trials import PROJECT, circumstances, run_flow
-from models.evaluation.references import best_of_n_kl_bound
+from models.evaluation.metrics import best_of_n_kl_bound
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, read_records
 from models.settings.pipeline import PipelineConfig
@@ -115,19 +115,16 @@ class Drawn:
 
     def __init__(self, config: PipelineConfig, report: Mapping[str, Any], num_prompts: int) -> None:
         from models.evaluation.judges.judge import Material
-        from models.evaluation.matches import complete
-        from models.network.networks import freeze, load_policy
-        from models.network.precision import autocast, pick_device
+        from models.evaluation.writer import load_writer
+        from models.network.precision import autocast
         from models.records import Prompt
 
         made = {stage: Path(folder) for stage, folder in report["artifacts"].items()}
-        policy, tokenizer = load_policy(made["sft"] / "model")
+        base = load_writer(made["sft"] / "model", config.compute)
         held_out = [p.text for p in read_records(made["feedback"] / "prompts.jsonl", Prompt) if p.split == "test"]
         self.prompts = [prompt for prompt in held_out[:num_prompts] for _ in range(SIZES[-1])]
         with autocast(config.compute):
-            drawn = complete(
-                freeze(policy).to(pick_device(config.compute)), tokenizer, self.prompts, config.sampling, config.seed
-            )
+            drawn = base.complete(self.prompts, config.sampling, config.seed)
         self.texts = [sample.text for sample in drawn]
         material = Material(held_out_reward=made["held-out-reward"] / "model")
         self.liked = {}

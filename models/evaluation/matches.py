@@ -7,8 +7,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import TrainingError
-from models.evaluation.metrics import Match
-from models.generation.sampling import Sample, sample_completions
+from models.evaluation.metrics import Match, best_of_n_kl_bound
+from models.evaluation.writer import Writer
+from models.generation.sampling import Sample
 from models.network.dialogue import encode_prompt
 from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
@@ -18,9 +19,8 @@ from models.settings.generation import SamplingConfig
 
 
 def play_matches(
-    base: PreTrainedModel,
-    policy: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    base: Writer,
+    policy: Writer,
     score: Score,
     prompts: Sequence[str],
     *,
@@ -28,14 +28,14 @@ def play_matches(
     sampling: SamplingConfig,
     seed: int,
 ) -> list[Match]:
-    """`num_samples` matches per prompt, those of one prompt in a row. Both models draw at the same temperature.
+    """`num_samples` matches per prompt, those of one prompt in a row. Both draw at the same temperature.
 
     Raises TrainingError when a score or a KL is not finite: nan would lose every match without a word.
     """
     asked = [prompt for prompt in prompts for _ in range(num_samples)]
-    drawn = [complete(model, tokenizer, asked, sampling, seed) for model in (base, policy)]
+    drawn = [writer.complete(asked, sampling, seed) for writer in (base, policy)]
     base_scores, policy_scores = (score(asked, [sample.text for sample in samples]).tolist() for samples in drawn)
-    kl = completion_kl(policy, base, tokenizer, asked, drawn[1], sampling.temperature)
+    kl = writers_kl(policy, base, asked, drawn[1], sampling.temperature)
     for numbers, complaint in (
         (base_scores + policy_scores, "the reward model gives a score that is not finite"),
         (kl, "the KL between policy and base is not finite"),
@@ -59,23 +59,13 @@ def play_matches(
     ]
 
 
-def complete(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    sampling: SamplingConfig,
-    seed: int,
-) -> list[Sample]:
-    """A completion of each prompt, drawn as policy and base are compared."""
-    return sample_completions(
-        model,
-        tokenizer,
-        prompts,
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        batch_size=128,
-        seed=seed,
-    )
+def writers_kl(
+    policy: Writer, base: Writer, prompts: Sequence[str], samples: Sequence[Sample], temperature: float
+) -> list[float]:
+    """`completion_kl`; of a policy that writes the best of n the bound of its KL, for each completion."""
+    if policy.chooser is not None:
+        return [best_of_n_kl_bound(policy.best_of)] * len(samples)
+    return completion_kl(policy.network, base.network, policy.tokenizer, prompts, samples, temperature)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """How good a policy is beside another one: matches and outcomes. Pure Python, no torch."""
 
+import math
 from collections.abc import Sequence
 
 from models.records import Record
@@ -41,6 +42,11 @@ class Game(Record):
     challenger_score: float
     champion_ended: bool
     challenger_ended: bool
+
+
+def best_of_n_kl_bound(n: int) -> float:
+    """The KL of best-of-n to what it picks from is at most this, in nats: `log n - (n - 1) / n` (Stiennon et al. 2020, appendix G.3)."""
+    return math.log(n) - (n - 1) / n
 
 
 def prompt_outcome(policy: Sequence[float], base: Sequence[float]) -> float:

@@ -3,7 +3,6 @@
 No torch.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -30,11 +29,6 @@ class VersionSample(Record):
     version: str
     completion: str
     score: float
-
-
-def best_of_n_kl_bound(n: int) -> float:
-    """The KL of best-of-n to what it picks from is at most this, in nats: `log n - (n - 1) / n` (Stiennon et al. 2020, appendix G.3)."""
-    return math.log(n) - (n - 1) / n
 
 
 def outcomes_by_version(judge: Judge, samples: Sequence[VersionSample]) -> dict[str, dict[str, float]]:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import TrainingError
-from models.evaluation.matches import complete
 from models.evaluation.references import VersionSample
-from models.network.networks import freeze, load_policy
-from models.network.precision import autocast, pick_device
+from models.evaluation.writer import load_writer
+from models.network.precision import autocast
 from models.rewards.scorer import Score
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
@@ -25,10 +24,10 @@ def sample_version(
     seed: int,
 ) -> list[VersionSample]:
     """`num_samples` completions of each prompt by the model in a folder, those of a prompt in a row, with their scores."""
-    policy, tokenizer = load_policy(model)
+    writer = load_writer(model, compute)
     asked = [prompt for prompt in prompts for _ in range(num_samples)]
     with autocast(compute):
-        drawn = complete(freeze(policy).to(pick_device(compute)), tokenizer, asked, sampling, seed)
+        drawn = writer.complete(asked, sampling, seed)
         return scored(version, asked, [sample.text for sample in drawn], score)
 
 

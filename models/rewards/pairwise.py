@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -109,7 +110,7 @@ def group_pairs(
         longest = max(len(sequence) for sequence in sequences)
         if longest > context_length:
             raise DataError(
-                f"prompt {prompt.id} with a completion has {longest} tokens, the reward model reads {context_length}: "
+                f"prompt {prompt.id} with a completion has {longest} tokens, the model reads {context_length}: "
                 f"{transcript(prompt.text)[:80]!r}"
             )
         comparisons.append(
@@ -125,6 +126,31 @@ def group_pairs(
     return comparisons
 
 
+class AllPairs(NamedTuple):
+    """The pairs of several prompts, as places among all their completions in a row; the weights of a prompt's pairs add up to one."""
+
+    chosen: list[int]
+    rejected: list[int]
+    label: list[float]
+    weight: list[float]
+    margin: list[float]
+
+
+def all_pairs(comparisons: Sequence[Comparison]) -> AllPairs:
+    """Those of these prompts, in their order."""
+    pairs = AllPairs([], [], [], [], [])
+    offset = 0
+    for comparison in comparisons:
+        pairs.chosen.extend(offset + place for place in comparison.chosen)
+        pairs.rejected.extend(offset + place for place in comparison.rejected)
+        pairs.label.extend(comparison.label)
+        pairs.margin.extend(comparison.margin)
+        total = sum(comparison.weight)
+        pairs.weight.extend(weight / total for weight in comparison.weight)
+        offset += len(comparison.sequences)
+    return pairs
+
+
 def comparison_loss(
     reward_model: RewardModel, comparisons: Sequence[Comparison], centering: float, pair_loss: PairLoss = pairwise_loss
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " N"], Float[Tensor, " N"]]:
@@ -134,20 +160,11 @@ def comparison_loss(
     times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
     """
     logits = reward_model.logits(PackedBatch.of(sequences_of(comparisons), reward_model.model.device))
-    chosen, rejected, weights, labels, margins = [], [], [], [], []
-    offset = 0
-    for comparison in comparisons:
-        chosen += [offset + place for place in comparison.chosen]
-        rejected += [offset + place for place in comparison.rejected]
-        total = sum(comparison.weight)
-        weights += [weight / total for weight in comparison.weight]
-        labels += comparison.label
-        margins += comparison.margin
-        offset += len(comparison.sequences)
-    better, worse = logits[chosen], logits[rejected]
-    loss = pair_loss(better, worse, logits.new_tensor(labels), logits.new_tensor(margins))
+    pairs = all_pairs(comparisons)
+    better, worse = logits[pairs.chosen], logits[pairs.rejected]
+    loss = pair_loss(better, worse, logits.new_tensor(pairs.label), logits.new_tensor(pairs.margin))
     loss = loss + centering * centering_penalty(better, worse)
-    return (loss * logits.new_tensor(weights)).sum(), better.detach(), worse.detach()
+    return (loss * logits.new_tensor(pairs.weight)).sum(), better.detach(), worse.detach()
 
 
 def train_reward(

@@ -18,7 +18,7 @@ from models.settings.retraining import PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
 from models.settings.sources import SourceKind
 from models.settings.training import PretrainedBase, PretrainingConfig, ScratchBase, SFTConfig, Training
-from models.settings.tuning import PPOConfig, Tuning
+from models.settings.tuning import PPOConfig, Tuning, TuningKind
 
 
 class SplitConfig(Settings):
@@ -109,6 +109,8 @@ class PipelineConfig(Settings):
     """Every random choice derives from this number."""
     tuning: Tuning = PPOConfig()
     """How the policy is tuned."""
+    first_tuning: Tuning | None = None
+    """Tuning that comes before: `tuning` goes on from its policy, such as PPO from rejection sampling. Both are compared with the base. Leave out to skip it."""
     reward: Reward = PairwiseReward()
     """What scores completions."""
     pairs: PairsConfig = PairsConfig()
@@ -149,9 +151,19 @@ class PipelineConfig(Settings):
     """Where runs are recorded."""
 
     @property
+    def tunings(self) -> dict[str, TuningKind]:
+        """Setting -> what tunes the policy, one after the other."""
+        first = {} if self.first_tuning is None else {"first_tuning": self.first_tuning}
+        return first | {"tuning": self.tuning}
+
+    @property
     def chooser(self) -> JudgeKind | None:
-        """The judge that chooses which policy of the tuning is kept; None: the last one is."""
-        return self.evaluation.chooser if self.tuning.keeps_best else None
+        """The judge that chooses which policy of `tuning` is kept; None: the last one is."""
+        return self.chooser_of(self.tuning)
+
+    def chooser_of(self, tuning: TuningKind) -> JudgeKind | None:
+        """As above, of any tuning."""
+        return self.evaluation.chooser if tuning.keeps_best else None
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "PipelineConfig":
@@ -163,12 +175,12 @@ class PipelineConfig(Settings):
         sources: dict[str, SourceKind | None] = {
             "pretraining.source": self.pretraining.source if self.pretraining else None,
             "sft.source": self.sft.source if self.sft else None,
-            "the text of `tuning`": self.tuning.text_source,
+            **{f"the text of `{name}`": tuning.text_source for name, tuning in self.tunings.items()},
         }
         for name, source in sources.items():
             if source is not None and source.from_feedback and collects:
                 raise ValueError(f"{name}, kind {source.kind}, needs rankings that exist before training")
-        stages: dict[str, Any] = {name: getattr(self, name) for name in ("pretraining", "sft", "reward")}
+        stages: dict[str, Any] = {name: getattr(self, name) for name in ("pretraining", "sft", "reward")} | self.tunings
         stages |= {f"reward.parts.{name}.reward": part.reward for name, part in self.reward.made_of.items()}
         if judge := self.evaluation.held_out_reward:
             stages["evaluation.judges: held_out_reward.reward"] = judge.reward
@@ -176,9 +188,14 @@ class PipelineConfig(Settings):
             if isinstance(stage, Training):
                 self.compute.require_rows(name, stage.batch_size)
                 self._can_learn_through_an_adapter(name, stage)
-        if getattr(self.tuning, "stop_after", None) is not None and self.chooser is None:
-            raise ValueError("tuning.stop_after needs an independent judge in evaluation.judges")
-        self.tuning.require_fit(self.compute, self.base.context_length if isinstance(self.base, ScratchBase) else None)
+        for name, tuning in self.tunings.items():
+            if getattr(tuning, "stop_after", None) is not None and self.chooser_of(tuning) is None:
+                raise ValueError(f"{name}.stop_after needs an independent judge in evaluation.judges")
+            tuning.require_fit(self.compute, self.base.context_length if isinstance(self.base, ScratchBase) else None)
+        if self.first_tuning is not None and not self.first_tuning.makes_network:
+            raise ValueError(
+                f"first_tuning: kind {self.first_tuning.kind} makes no network that `tuning` could go on from"
+            )
         if isinstance(self.base, ScratchBase):
             self._fits_the_context(self.base.context_length)
         return self

@@ -1,7 +1,7 @@
 """The settings of the base model, and of what makes it ready: pretraining and supervised fine-tuning."""
 
 import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class LoRA(Settings):
 class Training(Settings):
     """What pretraining, supervised fine-tuning and reward training share."""
 
-    uncounted_fields = ("microbatch_tokens", "checkpoint_every")
+    uncounted_fields: ClassVar[tuple[str, ...]] = ("microbatch_tokens", "checkpoint_every")
     num_epochs: Positive = 1.0
     """Passes over the data; may be a fraction."""
     batch_size: Count = 32

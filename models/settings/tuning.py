@@ -8,7 +8,7 @@ from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Setting
 from models.settings.compute import Compute
 from models.settings.generation import PromptsConfig
 from models.settings.sources import TextSource, TextSourceKind
-from models.settings.training import LoRA
+from models.settings.training import LoRA, Training
 
 
 class FixedKL(Settings):
@@ -63,6 +63,10 @@ class TuningLoRA(LoRA):
 class TuningKind(Kind):
     """A way to tune the policy. Its module promises `tune` (models/tuning/tuner.py)."""
 
+    reads_pairs: ClassVar[bool] = False
+    """Whether it learns from the pairs themselves; one that does not has nothing to do again where they alone are others."""
+    makes_network: ClassVar[bool] = True
+    """Whether its policy is a network by itself, on top of which another tuning can go on."""
     uncounted_fields: ClassVar[tuple[str, ...]] = ("min_reward_accuracy",)
     prompts: PromptsConfig | None = None
     """Prompts to tune on; left out, the training prompts of the feedback. Those that the feedback holds out are left aside."""
@@ -83,7 +87,31 @@ class TuningKind(Kind):
         """Raises ValueError when it does not go with where it runs, or with how much the base reads (None: not known yet)."""
 
 
-class OnlineTuning(TuningKind):
+class CheckedTuning(TuningKind):
+    """What all kinds share whose policy is looked at on its way."""
+
+    batch_size: Count = 64
+    """What an update learns from together; at a check as many completions are sampled at once."""
+    sample_every: Count = 5
+    """Updates between checks: the policy completes validation prompts (of the feedback), and judges compare. It learns nothing from them."""
+    keep: Literal["best", "last"] = "best"
+    """best: the policy of the check that an independent judge likes best; without such a judge or validation prompts, and with last: the last."""
+    stop_after: Count | None = None
+    """Stop after so many checks at which the choosing judge found nothing better."""
+
+    @property
+    def keeps_best(self) -> bool:
+        """As above."""
+        return self.keep == "best"
+
+    @model_validator(mode="after")
+    def _somebody_says_stop(self) -> "CheckedTuning":
+        if self.stop_after is not None and self.keep == "last":
+            raise ValueError("stop_after goes with keep best: it is the choosing judge who finds nothing better")
+        return self
+
+
+class OnlineTuning(CheckedTuning):
     """What all kinds share that sample from the policy and score what it wrote, update after update."""
 
     uncounted_fields = (*TuningKind.uncounted_fields, "microbatch_tokens", "checkpoint_every")
@@ -105,25 +133,8 @@ class OnlineTuning(TuningKind):
     """For completions cut off at the length limit."""
     microbatch_tokens: Count = 8192
     """Tokens (of prompts and completions) that fit into memory at once; changes no number."""
-    sample_every: Count = 5
-    """Updates between checks: the policy completes validation prompts (of the feedback), and judges compare. It learns nothing from them."""
-    keep: Literal["best", "last"] = "best"
-    """best: the policy of the check that an independent judge likes best; without such a judge or validation prompts, and with last: the last."""
-    stop_after: Count | None = None
-    """Stop after so many checks at which the choosing judge found nothing better."""
     checkpoint_every: Count = 5
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
-
-    @property
-    def keeps_best(self) -> bool:
-        """As above."""
-        return self.keep == "best"
-
-    @model_validator(mode="after")
-    def _somebody_says_stop(self) -> "OnlineTuning":
-        if self.stop_after is not None and self.keep == "last":
-            raise ValueError("stop_after goes with keep best: it is the choosing judge who finds nothing better")
-        return self
 
 
 class PPOConfig(OnlineTuning):
@@ -193,6 +204,74 @@ class PPOConfig(OnlineTuning):
             raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
         if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
             raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
+        return self
+
+
+class DPOConfig(CheckedTuning, Training):
+    """DPO: straight from the pairs, without a reward and without sampling (Rafailov et al. 2023)."""
+
+    code = "models.tuning.dpo"
+    reads_pairs = True
+    uncounted_fields = (*TuningKind.uncounted_fields, *Training.uncounted_fields)
+    kind: Literal["dpo"] = "dpo"
+    beta: Positive = 0.1
+    """How strongly the policy is held to its start: the larger, the less it moves for the same pairs. Rafailov et al. 2023 took 0.1."""
+    batch_size: Count = 16
+    """Prompts per optimizer step, each with all its pairs."""
+    learning_rate: Positive = 1e-6
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth. Small models take more."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay on matrices."""
+    sample_every: Count = 25
+    """Optimizer steps between checks: the policy completes validation prompts (of the feedback), and judges compare."""
+
+    @model_validator(mode="after")
+    def _prompts_are_those_of_the_pairs(self) -> "DPOConfig":
+        if self.prompts is not None:
+            raise ValueError("dpo learns from the prompts of the pairs; leave `prompts` out")
+        return self
+
+
+class RejectionSamplingConfig(CheckedTuning):
+    """Rejection sampling: fine-tuning on the best of the policy's own completions (Touvron et al. 2023, section 3.2.3)."""
+
+    code = "models.tuning.rejection_sampling"
+    kind: Literal["rejection_sampling"] = "rejection_sampling"
+    num_iterations: Count = 3
+    """How many times completions are sampled and learned from. Each goes on with the policy of the one before."""
+    num_samples: Annotated[int, Field(ge=2)] = 8
+    """K, completions of each prompt an iteration: among the more the best one is chosen, the further the policy moves."""
+    choose: Literal["best", "random"] = "best"
+    """best: the one with the highest score of all iterations so far; random: any of them, the matched control."""
+    sft: Training = Training()
+    """The fine-tuning of each iteration, on a completion of every prompt."""
+    batch_size: Count = 128
+    """Completions sampled at once."""
+    sample_every: Count = 1
+    """Iterations between checks: the policy completes validation prompts (of the feedback), and judges compare."""
+
+    def require_fit(self, compute: Compute, context_length: int | None) -> None:
+        """As above."""
+        compute.require_rows("tuning.sft", self.sft.batch_size)
+        if compute.sharding != "none":
+            raise ValueError(
+                "tuning.kind rejection_sampling needs compute.sharding none: it samples from whole weights"
+            )
+
+
+class BestOfNConfig(TuningKind):
+    """Best of n: nothing learns; of n completions by the base the policy writes the one that the reward likes best."""
+
+    code = "models.tuning.best_of_n"
+    makes_network = False
+    kind: Literal["best_of_n"] = "best_of_n"
+    n: Annotated[int, Field(ge=2)] = 16
+    """Completions to choose from, whenever one is asked for. They cost n times as much, and move it `log n - (n - 1) / n` nats at most."""
+
+    @model_validator(mode="after")
+    def _nothing_is_tuned_on(self) -> "BestOfNConfig":
+        if self.prompts is not None:
+            raise ValueError("best_of_n learns from no prompts; leave `prompts` out")
         return self
 
 

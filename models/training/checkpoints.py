@@ -73,9 +73,9 @@ class Checkpoints:
         self.folder, self.every, self.logger = folder, every, logger
         self._good: list[Path] = []
 
-    def within(self, name: str) -> "Checkpoints":
-        """Those of a part of the run, in a folder of this name in the run's own."""
-        return Checkpoints(self.folder / name, self.every, self.logger)
+    def within(self, name: str, every: int | None = None) -> "Checkpoints":
+        """Those of a part of the run, in a folder of this name in the run's own; as often as the run's, unless said otherwise."""
+        return Checkpoints(self.folder / name, every or self.every, self.logger)
 
     def discard(self) -> None:
         """Removes all, once what they led to is kept elsewhere."""

@@ -9,7 +9,7 @@ from torch import nn
 from models.distributed.collectives import sum_gradients, sum_over_ranks
 from models.records import StepMetrics
 from models.settings.training import Training
-from models.training.checkpoints import Checkpointed, Checkpoints, Trained
+from models.training.checkpoints import Checkpointed, Checkpoints, Part, Trained
 from models.training.optimizer import clip_gradients, decayed_adamw, require_finite, warmup_cosine
 from models.training.out_of_memory import MemoryBudget
 
@@ -55,12 +55,13 @@ def descend(
     config: Training,
     seed: int,
     checkpoints: Checkpoints | None = None,
+    **others: Part,
 ) -> Iterator[StepMetrics]:
     """Minimises a loss over rows of so many tokens by AdamW, yielding each step's numbers.
 
     `accumulate(row numbers, config)` adds the gradient of one batch's loss, or this rank's share of it, to the parameters, and
     returns named numbers, `loss` among them, that are summed over the ranks; `learning_rate` and `grad_norm` (before clipping)
-    are added here. With `checkpoints` it goes on from the newest one. Out of memory, `accumulate` is called again with half of
+    are added here. With `checkpoints` it goes on from the newest one, in which `others` are kept, too. Out of memory, `accumulate` is called again with half of
     `microbatch_tokens`.
 
     Raises TrainingError when loss or gradient is not finite, or half does not fit into memory either.
@@ -70,7 +71,7 @@ def descend(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps))
     batches = EpochBatches(len(lengths), config.batch_size, torch.Generator().manual_seed(seed))
     checkpointed = Checkpointed(
-        checkpoints, model=Trained(model), optimizer=optimizer, schedule=schedule, batches=batches
+        checkpoints, model=Trained(model), optimizer=optimizer, schedule=schedule, batches=batches, **others
     )
     memory = MemoryBudget(config, checkpointed.logger)
     yield from checkpointed.steps

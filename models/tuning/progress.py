@@ -16,7 +16,7 @@ from models.evaluation.progress_sample import KEPT, PROGRESS, ProgressSample
 from models.generation.sampling import sample_completions
 from models.records import write_records
 from models.settings.generation import SamplingConfig
-from models.settings.tuning import OnlineTuning
+from models.settings.tuning import CheckedTuning
 from models.training.checkpoints import Part
 
 MAX_PROMPTS = 100
@@ -34,7 +34,7 @@ class Progress:
         tokenizer: PreTrainedTokenizerBase,
         prompts: Sequence[str],
         sampling: SamplingConfig,
-        config: OnlineTuning,
+        config: CheckedTuning,
         seed: int,
         judge: Judge | None = None,
     ) -> None:

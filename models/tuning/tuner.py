@@ -1,15 +1,16 @@
 """What a way of tuning the policy is given.
 
 The module of a kind offers `tune(task: TuningTask, config) -> Iterator[StepMetrics]`: writes `model/`, the tuned policy (a folder that
-`AutoModelForCausalLM` loads), into `task.folder`, and yields the numbers of its updates, or nothing where it makes none. It may offer
-`update_cost(base, prompts, config, sampling, compute) -> UpdateCost`, which `rein check` prints; `prompts` are tokens.
+`AutoModelForCausalLM` loads, or else one that models/evaluation/writer.py knows), into `task.folder`, and yields the numbers of its
+updates, or nothing where it makes none. It may offer `update_cost(base, prompts, config, sampling, compute) -> UpdateCost`, which
+`rein check` prints; `prompts` are tokens.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.evaluation.judges.judge import Judge
-from models.records import Prompt, Text, read_records
+from models.records import Completion, Pair, Prompt, Text, read_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.training.checkpoints import Checkpoints
@@ -21,6 +22,16 @@ class UpdateCost:
 
     seconds: float
     bytes: float
+
+
+@dataclass(frozen=True)
+class ComparedCompletions:
+    """Which completions of training prompts people prefer."""
+
+    prompts: list[Prompt]
+    """Training prompts alone."""
+    completions: list[Completion]
+    pairs: list[Pair]
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class TuningTask:
     compute: Compute
     seed: int
     checkpoints: Checkpoints
+    compared: ComparedCompletions | None = None
+    """For a kind that `reads_pairs`."""
 
 
 def read_prompts(feedback: Path, prompts: Path | None) -> tuple[list[str], list[str]]:
@@ -57,6 +70,17 @@ def read_prompts(feedback: Path, prompts: Path | None) -> tuple[list[str], list[
     side = {prompt.id: prompt.split for prompt in given} | {prompt.id: prompt.split for prompt in told}
     validation = [one.text for one in told if one.split == "validation"]
     return [one.text for one in given if side[one.id] == "train"], validation
+
+
+def read_compared(feedback: Path, completions: Path | None, pairs: Path | None) -> ComparedCompletions | None:
+    """From the folders of feedback (its prompts), of the completions that the pairs name, and of the pairs, where there are such."""
+    if completions is None or pairs is None:
+        return None
+    return ComparedCompletions(
+        [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"],
+        read_records(completions / "completions.jsonl", Completion),
+        read_records(pairs / "pairs.jsonl", Pair),
+    )
 
 
 def read_texts(texts: Path | None) -> list[str] | None:

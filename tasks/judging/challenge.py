@@ -47,9 +47,8 @@ def play_games(
     A score is the mean of both rewards: by its own alone each would win. Their accuracy is taken over the same preferences on held-out
     prompts: those of `held_out_labelers`, or of the consensus when there are none.
     """
-    from models.evaluation.matches import complete
-    from models.network.networks import freeze, load_policy
-    from models.network.precision import autocast, pick_device
+    from models.evaluation.writer import load_writer
+    from models.network.precision import autocast
     from models.rewards.scorer import load_scorer
 
     rewards = {"challenger": challenger_reward} | ({"champion": champion_reward} if champion_reward else {})
@@ -60,9 +59,9 @@ def play_games(
     asked = [prompt.text for prompt in held_out[:num_prompts] for _ in range(num_samples)]
     texts, ended, scored, safe = {}, {}, {}, {}
     for name, artifact in (("champion", champion), ("challenger", challenger)):
-        policy, tokenizer = load_policy(artifact.folder / "model")
+        writer = load_writer(artifact.folder / "model", compute)
         with autocast(compute):
-            samples = complete(freeze(policy).to(pick_device(compute)), tokenizer, asked, sampling, seed)
+            samples = writer.complete(asked, sampling, seed)
         texts[name], ended[name] = [sample.text for sample in samples], [sample.ended for sample in samples]
         by_reward = zip(*(score(asked, texts[name]).tolist() for score in scores.values()), strict=True)
         scored[name] = [sum(of_rewards) / len(of_rewards) for of_rewards in by_reward]

@@ -40,21 +40,21 @@ def play_held_out(
     Of a reward of parts the mean score by each stands in the stage's numbers, as `brief/score_policy` and `brief/score_base`.
     """
     from models.evaluation.matches import play_matches
-    from models.network.networks import freeze, load_policy
-    from models.network.precision import autocast, pick_device
+    from models.evaluation.writer import load_writer
+    from models.network.precision import autocast
     from models.rewards.scorer import load_scorer
 
     scorer = load_scorer(reward.folder / "model", compute)
-    (base_model, tokenizer), (policy_model, _) = (load_policy(one.folder / "model") for one in (base, policy))
-    for model in (base_model, policy_model):
-        freeze(model).to(pick_device(compute))
+    writers = [load_writer(one.folder / "model", compute) for one in (base, policy)]
     held_out = [p.text for p in read_records(feedback.folder / "prompts.jsonl", Prompt) if p.split == "test"]
     asked = held_out[:num_prompts]
-    given = (base_model, policy_model, tokenizer, scorer.score_samples, asked)
+    given = (*writers, scorer.score_samples, asked)
     with autocast(compute):
         matches = play_matches(*given, num_samples=num_samples, sampling=sampling, seed=seed)
         work.metrics |= _scores_by_part(scorer, matches)
     work.metrics["held_out_prompts"] = len(asked)
+    if writers[1].chooser is not None:
+        work.metrics["kl_nats_is_bound"] = True
     return write_records(work.folder / SAMPLES, matches)
 
 

@@ -6,13 +6,12 @@ from labeling.sources.read_source import read_demonstrations
 from models.conversation import transcript
 from models.errors import DataError
 from models.evaluation.judges.judge import Judge
-from models.evaluation.metrics import Meeting
+from models.evaluation.metrics import Meeting, best_of_n_kl_bound
 from models.evaluation.references import (
     FIGURE,
     REFERENCE,
     VERSIONS,
     VersionSample,
-    best_of_n_kl_bound,
     meetings_with_reference,
     outcomes_by_version,
     share_figures,

@@ -58,7 +58,9 @@ def register_models(
 ) -> RegisteredPolicy:
     """Registers both models in MLflow, alias `challenger`, with what they were made from. Doing it again changes nothing."""
     tracking = run.config.tracking
-    text = _version_text(run, f"Policy tuned with {run.config.tuning.kind}", POLICY_FIGURES)
+    text = _version_text(
+        run, f"Policy tuned with {', then '.join(one.kind for one in run.config.tunings.values())}", POLICY_FIGURES
+    )
     registered = RegisteredPolicy(
         version=register_challenger(run.tracked, tracking.policy_name, policy, text),
         reward_version=_reward_version(run, reward),
@@ -153,13 +155,12 @@ def seconds_to_better(run: PipelineRun) -> float | None:
     update = run.metrics.get("better_at_update")
     if update is None:
         return None
-    before = 0.0
-    for outcome in run.outcomes:
-        steps = read_steps(outcome.artifact)
-        if outcome.artifact.kind == "policy":
-            return round(before + sum(step.values["update_seconds"] for step in steps[:update]), 2)
-        before += outcome.seconds
-    return None
+    tuned = max((n for n, outcome in enumerate(run.outcomes) if outcome.artifact.kind == "policy"), default=None)
+    if tuned is None:
+        return None
+    before = sum(outcome.seconds for outcome in run.outcomes[:tuned])
+    steps = read_steps(run.outcomes[tuned].artifact)
+    return round(before + sum(step.values["update_seconds"] for step in steps[:update]), 2)
 
 
 def _log_plots(run: PipelineRun) -> None:

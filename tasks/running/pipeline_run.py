@@ -52,7 +52,7 @@ class PipelineRun:
     """What stands before the names of stages and of what they tell."""
 
     def part(self, name: str) -> "PipelineRun":
-        """The same run, for the stages of a part of its reward: their names, figures and curves begin with that of the part."""
+        """The same run, for the stages of a part of its reward, or of a tuning before another: their names, figures and curves begin with this name."""
         return replace(self, prefix=f"{name}/")
 
     @property

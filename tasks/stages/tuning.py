@@ -9,6 +9,7 @@ from models.settings.generation import SamplingConfig
 from models.settings.judges import JudgeKind
 from models.settings.tuning import Tuning
 from tasks.running.stage import Work, stage
+from tasks.running.storage import read_manifest
 from tasks.running.torch_ranks import run_training
 
 
@@ -17,7 +18,7 @@ from tasks.running.torch_ranks import run_training
     kind="policy",
     unit="updates",
     curves="",
-    reads={"feedback": ("prompts.jsonl",)},
+    reads={"feedback": ("prompts.jsonl",), "completions": ("completions.jsonl",), "pairs": ("pairs.jsonl",)},
     registered=True,
 )
 def tune_policy(
@@ -33,11 +34,15 @@ def tune_policy(
     texts: Artifact | None,
     compute: Compute,
     seed: int,
+    completions: Artifact | None = None,
+    pairs: Artifact | None = None,
 ) -> int:
-    """A folder `model/` with the tuned policy, and what its kind adds. `judge` chooses which one on the way it is; gives back the number of updates."""
+    """A folder `model/` with the tuned policy, and what its kind adds. `judge` chooses which one on the way it is; `pairs`, and the
+    `completions` that they name, are for a kind that reads them. Gives back the number of updates."""
     from models.stages import tuning
 
     inputs = {"base": base, "reward": reward, "feedback": feedback, "prompts": prompts, "texts": texts}
+    inputs |= {"completions": completions, "pairs": pairs}
     chooser = {"judge": judge, "held_out_reward": held_out_reward}
     steps = run_training(work, tuning.train, config, compute, **inputs, **chooser, sampling=sampling, seed=seed)
     work.metrics["tuning_updates"] = len(steps)
@@ -46,7 +51,9 @@ def tune_policy(
     if steps:
         work.metrics |= _figures(steps, told.get("stopped_without_gain", False))
     if told:
-        work.metrics |= {"tuning_kept_update": told["update"], "tuning_kept_by": judge and judge.kind}
+        work.metrics["tuning_kept_update"] = told["update"]
+    if chose := judge.kind if told and judge else read_manifest(base).metrics.get("tuning_kept_by"):
+        work.metrics["tuning_kept_by"] = chose  # it had its say also where it chose what this tuning goes on from
     return len(steps)
 
 

@@ -22,10 +22,12 @@ from models.settings.compute import Compute
 from models.settings.rewards import EnsembleReward, PairwiseReward
 from models.settings.sources import Household
 from models.settings.training import ScratchBase, Training
-from models.settings.tuning import AdaptiveKL, PTXConfig
+from models.settings.tuning import AdaptiveKL, DPOConfig, PTXConfig, RejectionSamplingConfig
 from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
+from models.tuning.dpo import PairedPrompt, train_dpo
 from models.tuning.ppo.loop import train_ppo
+from models.tuning.rejection_sampling import train_on_winners
 from tests.models.conftest import CORPUS, enliven, with_random_head
 from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
@@ -108,6 +110,28 @@ def ensemble_of_two(folder: Path, compute: Compute, stop_after: int | None = Non
     checkpoints = Checkpoints(folder / "checkpoints", every=1)
     given = (folder / "base", prompts, completions, pairs, [pairs, pairs[:4]], [], compute, 0, checkpoints)
     leave(folder, ensemble.train(RewardTask(folder / "saved", *given), config), {}, stop_after)
+
+
+def dpo(folder: Path, compute: Compute) -> None:
+    """Three prompts a step, with six, two and two pairs, ties among them."""
+    policy = tiny_policy()
+    config = DPOConfig(num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
+    other = replace(THREE, sequences=[[*sequence[:2], *sequence[:1:-1]] for sequence in THREE.sequences])
+    prompts = [PairedPrompt(comparison, num_prompt_tokens=2) for comparison in (FOUR, THREE, other)]
+    leave(folder, train_dpo(policy, prompts, config, 0.8, compute, 0), {"model": policy})
+    save_policy(folder / "saved", policy, TOKENIZER)
+
+
+def rejection_sampling(folder: Path, compute: Compute) -> None:
+    """Three prompts with two completions each, of which three sequences a step are learned; any of 150 tokens ends one."""
+    policy = tiny_policy()
+    policy.generation_config.eos_token_id = list(range(150))
+    sft = Training(num_epochs=3, batch_size=3, microbatch_tokens=1, learning_rate=1e-3)
+    config = RejectionSamplingConfig(num_iterations=2, num_samples=2, sft=sft)
+    sampling = SAMPLING.model_copy(update={"max_new_tokens": 30})
+    steps = train_on_winners(policy, TOKENIZER, SCORER, PROMPTS[:3], config, sampling, compute, 0)
+    leave(folder, steps, {"model": policy})
+    save_policy(folder / "saved", policy, TOKENIZER)
 
 
 def language(folder: Path, compute: Compute, dropout: float = 0.0, stop_after: int | None = None) -> None:

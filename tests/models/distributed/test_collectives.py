@@ -74,6 +74,19 @@ def test_two_processes_train_as_one(training, sharding, unbroken):
     assert equal({f"model/{name}": tensor for name, tensor in saved.items()}, only("model", two.outcomes[0]))
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("training", "sharding"),
+    [
+        (rank_examples.dpo, "none"),
+        (rank_examples.dpo, "fsdp2"),
+        (rank_examples.rejection_sampling, "none"),
+    ],
+)
+def test_two_processes_tune_otherwise_as_one(training, sharding, unbroken):
+    test_two_processes_train_as_one(training, sharding, unbroken)
+
+
 @pytest.mark.parametrize("sharding", SHARDINGS)
 def test_two_processes_train_a_reward_model_as_one(sharding, unbroken):
     alone, two = unbroken(rank_examples.reward), unbroken(rank_examples.reward, 2, sharding)

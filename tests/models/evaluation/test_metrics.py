@@ -17,6 +17,7 @@ from models.evaluation.reward_report import (
     pair_accuracy,
     strict_preferences,
 )
+from models.evaluation.writer import Writer
 from models.generation.sampling import Sample, sample_completions
 from models.network.dialogue import encode_prompt
 from models.records import Pair, Ranking
@@ -193,7 +194,9 @@ def test_completion_kl_equals_a_computation_without_batches(policy, other_policy
 
 def play(base, policy, tokenizer, **changes):
     settings = {"num_samples": 3, "sampling": SamplingConfig(max_new_tokens=5), "seed": 0}
-    return play_matches(base, policy, tokenizer, count_letters, PROMPTS, **settings | changes)
+    return play_matches(
+        Writer(base, tokenizer), Writer(policy, tokenizer), count_letters, PROMPTS, **settings | changes
+    )
 
 
 def test_matches_stand_by_prompt_and_hold_what_each_model_wrote(policy, other_policy, tokenizer):

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from models.errors import TrainingError
 from models.evaluation.intervals import win_rate
+from models.evaluation.metrics import best_of_n_kl_bound
 from models.evaluation.paired import Paired
 from models.evaluation.references import (
     REFERENCE,
     VersionSample,
-    best_of_n_kl_bound,
     meetings_with_reference,
     outcomes_by_version,
     share_figures,

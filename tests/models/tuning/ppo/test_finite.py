@@ -9,6 +9,7 @@ import torch
 
 from models.errors import TrainingError
 from models.evaluation.matches import play_matches
+from models.evaluation.writer import Writer
 from models.generation.sampling import sample_completions
 from models.network.networks import ValueModel
 from models.rewards.pairwise import fix_normalisation, score_texts
@@ -151,7 +152,7 @@ def test_a_reward_model_whose_scores_are_not_finite_is_not_finished(reward_model
 def test_an_evaluation_judged_by_scores_that_are_not_finite_is_refused(policy, other_policy, reward_model, tokenizer):
     """Else nan would lose every match without a word."""
     settings = {"num_samples": 1, "sampling": SamplingConfig(max_new_tokens=4), "seed": 0}
-    models = (policy, other_policy, tokenizer)
+    writers = (Writer(policy, tokenizer), Writer(other_policy, tokenizer))
     judge = spoil(copy.deepcopy(reward_model))
     with pytest.raises(TrainingError, match="the reward model gives a score that is not finite"):
-        play_matches(*models, lambda *texts: score_texts(judge, tokenizer, *texts), PROMPTS[:4], **settings)
+        play_matches(*writers, lambda *texts: score_texts(judge, tokenizer, *texts), PROMPTS[:4], **settings)
