@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from models.processor import processor_name
 
@@ -69,6 +70,22 @@ def circumstances() -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "machine": f"{processor_name()}, {os.cpu_count()} cores",
     }
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows that a file of results holds; none where it is not there."""
+    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+
+
+def keep(file: Path, row: Mapping[str, Any], place: Sequence[str]) -> None:
+    """Writes a row in the place of that which the file has with the same values of `place`; rows stand in the order of these."""
+
+    def placed(one: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(one[name] for name in place)
+
+    others = [one for one in read_rows(file) if placed(one) != placed(row)]
+    ordered = sorted([*others, row], key=placed)
+    file.write_text(json.dumps({"rows": ordered}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 
 from benchmarks.overoptimization.curves import best_of_n_means, fall_from_peak, fit_form
 from benchmarks.overoptimization.picture import draw
-from benchmarks.trials import PROJECT, circumstances, run_flow
+from benchmarks.trials import PROJECT, circumstances, keep, read_rows, run_flow
 from models.evaluation.metrics import best_of_n_kl_bound
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, read_records
@@ -42,6 +42,7 @@ REWARDS = {
     "ensemble of 5, mean minus variance": (*ENSEMBLE, "reward.aggregate=mean_minus_variance"),
     "ensemble of 5, minimum": (*ENSEMBLE, "reward.aggregate=minimum"),
 }
+PLACE = ("seed", "share_of_rankings", "reward")
 JUDGES = ("restaurant_facts", "held_out_reward")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LOOSE = ("tuning.keep=last", "tuning.kl.coef=0.005", "tuning.kl_budget_nats=null", "evaluation.references=null")
@@ -191,21 +192,5 @@ def main() -> None:
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             for row in rows_of_seed(seed, arguments.shares, Path(folder), arguments.prompts, arguments.overrides):
-                keep(RESULTS, circumstances() | row)
+                keep(RESULTS, circumstances() | row, PLACE)
     draw(read_rows(RESULTS), PICTURE)
-
-
-def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The rows that the file holds; none where it is not there."""
-    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
-
-
-def keep(file: Path, row: Mapping[str, Any]) -> None:
-    """Writes a row in the place of that which the file has of the same seed, share and reward."""
-
-    def place(one: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(one[name] for name in ("seed", "share_of_rankings", "reward"))
-
-    others = [one for one in read_rows(file) if place(one) != place(row)]
-    ordered = sorted([*others, row], key=place)
-    file.write_text(json.dumps({"rows": ordered}, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.overoptimization.picture import draw
-from benchmarks.overoptimization.runs import PRESET, RESULTS, REWARDS, described, keep, ppo_curves, read_rows, thinned
+from benchmarks.overoptimization.runs import PLACE, PRESET, RESULTS, REWARDS, described, ppo_curves, thinned
+from benchmarks.trials import keep, read_rows
 from models.preferences.splits import assign_split
 from models.records import StepMetrics, write_records
 from models.settings.pipeline import SplitConfig
@@ -81,7 +82,7 @@ def test_other_rows_stay(tmp_path):
         (5, 1.0, "one", 1),
         (5, 1.0, "five", 0),
     ):
-        keep(file, {"seed": seed, "share_of_rankings": share, "reward": reward, "score": score})
+        keep(file, {"seed": seed, "share_of_rankings": share, "reward": reward, "score": score}, PLACE)
     assert [tuple(row.values()) for row in read_rows(file)] == [
         (2, 1.0, "one", 0),
         (5, 0.05, "one", 0),

@@ -1,0 +1,1 @@
+"""The same human labels, every recipe: `python -m benchmarks.recipes`."""

@@ -1,0 +1,88 @@
+"""What each recipe sets otherwise than the preset of its world, as the command line takes it. Settings were chosen with seed 0."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LAST = "tuning.keep=last"
+"""No judge chooses anything, so that all recipes are compared as they end."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A preset with its flow, and the figures of a policy's own that its judge counts, each in the report with `_base` and `_policy`."""
+
+    flow: str
+    preset: str
+    counted: tuple[str, ...]
+    recipes: Mapping[str, tuple[str, ...]]
+
+
+def _tuning(settings: str) -> str:
+    return f"tuning={{{settings}, keep: last}}"
+
+
+WORLDS = {
+    "tiny": World(
+        "rlhf",
+        "deployments/tiny.yaml",
+        ("helpful",),
+        {
+            "ppo": (LAST,),
+            "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
+            "rejection_sampling": (_tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 5.0e-4}"),),
+            "random_control": (
+                _tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 5.0e-4}, choose: random"),
+            ),
+            "rejection_sampling_ppo": (
+                "first_tuning={kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 5.0e-4}, keep: last}",
+                LAST,
+            ),
+            "best_of_n": ("tuning={kind: best_of_n, n: 16}",),
+            "regression": ("reward.kind=regression", "reward.targets=bradley_terry", LAST),
+            "function": (
+                "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
+                "tuning.min_reward_accuracy=0",
+                LAST,
+            ),
+            "mixture": (
+                "reward={kind: mixture, parts: {helpful: {}, brief: {}}}",
+                "reward.parts.brief.labels={kind: simulated, criterion: brevity, labelers: [{name: terse, goes_by: brevity}]}",
+                LAST,
+            ),
+        },
+    ),
+    "e2e": World(
+        "learn",
+        "deployments/e2e.yaml",
+        ("facts_missing", "facts_wrong"),
+        {
+            "ppo": (LAST,),
+            "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
+            "rejection_sampling": (_tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 3.0e-4}"),),
+            "random_control": (
+                _tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 3.0e-4}, choose: random"),
+            ),
+            "rejection_sampling_ppo": (
+                "first_tuning={kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 3.0e-4}, keep: last}",
+                LAST,
+            ),
+            "best_of_n": ("tuning={kind: best_of_n, n: 16}",),
+            "regression": ("reward.kind=regression", LAST),
+            "function": (
+                "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
+                "tuning.min_reward_accuracy=0",
+                LAST,
+            ),
+            "mixture": (
+                "reward={kind: mixture, parts: {quality: {}, naturalness: {}}}",
+                "reward.parts.naturalness.labels={kind: annotated, path: '${REIN_DATA}/rankings/e2e_naturalness.jsonl', "
+                "criterion: naturalness, identical_texts: mean, held_out_column: mr_id}",
+                LAST,
+            ),
+        },
+    ),
+}
+TUNERS = (
+    *("ppo", "rloo", "grpo", "dpo", "rejection_sampling", "random_control", "rejection_sampling_ppo", "best_of_n"),
+)
+"""Those that share one reward: what they make of it can be told by its score. The others are rewards, on which PPO tunes."""

@@ -1,0 +1,114 @@
+"""The same human labels, every recipe: how good is what each makes of them, how far from the base, and in what time?
+
+    .venv/bin/python -m benchmarks.recipes tiny --seeds 61 62 63
+    REIN_DATA=/path/to/data .venv/bin/python -m benchmarks.recipes e2e --seeds 61 --recipes ppo dpo
+
+Each recipe is a run of its world's preset with what benchmarks/recipes/recipes.py sets otherwise, on held-out prompts and by the preset's headline
+judge, which nothing was tuned to please and which chooses nothing. Runs of a seed share base, labels and reward through the cache. Writes
+benchmarks/results/recipes.json after each one, where other rows stay, the picture, and the table in docs/results.md.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.recipes.picture import draw
+from benchmarks.recipes.recipes import TUNERS, WORLDS, World
+from benchmarks.trials import PROJECT, circumstances, keep, read_rows, run_flow
+
+RESULTS = PROJECT / "benchmarks" / "results" / "recipes.json"
+PICTURE = PROJECT / "docs" / "pictures" / "recipes.svg"
+PAGE = PROJECT / "docs" / "results.md"
+PLACE = ("world", "recipe", "seed")
+BEGIN, END = "<!-- python -m benchmarks.recipes -->", "<!-- end of the table of recipes -->"
+FUNCTION = "benchmarks.recipes.word_overlap:reward"
+
+
+def row_of(world: World, recipe: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of a recipe. `seconds` is what its own stages took when they were made: its rewards, but for `dpo`, which needs
+    none, and its tunings."""
+    judge = report["judge"]
+    own = {"tuning"} if recipe == "dpo" else {"tuning", "reward"}
+    seconds = [_seconds(Path(place)) for stage, place in report["artifacts"].items() if stage.rpartition("/")[2] in own]
+    counted = [f"{name}_{model}" for name in world.counted for model in ("base", "policy")]
+    return {
+        "kl_nats": report["kl_nats"],
+        "own_score": report["score_policy"],
+        "own_score_base": report["score_base"],
+        "judge": judge,
+        "win_rate": report["judges"][judge]["win_rate"],
+        "low": report["judges"][judge]["win_rate_low"],
+        "high": report["judges"][judge]["win_rate_high"],
+        **{name: report[name] for name in counted},
+        "seconds": round(sum(seconds), 1),
+    }
+
+
+def _seconds(artifact: Path) -> float:
+    return json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))["seconds"]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each world and recipe, figures as means over the seeds, in the order of recipes.py."""
+    lines = [
+        "| world | recipe | seeds | win rate (lowest to highest) | what the judge counts, base -> policy | KL, nats | own score, base -> policy | seconds |",
+        "|---|---|---:|---:|---|---:|---:|---:|",
+    ]
+    for name, world in WORLDS.items():
+        for recipe in world.recipes:
+            own = [row for row in rows if (row["world"], row["recipe"]) == (name, recipe)]
+            if own:
+                lines.append(_line(name, world, recipe, own))
+    return "\n".join(lines)
+
+
+def _line(name: str, world: World, recipe: str, own: Sequence[Mapping[str, Any]]) -> str:
+    def mean(figure: str) -> float:
+        return fmean(row[figure] for row in own)
+
+    rates = [row["win_rate"] for row in own]
+    counted = "; ".join(
+        f"{figure.replace('_', ' ')} {mean(f'{figure}_base'):.2f} -> {mean(f'{figure}_policy'):.2f}"
+        for figure in world.counted
+    )
+    return (
+        f"| {name} | {recipe} | {len(own)} | {mean('win_rate'):.3f} ({min(rates):.3f} to {max(rates):.3f}) | {counted} | {mean('kl_nats'):.1f} "
+        f"| {mean('own_score_base'):.2f} -> {mean('own_score'):.2f} | {mean('seconds'):.0f} |"
+    )
+
+
+def write_table(page: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Puts the table between its marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Reads the command line, runs, writes and draws what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("world", choices=WORLDS)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--recipes", nargs="+", help="of the world's; left out, all")
+    parser.add_argument("overrides", nargs="*", help="key.path=value")
+    given = parser.parse_args()
+    world = WORLDS[given.world]
+    if unknown := set(given.recipes or ()) - set(world.recipes):
+        parser.error(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(world.recipes)}")
+    environment = {**os.environ, "REIN_FUNCTIONS": FUNCTION, "PYTHONPATH": str(PROJECT)}
+    for seed in given.seeds:
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+            for recipe in given.recipes or world.recipes:
+                asked = (*world.recipes[recipe], f"seed={seed}", *given.overrides)
+                report = run_flow(world.flow, world.preset, asked, Path(folder) / ".rein", environment)
+                told = {"world": given.world, "recipe": recipe, "seed": seed} | row_of(world, recipe, report)
+                keep(RESULTS, circumstances() | told, PLACE)
+    rows = read_rows(RESULTS)
+    draw(rows, TUNERS, PICTURE)
+    write_table(PAGE, rows)
+    print(table(rows))
