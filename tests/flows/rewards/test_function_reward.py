@@ -33,7 +33,7 @@ def forget() -> None:
     code_digest.cache_clear()
 
 
-def test_a_run_on_a_function_and_again_when_its_code_has_changed(workplace, first_report, module, tmp_path):
+def test_a_run_on_a_function_and_again_when_its_code_has_changed(workplace, first_report, module, tmp_path, caplog):
     module.write_text(BREVITY, encoding="utf-8")
     told = workplace.report("rlhf", SMOKE, REWARD)
     assert told["stages_run"] == ["reward", "reward-report", "tuning", "matches", "evaluation"]
@@ -50,7 +50,7 @@ def test_a_run_on_a_function_and_again_when_its_code_has_changed(workplace, firs
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "My sink leaks.", "completion": "Call somebody."}\n')
     scored = workplace.rein("score", folder, rows)
-    assert scored.returncode == 0 and "flow_brevity:reward has changed since this reward was made" in scored.stderr
+    assert scored.returncode == 0 and "flow_brevity:reward has changed since this reward was made" in caplog.text
     again = workplace.report("rlhf", SMOKE, REWARD)
     assert again["stages_run"][0] == "reward" and again["artifacts"]["reward"] != told["artifacts"]["reward"]
 
