@@ -20,8 +20,9 @@ from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
-from models.tuning.ppo.minibatch import learn_minibatch, learning_targets, shuffled_minibatches
-from models.tuning.ppo.rollout import evaluate_samples
+from models.tuning.online.loop import shuffled_minibatches
+from models.tuning.online.rollout import evaluate_samples
+from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 
 
 @dataclass(frozen=True)

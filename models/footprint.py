@@ -8,6 +8,7 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
     rejection sampling      the same, in its fine-tuning
     reward                  16 B; through LoRA 4 B + 16 A
     PPO                     16 W policy + 16 B value model, and frozen the reference and each reward model
+    RLOO, GRPO              the same without the value model
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
                             adapter (without `value_model`: 16 B value model)
     moving average, best policy so far    4 a weight of the policy that learns, each
@@ -27,7 +28,7 @@ from pathlib import Path
 from models.settings.pipeline import PipelineConfig
 from models.settings.rewards import PairwiseTraining
 from models.settings.training import LoRA, PretrainedBase, ScratchBase, Training
-from models.settings.tuning import PPOConfig
+from models.settings.tuning import PolicyGradient, PPOConfig
 
 FLOAT, ROUNDED = 4, 2
 LEARNING, KEPT = 4 * FLOAT, 3 * FLOAT
@@ -128,8 +129,8 @@ def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
         if isinstance(training, Training):
             adapter = None if training.lora is None else size.num_adapter(training.lora)
             needed[name] = LEARNING * num_weights if adapter is None else FLOAT * num_weights + LEARNING * adapter
-    ppo = {name: tuning for name, tuning in config.tunings.items() if isinstance(tuning, PPOConfig)}
-    return needed | {name: _of_ppo(config, tuning, size) for name, tuning in ppo.items()}
+    online = {name: tuning for name, tuning in config.tunings.items() if isinstance(tuning, PolicyGradient)}
+    return needed | {name: _of_tuning(config, tuning, size) for name, tuning in online.items()}
 
 
 def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
@@ -138,34 +139,40 @@ def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
     num_rewards = _num_rewards(config) + (config.evaluation.held_out_reward is not None)
     models = size.stored * (num_bases + len(config.tunings)) * size.num_weights + FLOAT * num_rewards * size.num_body
     needed = {"models": models}
-    if isinstance(tuning := config.tuning, PPOConfig):
+    if isinstance(tuning := config.tuning, PolicyGradient):
         num_kept = min(2, tuning.num_updates // tuning.checkpoint_every)
         policy, value = _num_learning(tuning, size)
         needed["checkpoints"] = num_kept * (KEPT * (policy + value) + FLOAT * policy * _num_copies(config, tuning))
     return needed
 
 
-def _of_ppo(config: PipelineConfig, tuning: PPOConfig, size: NetworkSize) -> int:
+def _of_tuning(config: PipelineConfig, tuning: PolicyGradient, size: NetworkSize) -> int:
     policy, value = _num_learning(tuning, size)
     learning = LEARNING * (policy + value) + FLOAT * policy * _num_copies(config, tuning)
     frozen = [size.num_weights] + _num_rewards(config) * [size.num_body]  # the reference, and the rewards
     if config.chooser is not None and config.chooser is config.evaluation.held_out_reward:
         frozen.append(size.num_body)
     # learned on by another network, or brought together by FSDP2, which wants one precision
-    num_whole = int(config.compute.sharding != "none") if tuning.lora is None else 1 + tuning.lora.value_model
+    num_whole = int(config.compute.sharding != "none") if tuning.lora is None else 1 + _critic_has_adapter(tuning)
     num_rounded = 0 if config.compute.precision == "float32" else max(0, len(frozen) - num_whole)
     return learning + FLOAT * sum(frozen) - (FLOAT - ROUNDED) * num_rounded * size.num_linear
 
 
-def _num_learning(tuning: PPOConfig, size: NetworkSize) -> tuple[int, int]:
+def _num_learning(tuning: PolicyGradient, size: NetworkSize) -> tuple[int, int]:
     """Weights that learn, of policy and value model."""
-    if tuning.lora is None:
-        return size.num_weights, size.num_body
-    adapter = size.num_adapter(tuning.lora)
-    return adapter, adapter if tuning.lora.value_model else size.num_body
+    adapter = None if tuning.lora is None else size.num_adapter(tuning.lora)
+    policy = size.num_weights if adapter is None else adapter
+    if not isinstance(tuning, PPOConfig):
+        return policy, 0
+    return policy, adapter if adapter is not None and _critic_has_adapter(tuning) else size.num_body
 
 
-def _num_copies(config: PipelineConfig, tuning: PPOConfig) -> int:
+def _critic_has_adapter(tuning: PolicyGradient) -> bool:
+    """Whether a value model learns through an adapter, on the weights of another network."""
+    return isinstance(tuning, PPOConfig) and tuning.lora is not None and tuning.lora.value_model
+
+
+def _num_copies(config: PipelineConfig, tuning: PolicyGradient) -> int:
     """How often what the policy learns is held besides: as its average, and as the best so far."""
     return (tuning.policy_ema is not None) + (config.chooser is not None)
 

@@ -77,6 +77,8 @@ def test_the_stages_are_found():
 
 def test_the_ppo_loop_belongs_to_tuning_by_ppo_alone(changed_by):
     assert changed_by("models/tuning/ppo/loop.py") == {"tasks.stages.tuning"}
+    assert changed_by("models/tuning/online/loop.py") == {"tasks.stages.tuning"}
+    assert changed_by("models/tuning/critic_free/rloo.py") == set()
 
 
 def test_a_reward_belongs_to_those_that_train_it_or_score_with_it(changed_by):

@@ -66,6 +66,13 @@ class LoRA(Settings):
     """Names of the layers that get an adapter, such as [q_proj, v_proj]; all-linear: every linear layer but the output's."""
 
 
+class TuningLoRA(LoRA):
+    """The same for tuning, where two networks learn."""
+
+    value_model: bool = True
+    """Whether the value model learns through an adapter as well (its head always learns), on the weights that it starts from."""
+
+
 class Training(Settings):
     """What pretraining, supervised fine-tuning and reward training share."""
 
@@ -102,3 +109,16 @@ class SFTConfig(Training):
 
     source: DemonstrationSource
     """Where the demonstrations come from. Those whose prompt is held out are left aside."""
+
+
+class PTXConfig(Settings):
+    """Pretraining text that the policy goes on learning from (PPO-ptx: Ouyang et al. 2022, equation 2)."""
+
+    source: TextSource
+    """Where the text comes from. Best is text like that of the base model's own pretraining: it is what PPO makes it forget."""
+    coef: Positive
+    """gamma: weight of the mean loss of the next token, beside PPO's mean over tokens. Begin near 1; Ouyang et al. 2022 (appendix C.4) used 27.8."""
+    batch_size: Count = 32
+    """Sequences of text per optimizer step. Ouyang et al. 2022 took 8 for each rollout of a minibatch."""
+    sequence_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens per sequence; texts are joined by end-of-sequence tokens and cut to this length."""

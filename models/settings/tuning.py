@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Settings
 from models.settings.compute import Compute
 from models.settings.generation import PromptsConfig
-from models.settings.sources import TextSource, TextSourceKind
-from models.settings.training import LoRA, Training
+from models.settings.sources import TextSourceKind
+from models.settings.training import LoRA, PTXConfig, Training, TuningLoRA
 
 
 class FixedKL(Settings):
@@ -38,26 +38,6 @@ class MissingEnd(Settings):
     """fixed: its score is replaced by `score`; penalty: `score` is added to it."""
     score: float = -3.0
     """In units of normalised score (standard deviations of the reward model on its training completions)."""
-
-
-class PTXConfig(Settings):
-    """Pretraining text that the policy goes on learning from (PPO-ptx: Ouyang et al. 2022, equation 2)."""
-
-    source: TextSource
-    """Where the text comes from. Best is text like that of the base model's own pretraining: it is what PPO makes it forget."""
-    coef: Positive
-    """gamma: weight of the mean loss of the next token, beside PPO's mean over tokens. Begin near 1; Ouyang et al. 2022 (appendix C.4) used 27.8."""
-    batch_size: Count = 32
-    """Sequences of text per optimizer step. Ouyang et al. 2022 took 8 for each rollout of a minibatch."""
-    sequence_length: Annotated[int, Field(ge=8)] = 64
-    """Tokens per sequence; texts are joined by end-of-sequence tokens and cut to this length."""
-
-
-class TuningLoRA(LoRA):
-    """The same for tuning, where two networks learn."""
-
-    value_model: bool = True
-    """Whether the value model learns through an adapter as well (its head always learns), on the weights that it starts from."""
 
 
 class TuningKind(Kind):
@@ -137,42 +117,24 @@ class OnlineTuning(CheckedTuning):
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
 
 
-class PPOConfig(OnlineTuning):
-    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+class PolicyGradient(OnlineTuning):
+    """What all kinds share that learn from a batch by gradient, over several passes where that is asked for."""
 
-    code = "models.tuning.ppo.tune"
-    kind: Literal["ppo"] = "ppo"
-    value_learning_rate: Positive = 1e-5
-    """Peak learning rate of the value model, same schedule."""
-    num_epochs: Count = 4
-    """Passes over each batch (Stiennon et al. 2020: 4)."""
-    num_minibatches: Count = 4
+    kl_in_reward: ClassVar[bool] = True
+    """Whether the KL penalty is a part of the reward; else it stands in the loss."""
+    num_epochs: Count = 1
+    """Passes over each batch."""
+    num_minibatches: Count = 1
     """Optimizer steps per pass; must divide batch_size."""
     target_kl: Positive | None = None
     """End an update early: no optimizer step on a minibatch whose policy/approxkl_avg (nats per token) is above 1.5 times this, nor on those after it."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Discount per token."""
-    lam: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """lambda of generalized advantage estimation (Schulman et al. 2016)."""
     clip: Positive = 0.2
     """eps of the policy loss."""
-    value_clip: Positive = 0.2
-    """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
-    value_coef: Positive = 0.1
-    """Weight of the value loss."""
-    whiten_rewards: bool = False
-    """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
-    whiten_advantages: bool = True
-    """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
-    value_start: Literal["reward", "policy"] | None = None
-    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head. Left out: the reward, if it is a network."""
-    value_warmup_updates: Annotated[int, Field(ge=0)] = 0
-    """Updates at the start in which the value model alone learns, so that the policy never follows a value model that knows nothing."""
     policy_ema: Fraction | None = None
     """Decay per optimizer step of a moving average of the policy's weights, which is what is saved. Ouyang et al. 2022 (appendix C.4): .992."""
     ptx: PTXConfig | None = None
     """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
-    lora: TuningLoRA | None = None
+    lora: LoRA | None = None
     """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
 
     @property
@@ -188,23 +150,94 @@ class PPOConfig(OnlineTuning):
             if context_length is not None and self.ptx.sequence_length > context_length:
                 raise ValueError("tuning.ptx.sequence_length must not exceed base.context_length")
         if self.lora is not None and compute.sharding != "none":
-            raise ValueError(
-                "tuning.lora needs compute.sharding none: reference and value model share the policy's weights"
-            )
+            raise ValueError("tuning.lora needs compute.sharding none: other networks share the policy's weights")
 
     @model_validator(mode="after")
-    def _minibatches_divide_batch(self) -> "PPOConfig":
+    def _minibatches_divide_batch(self) -> "PolicyGradient":
         if self.batch_size % self.num_minibatches:
             raise ValueError("num_minibatches must divide batch_size")
         return self
 
     @model_validator(mode="after")
-    def _nothing_is_set_in_vain(self) -> "PPOConfig":
-        if self.value_warmup_updates >= self.num_updates:
-            raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
+    def _no_score_is_set_in_vain(self) -> "PolicyGradient":
         if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
             raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
         return self
+
+
+class PPOConfig(PolicyGradient):
+    """PPO on score - beta * KL. Defaults from Ouyang et al. 2022, Stiennon et al. 2020 and Schulman et al. 2017."""
+
+    code = "models.tuning.ppo.tune"
+    kind: Literal["ppo"] = "ppo"
+    num_epochs: Count = 4
+    """Passes over each batch (Stiennon et al. 2020: 4)."""
+    num_minibatches: Count = 4
+    """Optimizer steps per pass; must divide batch_size."""
+    value_learning_rate: Positive = 1e-5
+    """Peak learning rate of the value model, same schedule."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Discount per token."""
+    lam: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """lambda of generalized advantage estimation (Schulman et al. 2016)."""
+    value_clip: Positive = 0.2
+    """eps_v: how far a value may move from the one at sampling time before its loss is clipped."""
+    value_coef: Positive = 0.1
+    """Weight of the value loss."""
+    whiten_rewards: bool = False
+    """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
+    whiten_advantages: bool = True
+    """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
+    value_start: Literal["reward", "policy"] | None = None
+    """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head. Left out: the reward, if it is a network."""
+    value_warmup_updates: Annotated[int, Field(ge=0)] = 0
+    """Updates at the start in which the value model alone learns, so that the policy never follows a value model that knows nothing."""
+    lora: TuningLoRA | None = None
+    """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
+
+    @model_validator(mode="after")
+    def _the_policy_learns(self) -> "PPOConfig":
+        if self.value_warmup_updates >= self.num_updates:
+            raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
+        return self
+
+
+class CriticFree(PolicyGradient):
+    """What all kinds share that hold a completion against others of the same prompt, where PPO has a value model."""
+
+    num_samples: Annotated[int, Field(ge=2)] = 4
+    """K: completions of each prompt in a batch; must divide batch_size. More make a steadier baseline, of fewer prompts."""
+
+    @model_validator(mode="after")
+    def _samples_divide_batch(self) -> "CriticFree":
+        if self.batch_size % self.num_samples:
+            raise ValueError("num_samples must divide batch_size: each prompt of a batch gets as many completions")
+        return self
+
+
+class RLOOConfig(CriticFree):
+    """REINFORCE with the other completions' mean reward as baseline (RLOO: Ahmadian et al. 2024), on score - beta * KL."""
+
+    code = "models.tuning.critic_free.rloo"
+    kind: Literal["rloo"] = "rloo"
+    clip: Positive = 0.2
+    """eps of the policy loss, around a ratio of 1 of whole completions; it matters from the second optimizer step of an update on."""
+
+
+class GRPOConfig(CriticFree):
+    """Group relative policy optimization (GRPO: Shao et al. 2024): scores in units of their prompt's own spread; the KL stands in the loss."""
+
+    code = "models.tuning.critic_free.grpo"
+    kind: Literal["grpo"] = "grpo"
+    kl_in_reward: ClassVar[bool] = False
+    num_samples: Annotated[int, Field(ge=2)] = 8
+    """K: completions of each prompt in a batch; must divide batch_size. Shao et al. 2024 took 64."""
+    kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL(coef=0.04)
+    """The leash to the frozen starting model: beta weighs the KL of a token in the loss, where advantages are near 1 (Shao et al. 2024: .04)."""
+    scale_by_std: bool = True
+    """Divide a prompt's advantages by the standard deviation of its scores; false: do not, which favours no prompt (Liu et al. 2025)."""
+    length_norm: bool = True
+    """Divide a completion's loss by its own length (Shao et al. 2024); false: by sampling.max_new_tokens, so that length spares nothing (Liu et al. 2025)."""
 
 
 class DPOConfig(CheckedTuning, Training):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from models.network.networks import load_policy
-from models.tuning.ppo import cost
+from models.tuning.online import cost
 from tasks.running.space import in_gigabytes
 from tests.calling import call_rein
 from tests.cli.conftest import CONTEXT_LENGTH

@@ -227,7 +227,7 @@ def copied_code(tmp_path, monkeypatch) -> Iterator[Path]:
 
 
 def test_edited_code_runs_the_stages_that_use_it(workplace, first_report, copied_code):
-    loop = copied_code / "models" / "tuning" / "ppo" / "optimizer.py"
+    loop = copied_code / "models" / "tuning" / "online" / "optimizer.py"
     before = loop.read_text(encoding="utf-8")
     loop.write_text(before.replace("eps=1e-5", "eps=1e-3"), encoding="utf-8")
     assert loop.read_text(encoding="utf-8") != before

@@ -11,7 +11,7 @@ from models.network.networks import RewardModel, ValueModel, build_policy, save_
 from models.settings.compute import Compute
 from models.settings.training import ScratchBase
 from models.training import loop as optimization
-from models.tuning.ppo.rollout import Rollout
+from models.tuning.online.rollout import Rollout
 from tests.models.ppo_examples import rollout_of
 
 torch.set_num_threads(1)

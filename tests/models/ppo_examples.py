@@ -8,7 +8,7 @@ from models.network.dialogue import encode_prompt
 from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import MissingEnd, PPOConfig
-from models.tuning.ppo.rollout import Rollout, evaluate_samples
+from models.tuning.online.rollout import Rollout, evaluate_samples
 
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=0.8)
 PROMPTS = ["my sink is leaking, what can I do?", "the lamp", "what is wrong with the fuse?", "the nut"] * 2

@@ -11,9 +11,9 @@ from models.network.networks import RewardModel, ValueModel, build_policy, save_
 from models.settings.judges import EvaluationConfig, HeldOutReward, HouseholdRule
 from models.settings.pipeline import PipelineConfig
 from models.settings.training import LoRA, PretrainedBase, ScratchBase
-from models.settings.tuning import PPOConfig, TuningLoRA
+from models.settings.tuning import GRPOConfig, PPOConfig, RLOOConfig, TuningLoRA
 from models.training.checkpoints import Checkpoints, Trained
-from models.tuning.ppo.optimizer import PPOOptimizer
+from models.tuning.online.optimizer import Critic, OnlineOptimizer
 
 SHAPE = ScratchBase(vocab_size=300, hidden_size=64, num_layers=2, num_heads=4, context_length=32)
 ROUND = NetworkSize(num_weights=1000, num_head=100, matrices={"0.q_proj": (30, 10), "0.up_proj": (20, 10)})
@@ -63,6 +63,9 @@ def test_memory_by_hand(monkeypatch):
     assert memory_needed(lora, ROUND)["tuning"] == 16 * 2 * 1120 + 4_000 + 3_600
     whole_value = settings(tuning=PPOConfig(lora=TuningLoRA(rank=16, value_model=False)))
     assert memory_needed(whole_value, ROUND)["tuning"] == 16 * (1120 + 900) + 4_000 + 3_600
+    # without a value model 16 x 1000, through an adapter 16 x 1120; reference and reward as before
+    assert memory_needed(settings(tuning=RLOOConfig()), ROUND)["tuning"] == 16_000 + 4_000 + 3_600
+    assert memory_needed(settings(tuning=GRPOConfig(lora=LoRA(rank=16))), ROUND)["tuning"] == 16 * 1120 + 4_000 + 3_600
     through = settings(reward={"kind": "pairwise", "lora": {"rank": 16}})
     assert memory_needed(through, ROUND)["reward"] == 4 * 900 + 16 * 1120
     # a judge that is trained, and loaded to choose; and the best policy so far
@@ -101,6 +104,7 @@ def test_disk_by_hand():
     assert disk_needed(settings(), replace(ROUND, stored=2))["models"] == 2 * 2 * 1000 + 4 * 900
     few = settings(tuning=PPOConfig(num_updates=6, checkpoint_every=5))
     assert disk_needed(few, ROUND)["checkpoints"] == 22_800
+    assert disk_needed(settings(tuning=RLOOConfig()), ROUND)["checkpoints"] == 2 * 12_000
     assert disk_needed(settings(tuning=PPOConfig(num_updates=4)), ROUND)["checkpoints"] == 0
 
 
@@ -108,7 +112,7 @@ def test_a_checkpoint_and_what_an_optimizer_holds_are_as_large_as_foretold(netwo
     """Of the weights and Adam's moments; what else there is is small."""
     save_policy(tmp_path / "base", network, tokenizer)
     value_model = ValueModel.from_reward(RewardModel.start(tmp_path / "base", seed=0))
-    optimizer = PPOOptimizer(network, value_model, PPOConfig())
+    optimizer = OnlineOptimizer(network, PPOConfig(), Critic(value_model, 1e-5))
     for weight in [*network.parameters(), *value_model.parameters()]:
         weight.grad = torch.ones_like(weight)
     held = [*network.parameters(), *value_model.parameters()]

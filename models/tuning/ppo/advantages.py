@@ -11,14 +11,6 @@ from models.shapes import Bool, Float
 from models.tuning.ppo.losses import masked_mean
 
 
-def clip_scores(scores: Float[Tensor, " B"], limit: float | None) -> Float[Tensor, " B"]:
-    """Scores brought to within `limit` of 0, where one is set: a reward model is least reliable where its score is extreme.
-
-    Source: `score_clip` of TRL 0.11's PPOTrainer.
-    """
-    return scores if limit is None else scores.clamp(-limit, limit)
-
-
 def shaped_rewards(
     kl: Float[Tensor, "B T"],
     scores: Float[Tensor, " B"],

@@ -1,27 +1,25 @@
 """What PPO learns from a rollout: its targets, once per batch, and from them the gradient of one minibatch after another."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from models.distributed.collectives import gather, share_of, sum_over_ranks
-from models.distributed.fsdp import in_step
+from models.distributed.collectives import gather, sum_over_ranks
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
-from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast
 from models.settings.compute import Compute
 from models.settings.tuning import PPOConfig
 from models.shapes import Float
-from models.tuning.ppo.advantages import clip_scores, generalized_advantages, shaped_rewards, whiten
-from models.tuning.ppo.losses import policy_loss, value_loss
-from models.tuning.ppo.rollout import Rollout
+from models.tuning.online.microbatches import microbatches
+from models.tuning.online.rollout import Rollout, clip_scores
+from models.tuning.ppo.advantages import explained_variance, generalized_advantages, shaped_rewards, whiten
+from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,13 @@ class Targets:
     returns: Float[Tensor, "B T"]
 
 
+def values_of(rollout: Rollout) -> Float[Tensor, "B T"]:
+    """Those of the critic. Raises ValueError for a rollout that was made without one."""
+    if rollout.values is None:
+        raise ValueError("PPO learns from rollouts with values")
+    return rollout.values
+
+
 def learning_targets(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Targets:
     """Shaped rewards, advantages (both whitened, when asked for) and returns of a rollout."""
     kl = kl_k1(rollout.logprobs, rollout.reference_logprobs)
@@ -41,11 +46,20 @@ def learning_targets(rollout: Rollout, kl_coef: float, config: PPOConfig) -> Tar
     if config.whiten_rewards:
         rewards = whiten(rewards, rollout.is_completion, shift_mean=False)
     advantages, returns = generalized_advantages(
-        rewards, rollout.values, rollout.is_completion, config.gamma, config.lam
+        rewards, values_of(rollout), rollout.is_completion, config.gamma, config.lam
     )
     if config.whiten_advantages:
         advantages = whiten(advantages, rollout.is_completion)
     return Targets(rewards, advantages, returns)
+
+
+def describe_returns(rollout: Rollout, targets: Targets) -> dict[str, float]:
+    """How much of the returns the value model foresaw, and their mean."""
+    mask = rollout.is_completion
+    return {
+        "val/explained_variance": explained_variance(values_of(rollout), targets.returns, mask).item(),
+        "val/mean_return": masked_mean(targets.returns, mask).item(),
+    }
 
 
 def learn_minibatch(
@@ -67,24 +81,18 @@ def learn_minibatch(
     num_tokens = rollout.is_completion[rows].sum()
     totals: dict[str, Float[Tensor, ""]] = defaultdict(lambda: torch.zeros((), device=device))
     ratio_error = torch.zeros((), device=device)
-    share = share_of(rows)
-    parts = list(cut_by_tokens([len(rollout.sequences[row]) for row in share], config.microbatch_tokens))
-    for part, counts in in_step(policy, parts):
-        own = share[part]
-        mask = rollout.is_completion[own]
+    known = (rollout.logprobs, values_of(rollout), targets.advantages, targets.returns)
+    for part in microbatches(policy, rollout, rows, config.microbatch_tokens):
         old_logprobs, old_values, advantages, returns = (
-            of_tokens[own][mask]
-            for of_tokens in (rollout.logprobs, rollout.values, targets.advantages, targets.returns)
+            of_tokens[part.rows][part.is_completion] for of_tokens in known
         )
-        batch = PackedBatch.of([rollout.sequences[row] for row in own], device)
-        places = batch.last(mask.sum(dim=1).tolist())
         with autocast(compute), recomputed_activations(compute, policy, value_model.body):
-            logprobs = token_logprobs(policy, batch, places, temperature)
-            values = value_model(batch, places)
+            logprobs = token_logprobs(policy, part.batch, part.places, temperature)
+            values = value_model(part.batch, part.places)
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
         value_losses = value_loss(values, old_values, returns, config.value_clip)
-        ((policy_losses + config.value_coef * value_losses).sum() / num_tokens * counts).backward()
-        if not counts:
+        ((policy_losses + config.value_coef * value_losses).sum() / num_tokens * part.counts).backward()
+        if not part.counts:
             continue
 
         with torch.no_grad():
@@ -102,12 +110,3 @@ def learn_minibatch(
             ratio_error = torch.maximum(ratio_error, (ratio - 1).abs().max())
     numbers = torch.stack([*totals.values(), ratio_error]).tolist()
     return sum_over_ranks(dict(zip(totals, numbers, strict=False))), max(gather(numbers[-1]))
-
-
-def shuffled_minibatches(config: PPOConfig, generator: torch.Generator) -> Iterator[list[int]]:
-    """Row numbers of each minibatch: every epoch all rows of the batch in a new order."""
-    size = config.batch_size // config.num_minibatches
-    for _ in range(config.num_epochs):
-        order = torch.randperm(config.batch_size, generator=generator).tolist()
-        for start in range(0, config.batch_size, size):
-            yield order[start : start + size]

@@ -4,22 +4,21 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.distributed.collectives import this_rank
 from models.errors import ConfigError
-from models.network.lora import merge_adapter, save_adapter
-from models.network.networks import ValueModel, load_policy, save_policy
+from models.network.networks import ValueModel, load_policy
 from models.network.precision import round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer, load_scorer
 from models.settings.tuning import PPOConfig
-from models.tuning.ppo.cost import update_cost as update_cost  # what a tuner may offer
+from models.tuning.online.cost import update_cost as update_cost  # what a tuner may offer
+from models.tuning.online.save import save_tuned
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.progress import Progress
 from models.tuning.tuner import TuningTask
 
 
 def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
-    """Writes `model/`, with `lora` also `adapter/`, which is merged into it, progress.jsonl and, with a judge, kept.json; yields the updates."""
+    """Writes what `save_tuned` says; yields the updates."""
     policy, tokenizer = load_policy(task.base)
     scorer = load_scorer(task.reward, task.compute)
     value_model = start_value_model(config, policy, tokenizer, scorer)
@@ -40,12 +39,7 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
         ptx_texts=task.texts,
         progress=progress,
     )
-    progress.write(task.folder)
-    if config.lora is not None:
-        if this_rank() == 0:
-            save_adapter(task.folder / "adapter", policy, tokenizer, task.base)
-        merge_adapter(policy)
-    save_policy(task.folder / "model", policy, tokenizer, learned_from=task.base, seed=task.seed)
+    save_tuned(task, config, policy, tokenizer, progress)
 
 
 def start_value_model(

@@ -18,7 +18,7 @@ from models.settings.compute import Compute
 from models.settings.tuning import FixedKL
 from models.settings.tuning import TuningLoRA as LoRA
 from models.training.checkpoints import Checkpoints, Trained
-from models.tuning.ppo import loop as ppo
+from models.tuning.online import loop as online
 from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of, equal, state_of
 from tests.models.tuning.ppo.test_resume import check_all_interruptions
@@ -51,8 +51,8 @@ def base_weights(model) -> dict[str, torch.Tensor]:
 
 def references(monkeypatch) -> list:
     """Will hold the reference that the loop makes."""
-    made, original = [], ppo.freeze
-    monkeypatch.setattr(ppo, "freeze", lambda model: made.append(original(model)) or made[-1])
+    made, original = [], online.freeze
+    monkeypatch.setattr(online, "freeze", lambda model: made.append(original(model)) or made[-1])
     return made
 
 

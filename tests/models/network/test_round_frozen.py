@@ -10,7 +10,7 @@ from models.network.networks import freeze
 from models.network.packing import PackedBatch
 from models.network.precision import autocast, round_frozen
 from models.settings.compute import Compute
-from models.tuning.ppo import loop
+from models.tuning.online import loop
 from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of
 

@@ -20,7 +20,7 @@ from models.training import out_of_memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
 from models.training.out_of_memory import MemoryBudget, is_out_of_memory
-from models.tuning.ppo import loop as ppo
+from models.tuning.online import loop as online
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
 from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of, equal, state_of
@@ -257,14 +257,14 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
     networks = [policy, ValueModel.from_policy(policy)]
     own = copy.deepcopy(networks)
     lengths = []
-    original = ppo.describe_rollout
+    original = online.describe_rollout
 
     def watch(rollout, *rest):
         lengths.append([len(sequence) for sequence in rollout.sequences])
         return original(rollout, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ppo, "describe_rollout", watch)
+        patch.setattr(online, "describe_rollout", watch)
         next(train(own, 8192))
     check_equal_to_half_from_the_start(train, networks, starved, caplog, sum(lengths[0]))
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models.network.kl_estimates import kl_k1, kl_k3
-from models.tuning.ppo.advantages import clip_scores, explained_variance, generalized_advantages, shaped_rewards, whiten
+from models.tuning.online.rollout import clip_scores
+from models.tuning.ppo.advantages import explained_variance, generalized_advantages, shaped_rewards, whiten
 from tests.tolerances import close
 
 GARBAGE = [math.nan, math.inf, -1e9]

@@ -15,9 +15,9 @@ from models.network.networks import ValueModel
 from models.rewards.pairwise import fix_normalisation, score_texts
 from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
-from models.tuning.ppo import loop as ppo
+from models.tuning.online import loop as online
+from models.tuning.online.rollout import require_finite_rollout
 from models.tuning.ppo.loop import train_ppo
-from models.tuning.ppo.rollout import require_finite_rollout
 from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 
 BAD = [math.nan, math.inf]
@@ -84,8 +84,8 @@ def test_a_value_model_with_a_broken_weight_is_refused(policy, tokenizer, comput
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_reference_with_a_broken_weight_is_refused(policy, tokenizer, compute, monkeypatch, bad):
-    original = ppo.freeze
-    monkeypatch.setattr(ppo, "freeze", lambda model: spoil(original(model), bad))
+    original = online.freeze
+    monkeypatch.setattr(online, "freeze", lambda model: spoil(original(model), bad))
     with pytest.raises(TrainingError, match="update 0: the reference gives a log-probability that is not finite"):
         next(run(policy, tokenizer, compute))
 

@@ -18,9 +18,9 @@ from models.network.packing import PackedBatch, hidden_states
 from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import Comparison, comparison_loss, group_pairs, score_texts
 from models.training.causal_lm import encode_demonstrations, language_loss
+from models.tuning.online.rollout import Rollout, describe_rollout
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets
-from models.tuning.ppo.rollout import Rollout, describe_rollout
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import END, OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of
 from tests.models.rewards.test_pairwise import FOUR, THREE
@@ -116,7 +116,7 @@ def widened(rollout: Rollout, num_columns: int) -> Rollout:
 def reordered(rollout: Rollout, order: list[int]) -> Rollout:
     fields = {field.name: getattr(rollout, field.name) for field in dataclasses.fields(rollout)}
     sequences = fields.pop("sequences")
-    rows = {name: tensor[order] for name, tensor in fields.items() if tensor is not None}
+    rows = {name: tensor[order] for name, tensor in fields.items() if isinstance(tensor, Tensor)}
     return Rollout(sequences=[sequences[row] for row in order], **rows)
 
 

@@ -12,6 +12,7 @@ from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
 from models.rewards.scorer import Members, Scorer
 from models.settings.tuning import AdaptiveKL, FixedKL
+from models.tuning.online import loop as online
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo import minibatch as learning
 from models.tuning.ppo.loop import train_ppo
@@ -45,8 +46,8 @@ def test_an_update_reports_its_numbers(policy, tokenizer, compute):
 
 def test_the_reference_stays_as_the_policy_came_in(policy, tokenizer, compute, monkeypatch):
     frozen = []
-    original = ppo.freeze
-    monkeypatch.setattr(ppo, "freeze", lambda model: frozen.append(original(model)) or frozen[-1])
+    original = online.freeze
+    monkeypatch.setattr(online, "freeze", lambda model: frozen.append(original(model)) or frozen[-1])
     before = state_of(policy)
     steps = list(run(policy, tokenizer, compute, num_updates=3))
     (reference,) = frozen
@@ -185,7 +186,7 @@ def test_minibatches_divide_the_rollouts_anew_each_epoch(policy, tokenizer, comp
 
 
 def test_a_reference_that_is_not_the_policy_is_refused(policy, other_policy, tokenizer, compute, monkeypatch):
-    monkeypatch.setattr(ppo, "freeze", lambda model: other_policy)
+    monkeypatch.setattr(online, "freeze", lambda model: other_policy)
     before = state_of(policy)
     with pytest.raises(TrainingError, match=r"KL before the first update is .* instead of 0"):
         list(run(policy, tokenizer, compute))
@@ -193,7 +194,7 @@ def test_a_reference_that_is_not_the_policy_is_refused(policy, other_policy, tok
 
 
 def test_a_sampler_that_is_not_the_policy_is_refused(policy, other_policy, tokenizer, compute, monkeypatch):
-    monkeypatch.setattr(ppo, "sampling_copy", lambda policy, compute: other_policy)
+    monkeypatch.setattr(online, "sampling_copy", lambda policy, compute: other_policy)
     with pytest.raises(TrainingError, match=r"the sampler drew with log-probabilities that are [\d.]+ nats off"):
         list(run(policy, tokenizer, compute))
 

@@ -13,12 +13,12 @@ from models.rewards.scorer import Scorer
 from models.settings.sources import TextFile
 from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
 from models.training.causal_lm import pack_texts
+from models.tuning.online.optimizer import Critic, OnlineOptimizer
+from models.tuning.online.pretraining_mix import PretrainingMix
+from models.tuning.online.rollout import describe_rollout
 from models.tuning.ppo import loop as ppo
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learning_targets
-from models.tuning.ppo.optimizer import PPOOptimizer
-from models.tuning.ppo.pretraining_mix import PretrainingMix
-from models.tuning.ppo.rollout import describe_rollout
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, config_of, equal, share_of_letters, state_of
 from tests.models.training.test_causal_lm import cross_entropies
@@ -38,7 +38,7 @@ class Run:
         self.policy = copy.deepcopy(policy)
         self.value_model = ValueModel.from_policy(self.policy)
         self.after_step, self.gradients, self.approx_kl = [state_of(self.policy)], [], []
-        step, learn = PPOOptimizer.step, ppo.learn_minibatch
+        step, learn = OnlineOptimizer.step, ppo.learn_minibatch
 
         def watched_step(optimizer, update):
             self.gradients.append([None if p.grad is None else p.grad.clone() for p in self.policy.parameters()])
@@ -54,7 +54,7 @@ class Run:
             return numbers, error
 
         with monkeypatch.context() as patched:
-            patched.setattr(PPOOptimizer, "step", watched_step)
+            patched.setattr(OnlineOptimizer, "step", watched_step)
             patched.setattr(ppo, "learn_minibatch", watched_learn)
             config = config_of(**changes)
             models = (self.policy, self.value_model)
@@ -180,7 +180,7 @@ def test_in_the_first_updates_the_value_model_learns_alone(run):
 
 
 def test_while_it_waits_the_policy_has_no_moments(policy, value_model):
-    optimizer = PPOOptimizer(policy, value_model, config_of(num_updates=3, value_warmup_updates=1))
+    optimizer = OnlineOptimizer(policy, config_of(num_updates=3), Critic(value_model, 1e-3, warmup_updates=1))
     num_policy, num_value = (len(list(model.parameters())) for model in (policy, value_model))
 
     def step(update: int) -> list[int]:

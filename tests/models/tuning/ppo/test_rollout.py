@@ -11,14 +11,14 @@ from models.generation.sampling import Sample
 from models.network.dialogue import encode_prompt
 from models.rewards.scorer import Scorer
 from models.settings.tuning import MissingEnd
-from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
-from models.tuning.ppo.rollout import (
+from models.tuning.online.rollout import (
     Rollout,
     apply_missing_end,
     describe_rollout,
     evaluate_samples,
     what_teaches_nothing,
 )
+from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
 from tests.models.ppo_examples import END, PROMPTS, SAMPLING, config_of, rollout_of
 from tests.tolerances import close
 

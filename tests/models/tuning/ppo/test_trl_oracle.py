@@ -31,10 +31,10 @@ from models.network.networks import RewardModel, ValueModel
 from models.network.packing import PackedBatch
 from models.settings.compute import Compute
 from models.settings.tuning import MissingEnd, PPOConfig
+from models.tuning.online.rollout import Rollout, apply_missing_end, describe_rollout
 from models.tuning.ppo.advantages import whiten
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 from models.tuning.ppo.minibatch import Targets, learn_minibatch, learning_targets
-from models.tuning.ppo.rollout import Rollout, apply_missing_end, describe_rollout
 from tests.tolerances import close
 
 TOLERANCE = 1e-5

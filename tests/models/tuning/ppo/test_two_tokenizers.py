@@ -11,7 +11,7 @@ from models.network.networks import RewardModel, ValueModel, build_policy, freez
 from models.rewards.pairwise import score_texts
 from models.rewards.scorer import Scorer
 from models.settings.training import ScratchBase
-from models.tuning.ppo import loop as ppo
+from models.tuning.online import loop as online
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import enliven, with_random_head
 from tests.models.ppo_examples import PROMPTS, SAMPLING, config_of, state_of
@@ -68,13 +68,13 @@ def test_ppo_learns_from_the_score_of_the_text(
 ):
     """value_start policy: the value model reads the policy's tokens, the reward model its own."""
     rollouts = []
-    original = ppo.evaluate_samples
+    original = online.evaluate_samples
 
     def watch(*arguments):
         rollouts.append((arguments[4], original(*arguments)))
         return rollouts[-1][1]
 
-    monkeypatch.setattr(ppo, "evaluate_samples", watch)
+    monkeypatch.setattr(online, "evaluate_samples", watch)
     before = state_of(byte_reward_model)
     scorer = partial(score_texts, byte_reward_model, byte_tokenizer)
     config = config_of(value_start="policy")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from models.tuning.ppo.weight_average import WeightAverage
+from models.tuning.online.weight_average import WeightAverage
 from tests.models.ppo_examples import equal, state_of
 from tests.tolerances import close
 

@@ -6,8 +6,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from models.network.dialogue import encode_prompt
 from models.settings.compute import Compute
+from models.settings.tuning import RLOOConfig
+from models.tuning.online.cost import update_cost
 from models.tuning.ppo import minibatch
-from models.tuning.ppo.cost import update_cost
 from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of
 
@@ -41,6 +42,13 @@ def test_the_bytes_of_learning_are_about_those_of_an_update(any_policy, value_mo
     kept = bytes_kept(any_policy, value_model, tokenizer, compute, monkeypatch)
     # completions may end before their limit, and a value model keeps no logits
     assert cost.bytes == pytest.approx(2 * kept, rel=0.1)
+
+
+def test_without_a_value_model_half_is_kept(policy, tokenizer, compute):
+    prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
+    alone = RLOOConfig(batch_size=8, num_minibatches=1, num_epochs=1)
+    costs = [update_cost(policy, prompts, config, SAMPLING, compute).bytes for config in (CONFIG, alone)]
+    assert costs[0] == 2 * costs[1]
 
 
 def test_it_leaves_nothing_behind(policy, tokenizer, compute):

@@ -3,7 +3,7 @@
 import pytest
 
 from models.settings.tuning import AdaptiveKL, FixedKL
-from models.tuning.ppo.kl_control import KLControl, moved_too_far
+from models.tuning.online.kl_control import KLControl, moved_too_far
 from tests.tolerances import close
 
 

@@ -18,9 +18,8 @@ from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
-from models.settings.tuning import MissingEnd, PPOConfig
+from models.settings.tuning import MissingEnd, PolicyGradient
 from models.shapes import Bool, Float
-from models.tuning.ppo.advantages import clip_scores
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Rollout:
 
     `sampler_logprobs` are those that the tokens were drawn with, `logprobs` those of the forward pass that learning uses.
     `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some; `part_scores` are those of
-    its parts, by name, without what `missing_end` does.
+    its parts, by name, without what `missing_end` does; `values` are those of a critic, where there is one.
     `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
     """
 
@@ -38,28 +37,28 @@ class Rollout:
     sampler_logprobs: Float[Tensor, "B T"]
     logprobs: Float[Tensor, "B T"]
     reference_logprobs: Float[Tensor, "B T"]
-    values: Float[Tensor, "B T"]
     entropy: Float[Tensor, "B T"]
     scores: Float[Tensor, " B"]
     ended: Bool[Tensor, " B"]
     disagreement: Float[Tensor, " B"] | None = None
     part_scores: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
+    values: Float[Tensor, "B T"] | None = None
 
 
 @torch.no_grad()
 def evaluate_samples(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
-    value_model: ValueModel,
+    value_model: ValueModel | None,
     scorer: Scorer,
     prompts: Sequence[str],
     samples: Sequence[Sample],
     sequences: list[list[int]],
-    config: PPOConfig,
+    config: PolicyGradient,
     temperature: float,
     compute: Compute,
 ) -> Rollout:
-    """Scores, log-probabilities and values of sampled completions, in microbatches without gradient.
+    """Scores, log-probabilities and, with a value model, values of sampled completions, in microbatches without gradient.
 
     `sequences` are the tokens of each prompt and its completion, as the policy reads them.
     The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
@@ -76,13 +75,13 @@ def evaluate_samples(
         with autocast(compute):
             logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, temperature)
             reference_logprobs = token_logprobs(reference, batch, places, temperature)
-            values = value_model(batch, places)
+            values = () if value_model is None else (value_model(batch, places),)
         if counts:
-            parts.append((logprobs, reference_logprobs, values, entropy))
+            parts.append((logprobs, reference_logprobs, entropy, *values))
     num_tokens = torch.tensor(lengths, device=policy.device)
     is_completion = torch.arange(max(lengths), device=policy.device) < num_tokens[:, None]
     is_own = share_of(is_completion)
-    logprobs, reference_logprobs, values, entropy = (
+    logprobs, reference_logprobs, entropy, *values = (
         gather_rows(torch.zeros(is_own.shape, device=policy.device).masked_scatter(is_own, torch.cat(part)))
         for part in zip(*parts, strict=True)
     )
@@ -101,12 +100,12 @@ def evaluate_samples(
         ),
         logprobs=logprobs,
         reference_logprobs=reference_logprobs,
-        values=values,
         entropy=entropy,
         scores=apply_missing_end(scores, ended, config.missing_end),
         ended=ended,
         disagreement=disagreement,
         part_scores={name: gather_rows(scores) for name, scores in told.of_parts.items()},
+        values=values[0] if values else None,
     )
 
 
@@ -134,7 +133,7 @@ def what_teaches_nothing(rollout: Rollout) -> list[str]:
 def require_finite_rollout(update: int, rollout: Rollout) -> None:
     """Raises TrainingError, saying whose number it is and what to try, when a score or a real token's number is not finite."""
     mask = rollout.is_completion
-    for numbers, complaint in (
+    told = [
         (
             rollout.scores,
             "reward model gives a score that is not finite; train it again with a lower reward.learning_rate",
@@ -147,22 +146,33 @@ def require_finite_rollout(update: int, rollout: Rollout) -> None:
             rollout.logprobs[mask],
             "policy gives a log-probability that is not finite; try a lower tuning.learning_rate",
         ),
-        (
-            rollout.values[mask],
-            "value model gives a value that is not finite; try a lower tuning.value_learning_rate",
-        ),
-    ):
+    ]
+    if rollout.values is not None:
+        complaint = "value model gives a value that is not finite; try a lower tuning.value_learning_rate"
+        told.append((rollout.values[mask], complaint))
+    for numbers, complaint in told:
         if not torch.isfinite(numbers).all():
             raise TrainingError(f"update {update}: the {complaint}, or compute.precision float32")
 
 
-def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None = None) -> dict[str, float]:
+def clip_scores(scores: Float[Tensor, " B"], limit: float | None) -> Float[Tensor, " B"]:
+    """Scores brought to within `limit` of 0, where one is set: a reward model is least reliable where its score is extreme.
+
+    Source: `score_clip` of TRL 0.11's PPOTrainer.
+    """
+    return scores if limit is None else scores.clamp(-limit, limit)
+
+
+def describe_rollout(
+    rollout: Rollout, kl_coef: float, score_clip: float | None = None, kl_in_reward: bool = True
+) -> dict[str, float]:
     """The numbers of a sampled batch, by TRL's names. KL and entropy are sums over a completion's tokens, in nats.
 
     `val/padding_share` is what padding would be of the batch as a rectangle; attention alone computes on it.
     `val/sampler_gap` is how far off (nats, the mean over tokens of its size) what the sampler drew with is from what is learned from.
     `objective/score_disagreement` is there where the reward has members, `objective/part_scores/<name>` where it has parts.
-    Scores are as they were given; `objective/rlhf_reward` takes them as they are learned from, clipped to `score_clip`.
+    Scores are as they were given; `objective/rlhf_reward`, where the KL penalty is a part of the reward, takes them as they are learned from,
+    clipped to `score_clip`.
     """
     lengths = [len(sequence) for sequence in rollout.sequences]
     mask = rollout.is_completion
@@ -175,14 +185,15 @@ def describe_rollout(rollout: Rollout, kl_coef: float, score_clip: float | None 
         "objective/entropy": rollout.entropy.masked_fill(~mask, 0.0).sum(dim=1).mean().item(),
         "objective/scores": rollout.scores.mean().item(),
         "objective/scores_std": rollout.scores.std(unbiased=False).item(),
-        "objective/non_score_reward": -kl_coef * k1.mean().item(),
-        "objective/rlhf_reward": (clip_scores(rollout.scores, score_clip) - kl_coef * k1).mean().item(),
         "val/completion_length": mask.sum(dim=1).float().mean().item(),
         "val/end_rate": rollout.ended.float().mean().item(),
         "val/num_eos_tokens": rollout.ended.sum().item(),
         "val/sampler_gap": (rollout.sampler_logprobs - rollout.logprobs)[mask].abs().mean().item(),
         "val/padding_share": 1 - sum(lengths) / (len(lengths) * max(lengths)),
     }
+    if kl_in_reward:
+        numbers["objective/non_score_reward"] = -kl_coef * k1.mean().item()
+        numbers["objective/rlhf_reward"] = (clip_scores(rollout.scores, score_clip) - kl_coef * k1).mean().item()
     if rollout.disagreement is not None:
         numbers["objective/score_disagreement"] = rollout.disagreement.mean().item()
     numbers |= {f"objective/part_scores/{name}": own.mean().item() for name, own in rollout.part_scores.items()}

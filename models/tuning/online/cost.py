@@ -1,4 +1,4 @@
-"""What an update of PPO takes on this machine, from a few hundred tokens that the base itself reads, writes and learns from."""
+"""What an update takes on this machine, from a few hundred tokens that the base itself reads, writes and learns from."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from models.network.packing import PackedBatch
 from models.network.precision import autocast, pick_device
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
-from models.settings.tuning import PPOConfig
+from models.settings.tuning import PolicyGradient, PPOConfig
 from models.tuning.tuner import UpdateCost
 
 NUM_TOKENS, NUM_STEPS, PROMPT_TOKENS = 256, 2, 8
@@ -26,7 +26,7 @@ NUM_TOKENS, NUM_STEPS, PROMPT_TOKENS = 256, 2, 8
 def update_cost(
     base: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
-    config: PPOConfig,
+    config: PolicyGradient,
     sampling: SamplingConfig,
     compute: Compute,
 ) -> UpdateCost:
@@ -34,21 +34,22 @@ def update_cost(
 
     Of B rollouts with prompts of mean length P and completions of T tokens, N = B (P + T), in E epochs of M minibatches:
 
-        seconds = read (B P + 4 N) + write T + learn (2 E N + E M ptx tokens)
+        seconds = read (B P + (L + 2) N) + write T + learn (L E N + E M ptx tokens)
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
-    B rows. Policy, reference, value model and reward read the rollouts, policy and value model learn; all are taken to be as large as
-    the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what policy and
-    value model keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
+    B rows. L networks learn: the policy and, in PPO, the value model. These, reference and reward read the rollouts; all are taken to be
+    as large as the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what
+    those that learn keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
     """
     device = pick_device(compute)
     base.to(device).eval()
     if config.lora is not None:
         add_adapter(base, config.lora, 0, "policy")
+    num_learning = 2 if isinstance(config, PPOConfig) else 1
     num_new = sampling.max_new_tokens
     num_prompt_tokens = config.batch_size * sum(map(len, prompts)) / len(prompts)
     num_tokens = num_prompt_tokens + config.batch_size * num_new
-    num_learned = 2 * config.num_epochs * num_tokens
+    num_learned = num_learning * config.num_epochs * num_tokens
     if config.ptx:
         num_learned += config.num_epochs * config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length
     with autocast(compute), recomputed_activations(compute, base):
@@ -58,8 +59,8 @@ def update_cost(
     copied = 0 if sampler is base else sum(weight.nbytes for weight in sampler.parameters())
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
     return UpdateCost(
-        seconds=read * (num_prompt_tokens + 4 * num_tokens) + write * num_new + learn * num_learned,
-        bytes=max(2 * (kept * num_at_once + rounded), cached * (max(map(len, prompts)) + num_new) + copied),
+        seconds=read * (num_prompt_tokens + (num_learning + 2) * num_tokens) + write * num_new + learn * num_learned,
+        bytes=max(num_learning * (kept * num_at_once + rounded), cached * (max(map(len, prompts)) + num_new) + copied),
     )
 
 

@@ -1,0 +1,1 @@
+"""Without a value model: a completion is held against others of the same prompt."""

@@ -1,0 +1,1 @@
+"""What all tuners share that sample from the policy, update after update: the loop, rollouts, what keeps the policy near."""
