@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.conversation import PromptText
+from models.degrees import Degree
 from models.errors import DataError
 from models.labeler_names import LabelerName
 
@@ -89,7 +90,8 @@ class Ranking(Record):
 
     `levels` runs from best to worst; completions on one level are tied, and have no order. `unusable` holds those marked "F".
     Every completion that the labeler was shown stands exactly once in either. `session` tells apart the times that one labeler was
-    asked about the same completions; empty where that happened once.
+    asked about the same completions; empty where that happened once. `degree`: by how much the better one of two is better, if that was
+    said.
     """
 
     id: str
@@ -99,6 +101,7 @@ class Ranking(Record):
     levels: tuple[tuple[str, ...], ...]
     unusable: tuple[str, ...] = ()
     session: str = ""
+    degree: Degree | None = None
 
     @classmethod
     def of(
@@ -109,18 +112,21 @@ class Ranking(Record):
         levels: Iterable[Iterable[str]],
         unusable: Iterable[str] = (),
         session: str = "",
+        degree: Degree | None = None,
     ) -> "Ranking":
         """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids."""
         ordered = tuple(tuple(sorted(level)) for level in levels)
         marked = tuple(sorted(unusable))
+        said = (ordered, marked, session, degree) if degree else (ordered, marked, session)
         return cls(
-            id=content_id("r", prompt_id, labeler, criterion, ordered, marked, session),
+            id=content_id("r", prompt_id, labeler, criterion, *said),
             prompt_id=prompt_id,
             labeler=labeler,
             criterion=criterion,
             levels=ordered,
             unusable=marked,
             session=session,
+            degree=degree,
         )
 
     @model_validator(mode="after")
@@ -133,6 +139,8 @@ class Ranking(Record):
             raise ValueError(f"completion {', '.join(twice)} stands more than once in the ranking")
         if () in self.levels:
             raise ValueError("a level of the ranking is empty")
+        if self.degree and not len(named) == len(self.levels) == 2:
+            raise ValueError("a degree is of two completions of which one is better")
         return self
 
     @property
@@ -173,7 +181,8 @@ class Consensus(Record):
 
     `levels` as in `Ranking`; `unusable` holds completions that a (weighted) majority marked so; `strengths` gives the latent
     strength of every completion (higher is better, its unit depends on the method); `confidence` is the mean, over pairs of
-    completions, of the probability given to the more likely order (.5 = no idea, 1 = certain).
+    completions, of the probability given to the more likely order (.5 = no idea, 1 = certain). `margins`: completion -> others
+    that people said it is better than by some degree -> the mean margin (models/preferences/margins.py).
     """
 
     prompt_id: str
@@ -183,6 +192,7 @@ class Consensus(Record):
     strengths: dict[str, float]
     confidence: float = Field(ge=0, le=1)
     num_labelers: int = Field(ge=1)
+    margins: dict[str, dict[str, float]] = {}
 
 
 class Pair(Record):

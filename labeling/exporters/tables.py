@@ -54,7 +54,7 @@ def export_standings(rankings: Sequence[Ranking], systems: Sequence[Authorship],
 
 def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
     """Writes consensus.jsonl and consensus.parquet with the fields of `Consensus`; in Parquet strengths are a list of {completion_id,
-    strength}, which `datasets` reads, as it reads no map."""
+    strength} and margins one of {better_id, worse_id, margin}, which `datasets` reads, as it reads no map."""
     import pyarrow as pa
 
     write_records(folder / "consensus.jsonl", agreed)
@@ -67,11 +67,19 @@ def export_consensus(agreed: Sequence[Consensus], folder: Path) -> None:
             "strengths": pa.list_(pa.struct({"completion_id": pa.string(), "strength": pa.float64()})),
             "confidence": pa.float64(),
             "num_labelers": pa.int64(),
+            "margins": pa.list_(pa.struct({"better_id": pa.string(), "worse_id": pa.string(), "margin": pa.float64()})),
         }
     )
     rows = [
         one.model_dump()
         | {"strengths": [{"completion_id": name, "strength": value} for name, value in one.strengths.items()]}
+        | {
+            "margins": [
+                {"better_id": better, "worse_id": worse, "margin": margin}
+                for better, margins in one.margins.items()
+                for worse, margin in margins.items()
+            ]
+        }
         for one in agreed
     ]
     _write_parquet(folder / "consensus.parquet", rows, schema)
@@ -81,7 +89,7 @@ def export_pairs(pairs: Sequence[Pair], feedback: Feedback, folder: Path) -> Exp
     """Writes pairs.{jsonl,parquet}, and pairs_conversational.{jsonl,parquet} with lists of messages in place of texts.
 
     The first three columns, `prompt`, `chosen` and `rejected`, are what TRL's RewardTrainer and DPOTrainer read (the rest they
-    leave aside): label, weight, split and the three ids. As messages a template makes of them the tokens that are learned from here;
+    leave aside): label, weight, margin (which RewardTrainer reads, too), split and the three ids. As messages a template makes of them the tokens that are learned from here;
     as texts, conversations are dialogues in one text. Ties are left out: the form has no word for them.
     Raises DataError for a pair of prompts or completions that the feedback does not hold.
     """
@@ -107,6 +115,7 @@ def _pair_rows(pairs: Iterable[Pair], feedback: Feedback) -> Iterator[dict[str, 
             "rejected": completions[pair.rejected].text,
             "label": pair.label,
             "weight": pair.weight,
+            "margin": pair.margin,
             "split": prompt.split,
             "prompt_id": prompt.id,
             "chosen_id": pair.chosen,
@@ -129,7 +138,7 @@ def _write_both(path: Path, rows: list[dict[str, Any]], is_conversational: bool)
     message = pa.struct({"role": pa.string(), "content": pa.string()})
     said = pa.list_(message) if is_conversational else pa.string()
     columns = dict.fromkeys(("prompt", "chosen", "rejected"), said)
-    columns |= dict.fromkeys(("label", "weight"), pa.float64())
+    columns |= dict.fromkeys(("label", "weight", "margin"), pa.float64())
     columns |= dict.fromkeys(("split", "prompt_id", "chosen_id", "rejected_id"), pa.string())
     _write_parquet(path.with_suffix(".parquet"), rows, pa.schema(columns))
 

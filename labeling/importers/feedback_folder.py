@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
 from labeling.sources.bad_rows import BadRows, Row
 from labeling.sources.row_files import read_rows
+from models.degrees import Degree
 from models.errors import DataError
 from models.labeler_names import LabelerName
 from models.records import Authorship, Completion, Prompt, Ranking, Rating, Record, collector_paused
@@ -28,6 +29,7 @@ class RankingRow(Record):
     levels: tuple[tuple[str, ...], ...]
     unusable: tuple[str, ...] = ()
     session: str = ""
+    degree: Degree | None = None
     id: str | None = None
 
 
@@ -163,7 +165,7 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
         try:
             read = RankingRow.model_validate(row.values)
             said = (read.labeler, read.criterion)
-            ranking = Ranking.of(read.prompt_id, *said, read.levels, read.unusable, read.session)
+            ranking = Ranking.of(read.prompt_id, *said, read.levels, read.unusable, read.session, read.degree)
         except ValidationError as error:
             _complain(row, error, bad, whole="levels")
             continue
@@ -172,7 +174,8 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
             _check_completions(row, ranking, texts, bad)
             levels, unusable = _by_texts(row, ranking, texts, bad) if row not in bad else ([], [])
             if row not in bad:
-                ranking = Ranking.of(texts.prompt_id(ranking.prompt_id), *said, levels, unusable, ranking.session)
+                prompt_id = texts.prompt_id(ranking.prompt_id)
+                ranking = Ranking.of(prompt_id, *said, levels, unusable, ranking.session, ranking.degree)
                 repeats.check(row, ranking, bad)
             if row not in bad:
                 rankings.append(ranking)

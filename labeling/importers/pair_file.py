@@ -9,22 +9,27 @@ from labeling.importers.feedback_rows import feedback_rows
 from labeling.importers.row_names import read_labeler, read_optional_name
 from labeling.sources.bad_rows import BadRows, Row, shown
 from labeling.sources.exchanges import read_exchange
+from models.degrees import DEGREES, Degree
 from models.errors import DataError
 from models.preferences.splits import assign_split
 from models.records import Ranking
 from models.settings.labels import PairFile
 from models.settings.pipeline import SplitConfig
 
+DEGREE_COLUMN = "degree"
+
 
 class _Preference(NamedTuple):
     labeler: str
     prompt: str
     levels: tuple[tuple[str, ...], ...]
+    degree: Degree | None
     systems: dict[str, str]  # text -> who wrote it
 
     def same_as(self, other: "_Preference") -> bool:
-        """Whether both put the same first, or tie the same."""
-        return [set(level) for level in self.levels] == [set(level) for level in other.levels]
+        """Whether both put the same first, by the same degree, or tie the same."""
+        mine, others = ([set(level) for level in one.levels] for one in (self, other))
+        return mine == others and self.degree == other.degree
 
 
 def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedback:
@@ -52,7 +57,7 @@ def read(config: PairFile, split: SplitConfig, seed: int, bad: BadRows) -> Feedb
         levels = [[texts.completion(prompt, text).id for text in level] for level in one.levels]
         for text, system in one.systems.items():
             texts.wrote(texts.completion(prompt, text), system)
-        rankings.append(Ranking.of(prompt.id, one.labeler, config.criterion, levels))
+        rankings.append(Ranking.of(prompt.id, one.labeler, config.criterion, levels, degree=one.degree))
     if not (rankings or bad):
         raise DataError(f"{file}: it holds no rows")
     return Feedback(texts.prompts, texts.completions, rankings, systems=texts.systems)
@@ -64,7 +69,12 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
     prompt_column = config.columns.prompt if config.columns.prompt in row.values else None
     asked = read_exchange(row, prompt_column, columns, bad)
     said = _levels(row, config, bad)
+    degree = _degree(row, config, bad)
     systems = [read_optional_name(row, one, bad) for one in (config.first_system_column, config.second_system_column)]
+    if degree is not None and len(said) == 1:
+        bad.add(
+            row, config.degree_column or DEGREE_COLUMN, "neither is better, so that there is no degree; leave it empty"
+        )
     if asked is None or row in bad:
         return None
     prompt, replies = asked
@@ -73,7 +83,7 @@ def _preference(row: Row, config: PairFile, bad: BadRows) -> _Preference | None:
         bad.add(row, columns[1], same)
         return None
     levels = tuple(tuple(replies[place] for place in level) for level in said)
-    return _Preference(labeler, prompt, levels, dict(zip(replies, systems, strict=True)))
+    return _Preference(labeler, prompt, levels, degree, dict(zip(replies, systems, strict=True)))
 
 
 def _levels(row: Row, config: PairFile, bad: BadRows) -> list[list[int]]:
@@ -97,6 +107,22 @@ def _levels(row: Row, config: PairFile, bad: BadRows) -> list[list[int]]:
     known = "; ".join(f"{name}: {', '.join(getattr(config, name))}" for name in meanings)
     bad.add(row, column, f"expected one of {known}; found {shown(row.values[column])}")
     return []
+
+
+def _degree(row: Row, config: PairFile, bad: BadRows) -> Degree | None:
+    """By how much the better one is better; None where the row does not say."""
+    column = DEGREE_COLUMN if config.degree_column is None else config.degree_column
+    if column and config.degree_column and column not in row.values:
+        bad.add(row, column, "no such column, but `degree_column` asks for it")
+    value = row.values.get(column)
+    if value in (None, ""):
+        return None
+    written = "_".join(str(value).lower().replace("_", " ").split())
+    for degree in DEGREES:
+        if written in (degree, degree.removesuffix("_better")):
+            return degree
+    bad.add(row, column, f"expected one of {', '.join(DEGREES)}; found {shown(value)}")
+    return None
 
 
 def _number(written: str) -> float:

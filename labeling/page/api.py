@@ -17,6 +17,7 @@ from labeling.store.assignments import Given, as_shown, next_task, progress
 from labeling.store.batches import has_read_instructions
 from labeling.store.schema import Assignment, Batch, Judgement, Task
 from models.conversation import SPEAKERS, turns
+from models.degrees import Degree
 from models.errors import DataError
 
 SubmissionKey = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=judgements.MAX_SUBMISSION_LENGTH)]
@@ -32,12 +33,13 @@ class Posted(BaseModel):
 
 
 class PostedAnswer(Posted):
-    """An answer to a task: `levels` and `unusable` where completions are compared, `answer` where one is judged."""
+    """An answer to a task: `levels` and `unusable` where completions are compared (and `degree`, if asked), `answer` where one is judged."""
 
     submission: SubmissionKey
     levels: list[list[str]] = []
     unusable: dict[str, str] = {}
     answer: Literal["up", "down", "yes", "no"] | None = None
+    degree: Degree | None = None
     note: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
 
 
@@ -65,6 +67,7 @@ def save(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: Po
             levels=tuple(tuple(level) for level in posted.levels),
             unusable=posted.unusable,
             wanted=_wanted(batch, posted.answer),
+            degree=posted.degree,
             note=posted.note,
         )
         saved = judgements.judge(session, assignment_id, visitor.labeler_id, answer, utc_now()).id
@@ -151,6 +154,7 @@ def _former(batch: Batch, former: Judgement) -> dict[str, Any]:
     return {
         "levels": former.levels or [],
         "unusable": former.unusable or {},
+        "degree": former.degree,
         "answer": said[0] if said else None,
         "note": former.note,
     }

@@ -13,6 +13,7 @@ from labeling.store.assignments import Progress, progress
 from labeling.store.batches import current_instructions, has_read_instructions, mark_instructions_read
 from labeling.store.judgements import MAX_NOTE_LENGTH, UNUSABLE_REASONS
 from labeling.store.schema import Batch
+from models.degrees import DEGREES
 
 KIND_NAMES = {"ranking": "Ranking", "choice": "A against B", "thumbs": "Thumbs up or down", "yes_no": "Yes or no"}
 
@@ -51,7 +52,9 @@ def show_batch(request: Request, store: Store, visitor: SignedIn, batch_id: str)
     values = {"batch": batch, "instructions": instructions, "instructions_html": instructions_html(instructions.text)}
     if not is_read:
         return render(request, "instructions.html", visitor, **values)
-    return render(request, "task.html", visitor, **values, reasons=UNUSABLE_REASONS, max_note_length=MAX_NOTE_LENGTH)
+    degrees = DEGREES if batch.task.get("degrees") else ()
+    values |= {"reasons": UNUSABLE_REASONS, "max_note_length": MAX_NOTE_LENGTH, "degrees": degrees}
+    return render(request, "task.html", visitor, **values)
 
 
 @router.post("/batches/{batch_id}/instructions-read")

@@ -10,6 +10,7 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session, aliased
 
 from labeling.store.schema import Assignment, Judgement, Labeler, Task, Withdrawal
+from models.degrees import Degree
 from models.records import Ranking, Rating
 
 
@@ -31,6 +32,7 @@ class Counted(NamedTuple):
     levels: list[list[str]] | None
     unusable: dict[str, str] | None
     wanted: bool | None
+    degree: Degree | None
     note: str
     seconds: float | None
     created_at: datetime
@@ -63,6 +65,7 @@ def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | No
             cast(Judgement.levels, Text),
             cast(Judgement.unusable, Text),
             Judgement.wanted,
+            Judgement.degree,
             Judgement.note,
             first.seconds,
             Judgement.created_at,
@@ -133,4 +136,5 @@ def _ranking(one: Counted, criterion: str) -> Ranking:
         levels=tuple(map(tuple, one.levels)),
         unusable=tuple(sorted(one.unusable)),
         session=one.session,
+        degree=one.degree,
     )

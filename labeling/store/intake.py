@@ -198,6 +198,7 @@ def _row(assignment_id: int, revision: int, record: Ranking | Rating | None, now
         "levels": [list(level) for level in record.levels] if is_ranking else None,
         "unusable": dict.fromkeys(record.unusable, "") if is_ranking else None,
         "wanted": record.wanted if isinstance(record, Rating) else None,
+        "degree": record.degree if is_ranking else None,
         "note": "",
         "submission": content_id("i", assignment_id, revision),
         "created_at": now,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from labeling.store.batches import version_read
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Task
+from models.degrees import DEGREES, Degree
 from models.errors import DataError
 from models.records import Ranking, Rating, content_id
 
@@ -23,7 +24,8 @@ class NotYours(DataError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page sends: a ranking (`levels`, best first, and `unusable`: completion id -> reason) or a rating (`wanted`).
+    """What the page sends: a ranking (`levels`, best first, and `unusable`: completion id -> reason) or a rating (`wanted`). Of two
+    completions also the `degree` by which one is better, where the task asks.
 
     `submission` is a random key made by the sender: the same one sent twice is stored once.
     """
@@ -32,6 +34,7 @@ class Answer:
     levels: tuple[tuple[str, ...], ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     wanted: bool | None = None
+    degree: Degree | None = None
     note: str = ""
 
 
@@ -57,6 +60,7 @@ def judge(session: Session, assignment_id: int, labeler_id: int, answer: Answer,
         levels=[list(level) for level in record.levels] if isinstance(record, Ranking) else None,
         unusable=dict(answer.unusable) if isinstance(record, Ranking) else None,
         wanted=answer.wanted,
+        degree=answer.degree,
         note=answer.note,
         instructions_version=version_read(session, labeler_id, batch.id),
         submission=answer.submission,
@@ -145,7 +149,7 @@ def _record_of(session: Session, assignment: Assignment, task: Task, batch: Batc
         raise DataError(f"note: at most {MAX_NOTE_LENGTH} characters, found {len(answer.note)}")
     name = session.get_one(Labeler, assignment.labeler_id).name
     if batch.task["kind"] in ("thumbs", "yes_no"):
-        if answer.wanted is None or answer.levels or answer.unusable:
+        if answer.wanted is None or answer.levels or answer.unusable or answer.degree:
             raise DataError("wanted: this task asks for a yes or a no")
         return Rating.of(task.prompt_id, assignment.shown_order[0], name, batch.criterion, answer.wanted)
     if answer.wanted is not None:
@@ -160,4 +164,8 @@ def _record_of(session: Session, assignment: Assignment, task: Task, batch: Batc
     for completion, reason in answer.unusable.items():
         if reason not in UNUSABLE_REASONS:
             raise DataError(f"unusable: {completion}: the reason must be one of {', '.join(UNUSABLE_REASONS)}")
-    return Ranking.of(task.prompt_id, name, batch.criterion, answer.levels, answer.unusable)
+    if (answer.degree is not None) != (batch.task.get("degrees", False) and len(answer.levels) == 2):
+        raise DataError(
+            f"degree: where one of two is better, and the task asks by how much, one of {', '.join(DEGREES)}; else none"
+        )
+    return Ranking.of(task.prompt_id, name, batch.criterion, answer.levels, answer.unusable, degree=answer.degree)

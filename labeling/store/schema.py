@@ -187,8 +187,8 @@ class Assignment(Base):
 class Judgement(Base):
     """One revision of what a labeler said about a task; of an assignment's revisions the last counts. Never changed.
 
-    A ranking has `levels` and `unusable` (completion id -> reason), a rating has `wanted`, and a revision that takes the
-    former one back has neither. `record_id` is the id of the `Ranking` or `Rating` it makes. `submission` is a random key
+    A ranking has `levels` and `unusable` (completion id -> reason), and `degree` where it was asked by how much one of two is better; a rating
+    has `wanted`, and a revision that takes the former one back has neither. `record_id` is the id of the `Ranking` or `Rating` it makes. `submission` is a random key
     chosen by the sender: sent twice, it is stored once. `seconds` since the task was shown, None where not known.
     """
 
@@ -200,6 +200,7 @@ class Judgement(Base):
     levels: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     unusable: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     wanted: Mapped[bool | None]
+    degree: Mapped[str | None]
     note: Mapped[str]
     instructions_version: Mapped[int | None]
     submission: Mapped[str] = mapped_column(unique=True)

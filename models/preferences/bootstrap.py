@@ -80,4 +80,4 @@ def _draw(
 
 
 def _in_session(one: Ranking, session: str) -> Ranking:
-    return Ranking.of(one.prompt_id, one.labeler, one.criterion, one.levels, one.unusable, session)
+    return Ranking.of(one.prompt_id, one.labeler, one.criterion, one.levels, one.unusable, session, one.degree)

@@ -16,7 +16,7 @@ Sources: Bradley & Terry 1952; Chen et al. 2013, "Pairwise ranking aggregation i
 Bradley-Terry); Dawid & Skene 1979 (observer error rates). Borda: mean places, every labeler counts the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import expit, logit
@@ -26,7 +26,8 @@ from models.preferences.agreement import tau_with_order, tau_with_others
 from models.preferences.agreement_report import AgreementReport, report_agreement, report_labelers
 from models.preferences.bradley_terry import fit_strengths
 from models.preferences.labeler_reliability import fit_reliability
-from models.preferences.vote_table import VoteTable, pair_place, pairs_within
+from models.preferences.margins import mean_margins
+from models.preferences.vote_table import Name, VoteTable, pair_place, pairs_within
 from models.records import Consensus, Ranking, Rating
 from models.settings.pipeline import ConsensusConfig
 from models.shapes import Bool, Float
@@ -60,7 +61,7 @@ def agree(
         above = _share_above(votes)
         unusable = _marked_by_majority(votes, np.ones(len(votes.labelers)))
     report = report_agreement(votes, rankings, ratings, report_labelers(votes, taus, agreements, reliability))
-    return _consensus_records(votes, strengths, above, unusable, config.tie_width), report
+    return _consensus_records(votes, strengths, above, unusable, config.tie_width, mean_margins(rankings)), report
 
 
 def pair_probability(consensus: Consensus, i: str, j: str) -> float:
@@ -120,6 +121,7 @@ def _consensus_records(
     above: Float[np.ndarray, " J"],
     unusable: Bool[np.ndarray, " I"],
     tie_width: float,
+    margins: Mapping[Name, dict[str, float]],
 ) -> list[Consensus]:
     """One record per question. `above`: of each two items of a question in turn, the probability that the first is the better."""
     certain = np.bincount(
@@ -146,6 +148,11 @@ def _consensus_records(
                 strengths={votes.item_names[item]: theta[item] for item in items},
                 confidence=confidence[question],
                 num_labelers=int(votes.num_voters[question]),
+                margins={
+                    name: margins[prompt_id, criterion, name]
+                    for name in (votes.item_names[item] for item in items)
+                    if (prompt_id, criterion, name) in margins
+                },
             )
         )
     return records

@@ -36,7 +36,8 @@ def make_pairs(
 
     Pairs come in the order of `itertools.combinations` over the completions by their ids, each with the preferred one first:
     first, second, third ranked 2, 1, 3 give (second, first), (first, third), (second, third). A tie keeps the order of the ids.
-    Weights: uniform 1; confidence 2p - 1 for a strict pair (at least 1e-3), 1 for a tie.
+    Weights: uniform 1; confidence 2p - 1 for a strict pair (at least 1e-3), 1 for a tie. A strict pair has the margin by which people said
+    that its chosen one is better.
     Raises DataError naming the prompt for a completion that is unknown or belongs to another prompt.
     """
     known = {one.id: one for one in completions}
@@ -81,7 +82,8 @@ def _strict(agreed: Consensus, better: Completion, worse: Completion, config: Pa
     weight = 1.0
     if config.weight == "confidence":
         weight = max(2 * pair_probability(agreed, better.id, worse.id) - 1, MIN_WEIGHT)
-    return Pair(prompt_id=agreed.prompt_id, chosen=better.id, rejected=worse.id, weight=weight)
+    margin = agreed.margins.get(better.id, {}).get(worse.id, 0.0)
+    return Pair(prompt_id=agreed.prompt_id, chosen=better.id, rejected=worse.id, weight=weight, margin=margin)
 
 
 def _in_order(agreed: Consensus, known: dict[str, Completion]) -> list[Completion]:

@@ -91,7 +91,7 @@ def train(task: RewardTask, config: EnsembleReward) -> Iterator[StepMetrics]:
         raise DataError(
             f"{config.num_members} members learn from as many draws of the labelers; {len(task.draws)} were made"
         )
-    tokenizer, together, draws = read_comparisons(task)
+    tokenizer, together, draws = read_comparisons(task, config.margin_coef)
     sequences = sequences_of(together)
     num_steps = sum(num_steps_of(config, len(comparisons)) for comparisons in draws)
     num_taken, logits = 0, []
@@ -109,12 +109,15 @@ def train(task: RewardTask, config: EnsembleReward) -> Iterator[StepMetrics]:
         (task.folder / COMBINATION_FILE).write_text(combination.model_dump_json(indent=1), encoding="utf-8")
 
 
-def read_comparisons(task: RewardTask) -> tuple[PreTrainedTokenizerBase, list[Comparison], list[list[Comparison]]]:
+def read_comparisons(
+    task: RewardTask, margin_coef: float
+) -> tuple[PreTrainedTokenizerBase, list[Comparison], list[list[Comparison]]]:
     """The tokenizer, the comparisons of all labelers together, and those of each draw."""
     policy, tokenizer = load_policy(task.base)
     longest = context_length(policy.config)
     together, *draws = (
-        group_pairs(tokenizer, task.prompts, task.completions, pairs, longest) for pairs in (task.pairs, *task.draws)
+        group_pairs(tokenizer, task.prompts, task.completions, pairs, longest, margin_coef)
+        for pairs in (task.pairs, *task.draws)
     )
     return tokenizer, together, draws
 

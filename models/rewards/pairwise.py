@@ -41,7 +41,7 @@ def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
     tokenizer = AutoTokenizer.from_pretrained(task.base)
     reward_model = RewardModel.start(task.base, task.seed)
     length = context_length(reward_model.model.config)
-    comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, length)
+    comparisons = group_pairs(tokenizer, task.prompts, task.completions, task.pairs, length, config.margin_coef)
     yield from train_reward(reward_model, comparisons, config, task.compute, task.seed, task.checkpoints)
     reward_model.save(task.folder, tokenizer)
 
@@ -90,8 +90,9 @@ def group_pairs(
     completions: Sequence[Completion],
     pairs: Sequence[Pair],
     context_length: int,
+    margin_coef: float = 1.0,
 ) -> list[Comparison]:
-    """One `Comparison` per prompt that has pairs, in the order of the prompts.
+    """One `Comparison` per prompt that has pairs, in the order of the prompts; margins times `margin_coef`.
 
     Raises DataError when a prompt with its completion is longer than the context.
     """
@@ -120,7 +121,7 @@ def group_pairs(
                 rejected=[place[pair.rejected] for pair in own],
                 label=[pair.label for pair in own],
                 weight=[pair.weight for pair in own],
-                margin=[pair.margin for pair in own],
+                margin=[margin_coef * pair.margin for pair in own],
             )
         )
     return comparisons

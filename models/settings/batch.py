@@ -18,6 +18,8 @@ class ChoiceTask(Settings):
     """Two completions of a prompt, A against B; every two of its completions make a task."""
 
     kind: Literal["choice"] = "choice"
+    degrees: bool = False
+    """Ask, too, by how much it is better: significantly better, better, slightly better or negligibly better."""
 
 
 class ThumbsTask(Settings):

@@ -208,6 +208,8 @@ class PairFile(FeedbackRows):
     """What stands there when the second is."""
     tie: tuple[str, ...] = ("tie", "equal", "0.5")
     """What stands there when neither is."""
+    degree_column: str | None = None
+    """The column that says by how much: significantly, slightly or negligibly better, or better. Left out: `degree`, in rows that have it; empty: none does."""
 
     @model_validator(mode="after")
     def _words_differ(self) -> "PairFile":

@@ -45,14 +45,21 @@ class PairwiseTraining(RewardKind, Training):
     """Weight of mean (s_chosen + s_rejected)^2, which keeps scores near zero (Eisenstein et al. 2023); 0 = off."""
 
 
-class PairwiseReward(PairwiseTraining):
+class LogisticTraining(PairwiseTraining):
+    """What the rewards share that learn which one of a pair is better: the pairwise logistic loss."""
+
+    margin_coef: Annotated[float, Field(ge=0)] = 1.0
+    """Lead asked of a completion that people call significantly better than the other; of a better one 2/3 of it, slightly 1/3, negligibly 0 (Llama 2: 1 or 3)."""
+
+
+class PairwiseReward(LogisticTraining):
     """A reward model with one scalar, which learns from pairs."""
 
     code = "models.rewards.pairwise"
     kind: Literal["pairwise"] = "pairwise"
 
 
-class EnsembleReward(PairwiseTraining):
+class EnsembleReward(LogisticTraining):
     """Several pairwise reward models, each learned from another draw of the labelers, as one reward (Coste et al. 2023)."""
 
     code = "models.rewards.ensemble"

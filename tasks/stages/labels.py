@@ -72,12 +72,13 @@ def _nothing_to_rank(place: str, feedback: Feedback) -> str:
 def write_feedback(work: Work, feedback: Feedback) -> int:
     """Writes the four files and gives back the number of rankings.
 
-    Of the rankings `choices` are between two; `single_ratings` are of the one completion of its prompt that a labeler rated: no ranking
-    follows from these.
+    Of the rankings `choices` are between two, and `degrees` say by how much one is better; `single_ratings` are of the one completion of its
+    prompt that a labeler rated: no ranking follows from these.
     """
     export_raw(feedback, work.folder)
     work.metrics["rankings"] = len(feedback.rankings)
     work.metrics["choices"] = sum(len(one.places) == 2 for one in feedback.rankings)
+    work.metrics["degrees"] = sum(one.degree is not None for one in feedback.rankings)
     work.metrics["ratings"] = len(feedback.ratings)
     rated = Counter((one.prompt_id, one.labeler) for one in feedback.ratings)
     work.metrics["single_ratings"] = sum(count == 1 for count in rated.values())

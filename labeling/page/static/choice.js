@@ -1,18 +1,22 @@
-// Choice: A against B. One key or button chooses and submits; an unusable mark waits for Submit.
+// Choice: A against B. One key or button chooses and submits; where it is asked by how much, a second one does. An unusable mark waits for
+// Submit.
 
-import { element, letter } from "./dom.js";
+import { announce, element, letter } from "./dom.js";
 import { askReason } from "./unusable.js";
 
 export class Choice {
-  // `host` as in ranking.js.
+  // `host` as in ranking.js; its `degrees`: the words for how much better one is, none where that is not asked.
   constructor(root, task, host) {
     this.host = host;
     this.names = task.completions.map(({ id }) => id);
-    this.said = host.draft ?? (task.former ? { levels: task.former.levels, unusable: task.former.unusable } : nothing());
+    this.said = host.draft ?? (task.former ? saidIn(task.former) : nothing());
     this.former = [];
     this.cards = task.completions.map(({ id, text }, index) => this.#card(id, text, index));
     this.tie = element("button", { class: "choose", onclick: () => this.choose([this.names]) }, "A tie ", element("kbd", {}, "T"));
-    root.replaceChildren(element("div", { class: "choice" }, ...this.cards.map(({ card }) => card), this.tie));
+    this.degrees = host.degrees.map((degree, index) => this.#degree(degree, index));
+    const byHowMuch = element("div", { class: "degrees", role: "group", "aria-label": "By how much is it better?" }, ...this.degrees);
+    const asked = this.degrees.length ? [byHowMuch] : [];
+    root.replaceChildren(element("div", { class: "choice" }, ...this.cards.map(({ card }) => card), ...asked, this.tie));
     this.#show();
   }
 
@@ -21,11 +25,12 @@ export class Choice {
   }
 
   get answer() {
-    return this.said.levels.length || Object.keys(this.said.unusable).length ? this.said : null;
+    const isSaid = this.said.levels.length || Object.keys(this.said.unusable).length;
+    return isSaid && !(this.#isOneBetter && this.degrees.length && !this.said.degree) ? this.said : null;
   }
 
   get missing() {
-    return "choose A, B or a tie";
+    return this.#isOneBetter ? "say by how much it is better" : "choose A, B or a tie";
   }
 
   focus() {
@@ -45,6 +50,7 @@ export class Choice {
     else if (key === "b") this.#prefer(1);
     else if (key === "t") this.choose([this.names]);
     else if (key === "f") this.#mark(this.current);
+    else if (this.degrees[Number(key) - 1]) this.#grade(this.host.degrees[Number(key) - 1]);
     else if (key === "arrowleft" || key === "arrowup") this.cards[0].card.focus();
     else if (key === "arrowright" || key === "arrowdown") this.cards[1].card.focus();
     else return false;
@@ -53,7 +59,19 @@ export class Choice {
 
   choose(levels) {
     this.former.push(this.said);
-    this.#say({ levels, unusable: {} });
+    this.#say({ levels, unusable: {}, degree: null });
+    if (this.answer) this.host.submit();
+    else announce(`${letter(this.names.indexOf(levels[0][0]))} is better. By how much?`);
+  }
+
+  get #isOneBetter() {
+    return this.said.levels.length === 2;
+  }
+
+  #grade(degree) {
+    if (!this.#isOneBetter) return;
+    this.former.push(this.said);
+    this.#say({ ...this.said, degree });
     this.host.submit();
   }
 
@@ -71,7 +89,7 @@ export class Choice {
     if (reason) {
       const unusable = { ...this.said.unusable, [this.names[index]]: reason };
       this.former.push(this.said);
-      this.#say({ levels: this.names.filter((name) => !(name in unusable)).map((name) => [name]), unusable });
+      this.#say({ levels: this.names.filter((name) => !(name in unusable)).map((name) => [name]), unusable, degree: null });
     }
     this.cards[index].card.focus();
   }
@@ -83,7 +101,7 @@ export class Choice {
   }
 
   #show() {
-    const { levels, unusable } = this.said;
+    const { levels, unusable, degree } = this.said;
     this.cards.forEach(({ card, better, reason }, index) => {
       const name = this.names[index];
       const isBest = levels.length > 0 && levels[0].length === 1 && levels[0][0] === name;
@@ -93,6 +111,15 @@ export class Choice {
       reason.textContent = unusable[name] ?? "";
     });
     this.tie.setAttribute("aria-pressed", String(levels.length > 0 && levels[0].length === 2));
+    this.degrees.forEach((button, index) => {
+      button.disabled = !this.#isOneBetter;
+      button.setAttribute("aria-pressed", String(this.host.degrees[index] === degree));
+    });
+  }
+
+  #degree(degree, index) {
+    const words = `${degree.charAt(0).toUpperCase()}${degree.slice(1).replaceAll("_", " ")} `;
+    return element("button", { class: "choose", onclick: () => this.#grade(degree) }, words, element("kbd", {}, String(index + 1)));
   }
 
   #card(name, text, index) {
@@ -110,5 +137,9 @@ export class Choice {
 }
 
 function nothing() {
-  return { levels: [], unusable: {} };
+  return { levels: [], unusable: {}, degree: null };
+}
+
+function saidIn({ levels, unusable, degree }) {
+  return { levels, unusable, degree };
 }

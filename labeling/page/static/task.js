@@ -9,7 +9,7 @@ import { Rating } from "./rating.js";
 import { post, postUntilAnswered } from "./server.js";
 import { areShortcutsOn, offerSwitch } from "./shortcuts.js";
 
-const { kind, batch, formToken, noteKey } = byId("task").dataset;
+const { kind, batch, formToken, noteKey, degrees } = byId("task").dataset;
 const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating };
 
 let task = null; // what is judged now
@@ -42,7 +42,7 @@ function showTask() {
   showPrompt(task.turns);
   byId("note").value = draft?.note ?? task.former?.note ?? "";
   byId("note-box").hidden = !byId("note").value;
-  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit }, kind);
+  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit, degrees: degrees.split(" ").filter(Boolean) }, kind);
   showWhetherReady();
   window.scrollTo(0, 0);
   view.focus();

@@ -43,7 +43,7 @@ FEEDBACK = Feedback(
 PAIRS = [
     Pair(prompt_id=HH.id, chosen=FIG.id, rejected=PLUM.id),
     Pair(prompt_id=HH.id, chosen=PLUM.id, rejected=SAND.id, label=0.5),
-    Pair(prompt_id=PLAIN.id, chosen=WAIT.id, rejected=SING.id, label=0.75, weight=0.5),
+    Pair(prompt_id=PLAIN.id, chosen=WAIT.id, rejected=SING.id, label=0.75, weight=0.5, margin=0.25),
 ]
 
 
@@ -104,6 +104,7 @@ def test_consensus_is_read_back_from_both_files(tmp_path):
             strengths={WAIT.id: 0.5, SING.id: -0.5},
             confidence=0.75,
             num_labelers=1,
+            margins={WAIT.id: {SING.id: 0.5}},
         ),
     ]
     export_consensus(agreed, tmp_path)
@@ -112,6 +113,7 @@ def test_consensus_is_read_back_from_both_files(tmp_path):
     assert rows[0].keys() == Consensus.model_fields.keys()
     for row in rows:
         row["strengths"] = {one["completion_id"]: one["strength"] for one in row["strengths"]}
+        row["margins"] = {one["better_id"]: {one["worse_id"]: one["margin"]} for one in row["margins"]}
     assert [Consensus.model_validate(row) for row in rows] == agreed
 
 
@@ -162,12 +164,13 @@ def test_pairs_are_written_with_their_texts_and_ids(tmp_path):
         "rejected": " Plum",
         "label": 1.0,
         "weight": 1.0,
+        "margin": 0.0,
         "split": "train",
         "prompt_id": HH.id,
         "chosen_id": FIG.id,
         "rejected_id": PLUM.id,
     }
-    assert (rows[1]["label"], rows[1]["weight"], rows[1]["split"]) == (0.75, 0.5, "test")
+    assert [rows[1][name] for name in ("label", "weight", "margin", "split")] == [0.75, 0.5, 0.25, "test"]
     assert read_table(tmp_path / "pairs.parquet").to_pylist() == rows
     talks = json_lines(tmp_path / "pairs_conversational.jsonl")
     assert talks[0]["prompt"] == TALK

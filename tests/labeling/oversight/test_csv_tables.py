@@ -65,7 +65,7 @@ def test_the_csv_of_judgements_holds_every_revision_with_its_marks(store):
     assert datetime.fromisoformat(first["created_at"]) == datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
     assert (first["batch"], first["criterion"], first["prompt_id"]) == (people.batch_id, "helpfulness", PROMPTS[0].id)
     assert second["note"] == '\'=HYPERLINK("http://example.org")'
-    assert (third["levels"], third["unusable"], third["wanted"]) == ("", "", "")
+    assert [third[name] for name in ("levels", "unusable", "wanted", "degree")] == [""] * 4
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])

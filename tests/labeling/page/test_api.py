@@ -35,6 +35,21 @@ def test_a_ranking_is_stored_and_the_next_task_comes_with_the_answer(site: Site)
     assert answer["next"]["progress"] == {"done": 1, "skipped": 0, "left": 1}
 
 
+def test_by_how_much_comes_with_the_choice_and_is_shown_again(site: Site):
+    batch = site.publish({"It is dark.": ["One.", "Two."]}, ChoiceTask(degrees=True))
+    client = site.labeler("Ada", batch)
+    task = next_of(client, batch)["task"]
+    url = f"/api/assignments/{task['assignment']}/judgement"
+    assert client.post(url, json=ranking_of(task) | {"degree": "hugely"}).status_code == 422
+    refused = client.post(url, json=ranking_of(task))
+    assert refused.status_code == 422 and "one of significantly_better, better" in refused.json()["error"]
+    assert client.post(url, json=ranking_of(task) | {"degree": "better"}).status_code == 200
+    (stored,) = site.judgements("Ada")
+    assert stored.degree == "better"
+    again = client.post(f"/api/batches/{batch}/take-back", json={"submission": "s1"}).json()
+    assert again["next"]["task"]["former"]["degree"] == "better"
+
+
 def test_the_same_submission_sent_twice_is_stored_once(site: Site):
     batch = site.publish(TEXTS)
     client = site.labeler("Ada", batch)
@@ -125,7 +140,7 @@ def test_skipping_and_taking_back(site: Site):
         assert (shown["task"], shown["last"]) == (second, "s1"), "the skipped one was the last"
     assert [one.record_id is None for one in site.judgements("Ada")] == [False]
     levels = [[name] for name in names_of(first)]
-    former = {"levels": levels, "unusable": {}, "answer": None, "note": "Hm."}
+    former = {"levels": levels, "unusable": {}, "answer": None, "degree": None, "note": "Hm."}
     assert taken_back("s1")["task"] == {**first, "former": former}
     assert [one.record_id is None for one in site.judgements("Ada")] == [False, True]
     client.post(f"/api/assignments/{first['assignment']}/judgement", json=ranking_of(first, "s2"))

@@ -7,9 +7,10 @@ from sqlalchemy.exc import DBAPIError
 from labeling.store.batches import mark_instructions_read, publish
 from labeling.store.judgements import NotYours, skip
 from labeling.store.schema import Assignment, Judgement
+from labeling.store.snapshots import take_snapshot
 from models.errors import DataError
 from models.records import Ranking
-from models.settings.batch import BatchConfig, ThumbsTask
+from models.settings.batch import BatchConfig, ChoiceTask, ThumbsTask
 from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
 
 
@@ -32,6 +33,36 @@ def test_a_judgement_keeps_what_was_said(people):
     )
     assert row.record_id == Ranking.of(PROMPTS[0].id, "ann", "helpfulness", [sorted([a, c])], [b]).id
     assert row.created_at == people.now
+
+
+def test_by_how_much_is_kept_where_it_is_asked(store):
+    people = People(store, CONFIG.model_copy(update={"task": ChoiceTask(degrees=True)}))
+    given = people.given("ann")
+    (a, _), (b, _) = given.completions
+    for levels, unusable, degree in (
+        ([[a], [b]], {}, None),
+        ([[a, b]], {}, "better"),
+        ([[a]], {b: "wrong"}, "better"),
+    ):
+        with pytest.raises(
+            DataError, match="degree: where one of two is better, and the task asks by how much, one of sig"
+        ):
+            people.says("ann", given, levels, unusable, degree=degree)
+    people.says("ann", given, [[b], [a]], degree="slightly_better")
+    people.says("bob", people.given("bob"), [[a, b]])
+    ann, bob = people.rows(Judgement)
+    assert (ann.degree, bob.degree) == ("slightly_better", None)
+    said = Ranking.of(PROMPTS[0].id, "ann", "helpfulness", [[b], [a]], degree="slightly_better")
+    assert ann.record_id == said.id
+    with store.read() as session:
+        assert [one.degree for one in take_snapshot(session, "helpfulness").rankings] == ["slightly_better", None]
+        assert said in take_snapshot(session, "helpfulness").rankings
+
+
+def test_nobody_says_by_how_much_unasked(store):
+    people = People(store, CONFIG.model_copy(update={"task": ChoiceTask()}))
+    with pytest.raises(DataError, match=r"; else none"):
+        people.judges("ann", degree="better")
 
 
 def test_the_same_submission_twice_is_stored_once(people):

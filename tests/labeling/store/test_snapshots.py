@@ -101,6 +101,14 @@ def test_the_same_twice_counts_twice_in_two_sessions(store):
     assert {one.id for one in snapshot(store).rankings} == {one.id for one in said}
 
 
+def test_a_degree_that_changes_in_a_file_is_an_edit(store):
+    said = [
+        Ranking.of(FIRST, "ann", "helpfulness", [[A], [B]], degree=one) for one in ("better", "slightly_better", None)
+    ]
+    assert [imported(store, one) for one in said] == [(1, 0, 0, 0), (0, 1, 0, 0), (0, 1, 0, 0)]
+    assert imported(store, said[0]) == (0, 1, 0, 0) and snapshot(store).rankings == [said[0]]
+
+
 def test_ratings_make_rankings_where_a_labeler_rated_several(store):
     people = People(store, BatchConfig(task=ThumbsTask(), labelers_per_prompt=3))
     people.says("ann", people.given("ann"), wanted=False)

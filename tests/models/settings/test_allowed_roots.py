@@ -88,7 +88,7 @@ NO_PLACES = {
     *("ThumbColumns.prompt", "ThumbColumns.completion", "ThumbColumns.label"),
     *("AnnotatedColumns.prompt", "AnnotatedColumns.completions", "AnnotatedColumns.annotations"),
     *("AnnotatedColumns.completion", "AnnotatedColumns.annotator", "AnnotatedColumns.rank", "AnnotatedColumns.score"),
-    *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie"),
+    *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie", "PairFile.degree_column"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column"),
     *("LoRA.target_modules", "TuningLoRA.target_modules"),
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),

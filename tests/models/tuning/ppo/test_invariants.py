@@ -83,6 +83,7 @@ def rearranged(comparison: Comparison, order: list[int]) -> Comparison:
         rejected=[place[old] for old in comparison.rejected][::-1],
         label=comparison.label[::-1],
         weight=comparison.weight[::-1],
+        margin=comparison.margin[::-1],
     )
 
 
