@@ -20,12 +20,14 @@ def test_one_more_labeler_who_agrees_is_learned_from_though_the_pairs_stay(
 ):
     folder = tmp_path / "said"
     shutil.copytree(first_report["artifacts"]["labels"], folder)
-    said = [row for row in read_rows(folder / "rankings.jsonl") if row["labeler"] == "careful"]
+    said = [
+        row for row in read_rows(folder / "rankings.jsonl") if row["labeler"] == "noisy"
+    ]  # to the others all of so small a base is unusable
     of_each = {name: [row | {"labeler": name, "id": None} for row in said] for name in ("ann", "ben", "cem")}
     asked = ("reward", SMOKE, f"labels={{kind: folder, path: {folder}}}", "reward.kind=regression")
     write_rows(folder / "rankings.jsonl", of_each["ann"] + of_each["ben"])
     first = workplace.report(*asked)
-    assert first["stages_run"] == ["feedback", "consensus", "pairs", "reward", "reward-report"]
+    assert first["stages_run"][-2:] == ["reward", "reward-report"]
     assert 0 < first["reward_loss"] < 1.2, "in shares of the targets' mean square"
     write_rows(folder / "rankings.jsonl", [row for own in of_each.values() for row in own])
     again = workplace.report(*asked)
