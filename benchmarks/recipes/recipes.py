@@ -6,6 +6,9 @@ from dataclasses import dataclass
 LAST = "tuning.keep=last"
 """No judge chooses anything, so that all recipes are compared as they end."""
 
+TINY_BATCHES = "num_updates: 60, batch_size: 64, num_minibatches: 2, learning_rate: 2.0e-4, score_clip: 1.5, missing_end: {score: -1.5}"
+E2E_BATCHES = "num_updates: 40, batch_size: 128, num_minibatches: 4, learning_rate: 2.0e-4, kl_budget_nats: 14"
+
 
 @dataclass(frozen=True)
 class World:
@@ -28,6 +31,8 @@ WORLDS = {
         ("helpful",),
         {
             "ppo": (LAST,),
+            "rloo": (_tuning(f"kind: rloo, num_samples: 4, {TINY_BATCHES}, kl: {{kind: fixed, coef: 0.03}}"),),
+            "grpo": (_tuning(f"kind: grpo, {TINY_BATCHES}"),),
             "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
             "rejection_sampling": (_tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 5.0e-4}"),),
             "random_control": (
@@ -57,6 +62,8 @@ WORLDS = {
         ("facts_missing", "facts_wrong"),
         {
             "ppo": (LAST,),
+            "rloo": (_tuning(f"kind: rloo, num_samples: 4, {E2E_BATCHES}, kl: {{kind: fixed, coef: 0.1}}"),),
+            "grpo": (_tuning(f"kind: grpo, {E2E_BATCHES}"),),
             "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
             "rejection_sampling": (_tuning("kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 3.0e-4}"),),
             "random_control": (
