@@ -87,6 +87,12 @@ def test_an_override_can_open_a_section_and_set_a_list(preset):
     assert config.pretraining is None
 
 
+def test_an_override_leaves_alone_what_stands_elsewhere_by_the_same_anchor(preset):
+    parts = "reward={kind: mixture, parts: {good: {reward: &how {num_epochs: 3}}, brief: {reward: *how}}}"
+    config = load_config(preset(MINIMAL), [parts, "reward.parts.brief.reward.num_epochs=1"])
+    assert [part.reward.num_epochs for part in config.reward.parts.values()] == [3, 1]
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [

@@ -97,7 +97,8 @@ class OneOf:
     def __init__(self, seam: type[Kind], default: str | None = None, apart: tuple[str, ...] = ()) -> None:
         self.seam, self.default, self.apart = seam, default, apart
 
-    def _known(self) -> dict[str, type[Kind]]:
+    def kinds(self) -> dict[str, type[Kind]]:
+        """`kind` -> class, of those that may stand there."""
         return {kind: one for kind, one in kinds_of(self.seam).items() if kind not in self.apart}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -107,7 +108,7 @@ class OneOf:
         return core_schema.no_info_plain_validator_function(self._validate, serialization=whole)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        variants = [handler(one.__pydantic_core_schema__) for one in self._known().values()]
+        variants = [handler(one.__pydantic_core_schema__) for one in self.kinds().values()]
         return variants[0] if len(variants) == 1 else {"oneOf": variants}
 
     def _validate(self, value: Any) -> Kind:
@@ -115,7 +116,7 @@ class OneOf:
             return value
         if not isinstance(value, Mapping):
             raise PydanticCustomError("kind", "expected keys and values, one of them `kind`")
-        known, kind = self._known(), value.get("kind", self.default)
+        known, kind = self.kinds(), value.get("kind", self.default)
         if kind is None:
             raise PydanticCustomError("kind", "say which `kind` it is: {known}", {"known": ", ".join(known)})
         if kind not in known:

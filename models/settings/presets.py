@@ -112,6 +112,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     for parent in parents:
         if node.get(parent) is None:
             node[parent] = {}
+        elif isinstance(node[parent], dict):
+            node[parent] = dict(node[parent])  # what YAML has by the same anchor elsewhere stays as it is
         node = node[parent]
         if not isinstance(node, dict):
             raise ConfigError(f"override {override!r}: {parent} has no keys below it")
