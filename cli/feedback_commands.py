@@ -129,6 +129,10 @@ def import_feedback(
     if chosen.labels.bad_rows == "set_aside" and set_aside is None:
         raise ConfigError("bad_rows=set_aside: say where to, with --set-aside FILE")
     feedback = read_feedback(chosen.labels, chosen.split, chosen.seed, set_aside)
+    if feedback.class_votes:
+        raise ConfigError(
+            f"{path}: votes that come counted say nothing of who voted, and the store keeps nothing else; learn from the file"
+        )
     with FeedbackStore(store) as opened, opened.write() as session:
         done = take_in(session, feedback, source or f"{kind}:{path.resolve()}", complete, datetime.now(UTC))
     print(describe(feedback))

@@ -26,10 +26,10 @@ from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.running.space import require_space
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
-from tasks.stages.labels import ingest_feedback, require_one_side
+from tasks.stages.labels import ingest_feedback, require_one_side, require_rankings
 from tasks.stages.pairs import convert_to_pairs, draw_labelers
-from tasks.stages.reward import require_reward, train_reward_model
-from tasks.stages.tuning import tune_policy
+from tasks.stages.reward import require_reward, require_votes, train_reward_model
+from tasks.stages.tuning import require_prompts, tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
 Reading = Callable[[PipelineRun, LabelKind], Artifact]
@@ -76,6 +76,7 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
     start, texts, feedback = read_feedback(run, source)
     require_space(run.config, NetworkSize.of_folder(start.folder / "model"))
+    require_prompts(feedback)
     require_judges(run.config.evaluation, feedback)
     require_people(run.config)
     # what cannot be learned from is said before anything is trained
@@ -94,6 +95,7 @@ def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Ar
     config = run.config
     start, texts = open_base(run)
     feedback = reading(start)(run, source)
+    require_rankings(config.reward, source, feedback)
     require_reward(config.reward, feedback)
     return start, texts, feedback
 
@@ -110,15 +112,17 @@ def reading(base: Artifact) -> Reading:
 
 
 def agree_on_preferences(run: PipelineRun, feedback: Artifact, read: Reading) -> Preferences:
-    """From a feedback snapshot to pairs, shared with other flows; so for each part of the reward, whose own labels are `read`."""
+    """From a feedback snapshot to what the reward learns from, shared with other flows; so for each part of it, whose own labels are `read`."""
     parts = run.config.reward.made_of
     own = {name: read(run.part(name), part.labels) for name, part in parts.items() if part.labels is not None}
     require_one_side(feedback, own)
     given = agree(run, run.config.reward, feedback)
     of_parts = {}
     for name, part in parts.items():
-        if name in own:
-            of_parts[name] = agree(run.part(name), part.reward, own[name])
+        if part.labels is not None:
+            require_rankings(part.reward, part.labels, own[name])
+        if name in own or part.reward.reads_votes:
+            of_parts[name] = agree(run.part(name), part.reward, own.get(name, feedback))
         else:
             of_parts[name] = replace(given, draws=draw(run.part(name), part.reward, given.told))
     return replace(given, parts=of_parts)
@@ -127,10 +131,12 @@ def agree_on_preferences(run: PipelineRun, feedback: Artifact, read: Reading) ->
 def agree(run: PipelineRun, reward: RewardKind, feedback: Artifact) -> Preferences:
     """What one reward learns from, of its own labels."""
     config, told = run.config, feedback
+    reads_votes = reward.reads_votes  # it can do without pairs, and is told of ratings themselves
     if labelers := config.consensus.held_out_labelers:
         told = hold_out_labelers(run, labelers=labelers, feedback=feedback, of_part=bool(run.prefix))
-    consensus = agree_on_rankings(run, config=config.consensus, feedback=told)
-    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told)
+    require_votes(reward, told)
+    consensus = agree_on_rankings(run, config=config.consensus, feedback=told, only_outright=reads_votes)
+    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told, needed=not reads_votes)
     return Preferences(feedback, told, pairs, draw(run, reward, told))
 
 
@@ -182,6 +188,7 @@ def learn_reward(run: PipelineRun, config: RewardKind, base: Artifact, given: Pr
         pairs=given.pairs,
         draws=given.draws,
         rankings=given.told if config.reads_rankings else None,
+        votes=given.told if config.reads_votes else None,
         parts=parts or None,
         compute=compute,
         seed=seed,

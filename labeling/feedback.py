@@ -1,20 +1,28 @@
 """Feedback: what people were shown and what they said, as records that fit together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from models.class_votes import ClassVotes
 from models.labeler_names import names_alike
+from models.preferences.ratings import (
+    rankings_of_ratings as rankings_of_ratings,  # what everyone needs who reads ratings
+)
 from models.records import Authorship, Completion, Prompt, Ranking, Rating, Split
 
 
 class Feedback(NamedTuple):
-    """What people were shown and what they said, and, where that is known, which systems wrote it. Each part may be empty."""
+    """What people were shown and what they said, and, where that is known, which systems wrote it. Each part may be empty.
+
+    `class_votes` come counted, and of texts that need not be among the completions.
+    """
 
     prompts: list[Prompt]
     completions: list[Completion]
     rankings: list[Ranking]
     ratings: Sequence[Rating] = ()
     systems: Sequence[Authorship] = ()
+    class_votes: Sequence[ClassVotes] = ()
 
 
 def describe(feedback: Feedback) -> str:
@@ -37,6 +45,7 @@ def in_order(feedback: Feedback) -> Feedback:
         sorted(feedback.rankings, key=lambda one: (one.prompt_id, one.labeler, one.id)),
         sorted(feedback.ratings, key=lambda one: (one.prompt_id, one.completion_id, one.labeler)),
         sorted(feedback.systems, key=lambda one: (one.completion_id, one.system)),
+        sorted(feedback.class_votes, key=lambda one: (one.prompt or "", one.text)),
     )
 
 
@@ -80,22 +89,3 @@ class ShownTexts:
     def completions(self) -> list[Completion]:
         """All completions, prompt by prompt."""
         return [one for of_prompt in self._completions.values() for one in of_prompt.values()]
-
-
-def rankings_of_ratings(ratings: Iterable[Rating]) -> list[Ranking]:
-    """One ranking per labeler, prompt and criterion with two or more rated completions: the wanted ones above the others.
-
-    Completions of the same answer are tied. Of several ratings of one completion by one labeler the last counts.
-    """
-    answers: dict[tuple[str, str, str], dict[str, bool]] = {}
-    for one in ratings:
-        answers.setdefault((one.prompt_id, one.labeler, one.criterion), {})[one.completion_id] = one.wanted
-    return [
-        Ranking.of(*question, [level for level in _levels(wanted) if level])
-        for question, wanted in answers.items()
-        if len(wanted) >= 2
-    ]
-
-
-def _levels(wanted: dict[str, bool]) -> tuple[list[str], list[str]]:
-    return sorted(name for name in wanted if wanted[name]), sorted(name for name in wanted if not wanted[name])

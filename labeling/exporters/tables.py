@@ -21,11 +21,11 @@ class ExportedPairs(NamedTuple):
 
 
 def export_raw(feedback: Feedback, folder: Path) -> None:
-    """Writes prompts.jsonl, completions.jsonl, and, as far as there are any, rankings.jsonl, ratings.jsonl and systems.jsonl (which
-    system wrote which completion), all of which `kind: folder` reads back exactly."""
+    """Writes prompts.jsonl, completions.jsonl, and, as far as there are any, rankings.jsonl, ratings.jsonl, systems.jsonl (which
+    system wrote which completion) and class_votes.jsonl, all of which `kind: folder` reads back exactly."""
     write_records(folder / "prompts.jsonl", feedback.prompts)
     write_records(folder / "completions.jsonl", feedback.completions)
-    for name in ("rankings", "ratings", "systems"):
+    for name in ("rankings", "ratings", "systems", "class_votes"):
         file = folder / f"{name}.jsonl"
         if records := getattr(feedback, name):
             write_records(file, records)

@@ -1,5 +1,5 @@
-"""Feedback from a folder: prompts.jsonl, completions.jsonl, rankings.jsonl or ratings.jsonl or both, and, where it is known which
-systems wrote the completions, systems.jsonl."""
+"""Feedback from a folder: prompts.jsonl, completions.jsonl, rankings.jsonl, ratings.jsonl or class_votes.jsonl or several of them, and, where
+it is known which systems wrote the completions, systems.jsonl."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from labeling.feedback import Feedback, ShownTexts, rankings_of_ratings
 from labeling.sources.bad_rows import BadRows, Row
 from labeling.sources.row_files import read_rows
+from models.class_votes import ClassVotes
 from models.degrees import Degree
 from models.errors import DataError
 from models.labeler_names import LabelerName
@@ -56,10 +57,12 @@ def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) ->
     texts = _Texts(folder, bad)
     rankings_file, ratings_file = folder / "rankings.jsonl", folder / "ratings.jsonl"
     has_ratings = ratings_file.is_file()
-    has_rankings = rankings_file.is_file() or not has_ratings
+    votes_file = folder / "class_votes.jsonl"
+    counted = _read_class_votes(votes_file, bad) if votes_file.is_file() else []
+    has_rankings = rankings_file.is_file() or not (has_ratings or votes_file.is_file())
     num_rows, rankings = _read_rankings(rankings_file, config.criterion, texts, bad) if has_rankings else (0, [])
     num_rated, ratings = _read_ratings(ratings_file, config.criterion, texts, bad) if has_ratings else (0, [])
-    if not (rankings or ratings or bad):
+    if not (rankings or ratings or counted or bad):
         what = "rankings" if has_rankings else "ratings"
         if not num_rows + num_rated:
             raise DataError(f"{folder / what}.jsonl: it holds no {what}")
@@ -68,7 +71,7 @@ def read(config: FeedbackFolder, split: SplitConfig, seed: int, bad: BadRows) ->
     if (folder / "systems.jsonl").is_file():
         _read_systems(folder / "systems.jsonl", texts, bad)
     shown, said = texts.shown, rankings + _not_ranked_outright(rankings_of_ratings(ratings), rankings)
-    return Feedback(shown.prompts, shown.completions, said, tuple(ratings), shown.systems)
+    return Feedback(shown.prompts, shown.completions, said, tuple(ratings), shown.systems, counted)
 
 
 def _not_ranked_outright(derived: Iterable[Ranking], outright: Iterable[Ranking]) -> list[Ranking]:
@@ -270,6 +273,17 @@ def _read_systems(file: Path, texts: _Texts, bad: BadRows) -> None:
             texts.wrote(read.completion_id, read.system)
         else:
             bad.add(row, "completion_id", texts.why_unknown("completion", read.completion_id))
+
+
+def _read_class_votes(file: Path, bad: BadRows) -> list[ClassVotes]:
+    """How many people put each text into which class."""
+    votes = []
+    for row in read_rows(file, bad):
+        try:
+            votes.append(ClassVotes.model_validate(row.values, strict=True))
+        except ValidationError as error:
+            _complain(row, error, bad)
+    return votes
 
 
 def _check_rated(row: Row, rating: Rating, texts: _Texts, bad: BadRows) -> None:

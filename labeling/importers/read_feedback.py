@@ -21,5 +21,5 @@ def read_feedback(config: FeedbackFiles, split: SplitConfig, seed: int, set_asid
     """
     bad = BadRows()
     feedback = config.load_module().read(config, split, seed, bad)
-    bad.refuse_or_write(config.place, set_aside, bool(feedback.rankings or feedback.ratings))
+    bad.refuse_or_write(config.place, set_aside, bool(feedback.rankings or feedback.ratings or feedback.class_votes))
     return in_order(feedback)

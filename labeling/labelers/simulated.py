@@ -46,7 +46,7 @@ class _SimulatedLabeler:
     def label(self, prompt: Prompt, completions: Sequence[Completion]) -> Ranking:
         value = VALUES[self.config.goes_by]
         values = {completion.id: value(prompt.text, completion.text) for completion in completions}
-        levels, unusable = _rank(self.config, values, _generator(self.seed, self.config.name, prompt.id))
+        levels, unusable = _rank(self.config, values, generator_of(self.seed, self.config.name, prompt.id))
         return Ranking.of(prompt.id, self.config.name, self.criterion, levels, unusable)
 
 
@@ -85,6 +85,7 @@ def _levels(perceived: dict[str, float], width: float) -> list[list[str]]:
     return levels
 
 
-def _generator(seed: int, labeler: str, prompt_id: str) -> np.random.Generator:
+def generator_of(seed: int, labeler: str, prompt_id: str) -> np.random.Generator:
+    """What a simulated labeler draws its mistakes from when it is asked about a prompt."""
     identity = json.dumps([seed, labeler, prompt_id]).encode()
     return np.random.default_rng(int.from_bytes(hashlib.sha256(identity).digest()))

@@ -37,7 +37,7 @@ def _unusable(feedback: Path) -> set[str]:
     """The completions that more than half of the rankings which name them mark so."""
     named: Counter[str] = Counter()
     marked: Counter[str] = Counter()
-    for ranking in read_records(feedback / "rankings.jsonl", Ranking):
+    for ranking in read_records(feedback / "rankings.jsonl", Ranking, may_be_missing=True):
         named.update(list(ranking.places))
         marked.update(ranking.unusable)
     return {name for name in marked if 2 * marked[name] > named[name]}

@@ -1,7 +1,9 @@
-"""What a reward model has to beat: rules that know nothing of language, on the same held-out preferences. No torch."""
+"""What a reward model has to beat: rules that know nothing of language, on the same held-out preferences and texts. No torch."""
 
 import math
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 Preference = tuple[str, str]
 """Ids of the preferred completion and of the other."""
@@ -39,3 +41,24 @@ def ngram_accuracy(
     model = LogisticRegression(fit_intercept=False, max_iter=1000).fit(seen, answers)
     gaps = model.decision_function(differences(preferences))
     return float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+
+
+def ngram_probabilities(
+    learned_from: Sequence[str], labels: Sequence[int], texts: Sequence[str], num_classes: int
+) -> np.ndarray:
+    """Class probabilities [N, C] of texts, by logistic regression over hashed words and pairs of words (as above, with an intercept).
+
+    `labels`: the class of each text that is learned from, a number below C. Where these are all of one class, that one is certain.
+    """
+    found = np.zeros((len(texts), num_classes))
+    seen = sorted({int(label) for label in labels})
+    if len(seen) < 2 or not len(texts):
+        found[:, seen] = 1.0
+        return found
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    vectorize = HashingVectorizer(ngram_range=(1, 2), n_features=2**18, alternate_sign=False)
+    model = LogisticRegression(max_iter=1000).fit(vectorize.transform(learned_from), labels)
+    found[:, model.classes_] = model.predict_proba(vectorize.transform(texts))
+    return found

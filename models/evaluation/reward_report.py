@@ -242,9 +242,12 @@ def held_out_preferences(
     rankings: Sequence[Ranking],
     labelers: Sequence[str],
 ) -> list[tuple[str, str]]:
-    """Strict preferences (preferred, other) on these prompts: those of the labelers, or of the consensus where none is named."""
+    """Strict preferences (preferred, other) on these prompts: those of the labelers; where none is named those of the consensus, or,
+    where there is none of rankings that follow from ratings, of everybody."""
     if not labelers:
-        return [(pair.chosen, pair.rejected) for pair in pairs if pair.prompt_id in prompts and pair.label > 0.5]
+        agreed = [(pair.chosen, pair.rejected) for pair in pairs if pair.prompt_id in prompts and pair.label > 0.5]
+        if agreed:
+            return agreed
     texts = {one.id: one.text for one in completions}
-    own = [one for one in rankings if one.prompt_id in prompts and one.labeler in labelers]
+    own = [one for one in rankings if one.prompt_id in prompts and (one.labeler in labelers or not labelers)]
     return [preference for ranking in own for preference in strict_preferences(ranking, texts)]

@@ -75,6 +75,29 @@ from transformers import pipeline
 print(pipeline("text-classification", folder)(prompt + COMPLETION, add_special_tokens=False))
 ```
 """
+CLASSIFIER_README = """\
+---
+library_name: transformers
+pipeline_tag: text-classification
+---
+
+A classifier that Rein saved. Plain transformers loads it, 4.57 or newer, and gives the probability of each class. As a reward, the logit of the
+class in column `config.wanted_class` scores a completion, less `config.score_mean`, divided by `config.score_std`. Where
+`config.reads_prompt` is false, it is given completions by themselves, behind a turn that says nothing.
+
+HEAD```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+said = "My house is too hot. What can I do?" if model.config.reads_prompt else ""
+turns = [{"role": "user", "content": said}]
+prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
+print(classify(prompt + COMPLETION, add_special_tokens=False))
+```
+"""
 HEAD = """\
 ```python
 # transformers has no such class for this network: its body, and a linear layer on the last token

@@ -5,7 +5,9 @@ a checkpoint is never run.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
@@ -28,7 +30,14 @@ from models.distributed.fsdp import forward_pass, whole
 from models.errors import ConfigError
 from models.network.architecture import offer_reward_head
 from models.network.dialogue import PLAIN_CHAT_TEMPLATE, pad_token, written_completion
-from models.network.model_folder import POLICY_README, REWARD_README, write_network, write_readme, write_tokenizer
+from models.network.model_folder import (
+    CLASSIFIER_README,
+    POLICY_README,
+    REWARD_README,
+    write_network,
+    write_readme,
+    write_tokenizer,
+)
 from models.network.packing import PackedBatch, hidden_states
 from models.network.precision import round_like
 from models.settings.training import ScratchBase
@@ -128,6 +137,8 @@ class RewardModel(nn.Module):
     training and live in the checkpoint's config (`score_mean`, `score_std`).
     """
 
+    readme: ClassVar[str] = REWARD_README
+
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
@@ -158,19 +169,24 @@ class RewardModel(nn.Module):
             tokenizer = copy.deepcopy(tokenizer)
             tokenizer.pad_token = pad_token(tokenizer)
             model.config.pad_token_id = tokenizer.pad_token_id
-            model.config.problem_type = "regression"  # a pipeline then gives the logit as it is
-            model.config.id2label, model.config.label2id = {0: "logit"}, {"logit": 0}
+            self.describe_labels(model)
             write_network(folder, model)
             write_tokenizer(folder, tokenizer)
-            write_readme(folder, REWARD_README, model, written_completion(tokenizer, "Open a window."))
+            write_readme(folder, self.readme, model, written_completion(tokenizer, "Open a window."))
+
+    @staticmethod
+    def describe_labels(model: PreTrainedModel) -> None:
+        """Tells the config what a pipeline is to make of the logits: here, to give the one as it is."""
+        model.config.problem_type = "regression"
+        model.config.id2label, model.config.label2id = {0: "logit"}, {"logit": 0}
 
     @classmethod
-    def start(cls, base: Path, seed: int, zero_head: bool = True) -> "RewardModel":
+    def start(cls, base: Path, seed: int, zero_head: bool = True, num_labels: int = 1) -> "RewardModel":
         """A reward model on the body of a base model; the head starts at zero, so every score starts equal, or is drawn from the seed."""
         torch.manual_seed(seed)
         offer_reward_head(AutoConfig.from_pretrained(base))
         model = AutoModelForSequenceClassification.from_pretrained(
-            base, num_labels=1, dtype=torch.float32, use_safetensors=True
+            base, num_labels=num_labels, dtype=torch.float32, use_safetensors=True
         )
         cls.require_head(model)
         if zero_head:
@@ -207,6 +223,54 @@ class RewardModel(nn.Module):
         offer_reward_head(AutoConfig.from_pretrained(folder))
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         return cls(model).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+class Classifier(RewardModel):
+    """A logit for each class, of which that of the class that is wanted scores: the column `wanted_class` of the checkpoint's config."""
+
+    readme = CLASSIFIER_README
+
+    @forward_pass
+    def class_logits(self, batch: PackedBatch) -> Float[Tensor, "B C"]:
+        """The raw logits of each sequence, read at its last token alone."""
+        hidden = hidden_states(self.model.base_model, batch, batch.last([1] * len(batch.lengths)))
+        return self.model.score(hidden).float()
+
+    def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
+        """That of the wanted class."""
+        return self.class_logits(batch)[:, self.model.config.wanted_class]
+
+    @staticmethod
+    def describe_labels(model: PreTrainedModel) -> None:
+        """As above: to give the probability of each class."""
+        model.config.problem_type = "single_label_classification"
+
+    @classmethod
+    def of_classes(cls, base: Path, seed: int, names: Sequence[str], wanted: str, reads_prompt: bool) -> "Classifier":
+        """A classifier on the body of a base model, whose head starts at zero, with a column for each class."""
+        model = RewardModel.start(base, seed, num_labels=len(names)).model
+        model.config.id2label = dict(enumerate(names))
+        model.config.label2id = {name: place for place, name in enumerate(names)}
+        model.config.wanted_class, model.config.reads_prompt = names.index(wanted), reads_prompt
+        return cls(model)
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple["Classifier", PreTrainedTokenizerBase]:
+        """What `save` wrote, in evaluation mode."""
+        reward_model, tokenizer = RewardModel.load(folder)
+        return cls(reward_model.model).eval(), tokenizer
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns are called."""
+        return tuple(self.model.config.id2label[place] for place in range(self.model.config.num_labels))
+
+    def of_wanted(self) -> RewardModel:
+        """A reward model over the very same body, whose one logit is that of the wanted class."""
+        model = weight_sharing_copy(self.model)
+        model.score = nn.Linear(model.score.in_features, 1, bias=False)
+        model.score.weight = nn.Parameter(self.model.score.weight[[model.config.wanted_class]].detach().clone())
+        return RewardModel(model).eval()
 
 
 class ValueModel(nn.Module):

@@ -157,4 +157,4 @@ def load(folder: Path, compute: Compute) -> Scorer:
 
     members = Members(score, combination.combine)
     first = scorers[0]
-    return Scorer(members, combination.logit_std, first.network, first.tokenizer, members, first.reads)
+    return Scorer(members, combination.logit_std, first.network, first.tokenizer, members, reads=first.reads)

@@ -48,7 +48,11 @@ def train(task: RewardTask, config: PairwiseReward) -> Iterator[StepMetrics]:
 
 def load(folder: Path, compute: Compute) -> Scorer:
     """What `train` wrote, on the device that the settings ask for, in their precision."""
-    reward_model, tokenizer = RewardModel.load(folder)
+    return scorer_of(*RewardModel.load(folder), compute)
+
+
+def scorer_of(reward_model: RewardModel, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> Scorer:
+    """A reward model with one logit, ready to score, as above."""
     freeze(reward_model).to(pick_device(compute))
 
     def score(prompts: Sequence[str], completions: Sequence[str]) -> Tensor:

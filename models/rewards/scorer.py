@@ -16,8 +16,10 @@ from typing import NamedTuple
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from models.class_votes import ClassVotes
 from models.errors import ArtifactError
 from models.network.networks import RewardModel
+from models.preferences.ratings import of_split, read_votes
 from models.records import Completion, Pair, Prompt, Ranking, read_records
 from models.rewards.kind_file import KIND_FILE, read_kind
 from models.settings.compute import Compute
@@ -69,12 +71,22 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Of a reward that tells classes apart: their names, and how likely each completion is in each."""
+
+    names: tuple[str, ...]
+    probabilities: Callable[[Sequence[str | None], Sequence[str]], Tensor]
+    """Prompts (None: the text stands by itself) and completions as texts -> [N, C], rows that sum to 1."""
+
+
+@dataclass(frozen=True)
 class Scorer:
     """A reward, ready to score. `logit_std`: what a score is multiplied by to have the distances of logits of a preference; with `logit_mean`
     added it is the very logit.
 
     `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`, `parts`: what `score`
-    is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it.
+    is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it. `classes`: what
+    it tells apart, if it does.
     """
 
     score: Score
@@ -85,6 +97,7 @@ class Scorer:
     reads: Callable[[str, str], bool] = lambda prompt, completion: True
     parts: Parts | None = None
     logit_mean: float = 0.0
+    classes: Classes | None = None
 
     def logits(self, scores: Tensor) -> Tensor:
         """The logits that scores stand for."""
@@ -128,6 +141,8 @@ class RewardTask:
     checkpoints: Checkpoints
     parts: Mapping[str, Path] = field(default_factory=dict)
     """The folders of the rewards that it is made of, where its settings name some (`made_of`)."""
+    votes: list[ClassVotes] = field(default_factory=list)
+    """Of training texts alone, where the reward reads votes (`reads_votes`)."""
 
     @property
     def training_texts(self) -> tuple[list[str], list[str]]:
@@ -149,9 +164,10 @@ class RewardTask:
         seed: int,
         checkpoints: Checkpoints,
         parts: Mapping[str, Path],
+        votes: Path | None = None,
     ) -> "RewardTask":
-        """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers, of their rankings, and
-        of its parts."""
+        """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers, of their rankings, of
+        its parts, and of votes on single texts."""
         prompts = [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"]
         learned = {prompt.id for prompt in prompts}
         ranked = read_records(rankings / "rankings.jsonl", Ranking) if rankings else []
@@ -167,6 +183,7 @@ class RewardTask:
             seed,
             checkpoints,
             parts,
+            of_split(read_votes(votes), "train") if votes else [],
         )
 
 

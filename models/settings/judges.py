@@ -27,6 +27,13 @@ class HouseholdRule(JudgeKind):
     kind: Literal["household_rule"] = "household_rule"
 
 
+class PolitenessRule(JudgeKind):
+    """The rule that finds rude completions in the tiny world, which no model sees."""
+
+    code = "labeling.worlds.politeness_judge"
+    kind: Literal["politeness_rule"] = "politeness_rule"
+
+
 class RestaurantFacts(JudgeKind):
     """The rule of the restaurant world (E2E): which facts of the prompt a text states. No model sees it."""
 
@@ -44,7 +51,11 @@ class HeldOutReward(JudgeKind):
     """How it is trained."""
 
     @model_validator(mode="after")
-    def _draws_nobody(self) -> "HeldOutReward":
+    def _learns_from_pairs(self) -> "HeldOutReward":
+        if self.reward.reads_votes:
+            raise ValueError(
+                f"reward: kind {self.reward.kind} learns from more than pairs, which is all that this judge has"
+            )
         if self.reward.num_draws:
             raise ValueError(f"reward: kind {self.reward.kind} draws labelers, which this judge has too few of")
         return self

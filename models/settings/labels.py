@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.labeler_names import LabelerName
-from models.settings.base import Count, Kind, OneOf, Settings
+from models.settings.base import Count, Fraction, Kind, OneOf, Settings
 from models.settings.sources import HubDataset
 
 
@@ -27,6 +27,15 @@ class SimulatedLabeler(LabelerKind):
     """helpfulness: the rule of the tiny world; brevity: a word less is half a step better, whatever it says."""
 
 
+class SimulatedPoliteness(LabelerKind):
+    """A simulated annotator of the tiny world, who says of each completion whether it is rude. Simulated, not a person."""
+
+    code = "labeling.labelers.simulated_politeness"
+    kind: Literal["simulated_politeness"] = "simulated_politeness"
+    error_rate: Fraction = 0.1
+    """Share of its answers that are wrong."""
+
+
 Labeler = Annotated[LabelerKind, OneOf(LabelerKind, default="simulated")]
 
 
@@ -39,9 +48,9 @@ class SimulatedLabels(LabelKind):
 
     kind: Literal["simulated"] = "simulated"
     labelers: Annotated[tuple[Labeler, ...], Field(min_length=1)]
-    """Who ranks. Every labeler ranks every prompt."""
+    """Who ranks, or says yes or no. Every labeler is asked about every prompt."""
     criterion: str = "helpfulness"
-    """What they rank by, as written into each ranking."""
+    """What they judge by, as written into each ranking and rating."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> "SimulatedLabels":
@@ -247,6 +256,40 @@ class ThumbFile(FeedbackRows):
     """Who judged, where no column says so."""
     labeler_column: str | None = None
     """The column that says who judged."""
+
+
+class ClassColumns(Settings):
+    """What the file calls its columns."""
+
+    text: str = "text"
+    """What was put into a class."""
+    prompt: str | None = None
+    """What the text completes; left out, texts stand by themselves."""
+
+
+class ClassVoteFile(FeedbackRows):
+    """One text a row, and how many people put it into each class, or the one class that it was put into."""
+
+    code = "labeling.importers.class_vote_file"
+    kind: Literal["class_votes"] = "class_votes"
+    columns: ClassColumns = ClassColumns()
+    """What the file calls its columns."""
+    votes: dict[str, str] = Field(default_factory=dict)
+    """Class -> the column with its number of votes; or else …"""
+    class_column: str | None = None
+    """… the column that names the class of a row. Rows of one text are votes for it."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """What stands in `class_column`, as text -> the class that it means, as for numbers; left out, it is the class itself."""
+
+    @model_validator(mode="after")
+    def _says_where_classes_stand(self) -> "ClassVoteFile":
+        if bool(self.votes) == (self.class_column is not None):
+            raise ValueError("say one of `votes` and `class_column`")
+        if len(self.votes) == 1:
+            raise ValueError("votes: one class is none to tell from another; name all columns of votes")
+        if self.names and self.class_column is None:
+            raise ValueError("names goes with class_column")
+        return self
 
 
 class LabelStudioExport(FeedbackFiles):

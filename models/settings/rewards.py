@@ -1,11 +1,14 @@
 """The settings of rewards: a kind for each way to give a completion its score."""
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from models.class_votes import UNWANTED, WANTED, ClassVotes
+from models.errors import DataError
 from models.settings.base import Count, Kind, OneOf, Positive, Settings
 from models.settings.labels import LabelSource
 from models.settings.training import Training
@@ -18,6 +21,8 @@ class RewardKind(Kind):
 
     reads_rankings: ClassVar[bool] = False
     """Whether it learns from each labeler's own rankings, besides the pairs that all of them give together."""
+    reads_votes: ClassVar[bool] = False
+    """Whether it learns from what was said of single texts (thumbs, yes and no, votes for classes), so that it can do without pairs."""
 
     @property
     def num_draws(self) -> int:
@@ -28,6 +33,9 @@ class RewardKind(Kind):
     def made_of(self) -> Mapping[str, "RewardPart"]:
         """The rewards that it is made of, by name, each of which is trained before it."""
         return {}
+
+    def require_votes(self, votes: Sequence[ClassVotes]) -> None:
+        """Raises DataError when it cannot learn from these votes, of all sides of the split. Asked before anything is trained."""
 
 
 class PairwiseTraining(RewardKind, Training):
@@ -199,6 +207,91 @@ class MixtureReward(RewardKind):
             if not any(rule.weights.values()):
                 raise ValueError("combine.weights are all 0")
         return self
+
+
+class ThumbsReward(RewardKind, Training):
+    """A reward model with one scalar, which learns from thumbs up and down on single completions, and from rankings where there are some."""
+
+    code = "models.rewards.thumbs"
+    kind: Literal["thumbs"] = "thumbs"
+    reads_votes = True
+    num_epochs: Positive = 2.0
+    """Passes over the prompts."""
+    batch_size: Count = 16
+    """Prompts per optimizer step."""
+    learning_rate: Positive = 1e-4
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay on matrices."""
+
+    def require_votes(self, votes: Sequence[ClassVotes]) -> None:
+        counts: Counter[str] = Counter()
+        for one in votes:
+            if one.split == "train":
+                counts.update(one.votes)
+        if others := sorted(counts.keys() - {WANTED, UNWANTED}):
+            raise DataError(
+                f"reward.kind thumbs learns from yes and no, and not from classes such as {others[0]!r}; take classifier"
+            )
+        for name, thumb in ((WANTED, "up"), (UNWANTED, "down")):
+            if not counts[name]:
+                told = f"{counts.total()} thumbs on completions of training prompts"
+                raise DataError(f"reward.kind thumbs: of {told} none is {thumb}, so that nothing tells good from bad")
+        require_held_out(votes)
+
+
+class ClassifierReward(RewardKind, Training):
+    """A classifier, which learns from how many people put a text into each class; the logit of the class that is wanted is the score."""
+
+    code = "models.rewards.classifier"
+    kind: Literal["classifier"] = "classifier"
+    reads_votes = True
+    wanted: str = WANTED
+    """The class whose logit is the score. Thumbs, and yes and no, make the classes `wanted` and `unwanted`."""
+    reads_prompt: bool = True
+    """Whether a completion is read behind its prompt; false: by itself, as texts that were labelled without a prompt are."""
+    num_epochs: Positive = 2.0
+    """Passes over the texts."""
+    batch_size: Count = 32
+    """Texts per optimizer step."""
+    learning_rate: Positive = 1e-4
+    """Peak learning rate of AdamW; linear warm-up over 5 % of the steps, then cosine to a tenth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay on matrices."""
+
+    def require_votes(self, votes: Sequence[ClassVotes]) -> None:
+        if not votes:
+            raise DataError(
+                "reward.kind classifier learns from yes and no, thumbs or votes for classes; this feedback has none"
+            )
+        known, held_out = (
+            {name for one in votes if one.split == side for name in one.votes} for side in ("train", "test")
+        )
+        named = ", ".join(sorted(known))
+        if self.wanted not in known:
+            raise DataError(f"reward.wanted: no training text is of class {self.wanted!r}; there are {named or 'none'}")
+        if len(known) < 2:
+            raise DataError(
+                f"reward.kind classifier: every training text is {named}, so that nothing tells classes apart"
+            )
+        if unseen := sorted(held_out - known):
+            raise DataError(
+                f"class {unseen[0]!r} is that of held-out texts alone, so that it cannot be learned; hold fewer out, see split"
+            )
+        if self.reads_prompt and any(one.prompt is None for one in votes):
+            raise DataError(
+                "these texts were labelled without a prompt; set reward.reads_prompt=false, so that completions are read so, too"
+            )
+        require_held_out(votes)
+
+
+def require_held_out(votes: Sequence[ClassVotes]) -> None:
+    """Raises DataError when no vote is of the test split."""
+    if not any(one.split == "test" for one in votes):
+        raise DataError(
+            f"none of {len(votes)} texts with votes is held out, so that nothing could tell how good a reward model is; hold "
+            "more out, see split"
+        )
 
 
 Reward = Annotated[RewardKind, OneOf(RewardKind, default="pairwise")]

@@ -6,6 +6,8 @@ The module of a source promises `texts(source, seed, feedback)`, `demonstrations
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from models.settings.base import Count, Kind, OneOf, Settings
 
 
@@ -49,6 +51,17 @@ class Household(TextSourceKind, DemonstrationSourceKind, PromptSourceKind):
     kind: Literal["household"] = "household"
     num_rows: Count = 2000
     """How many texts to draw."""
+
+
+class RudeHousehold(TextSourceKind, DemonstrationSourceKind):
+    """The tiny world with a share of texts that are rude to whoever asks (labeling/worlds/rudeness.py). Its prompts are those of `household`."""
+
+    code = "labeling.worlds.rudeness"
+    kind: Literal["rude_household"] = "rude_household"
+    num_rows: Count = 2000
+    """How many texts to draw."""
+    rude_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of them that are rude."""
 
 
 class TextFile(TextSourceKind, PromptSourceKind):

@@ -50,7 +50,8 @@ def standings_of_systems(root: Path, store_url: str) -> dict[str, list[EloRating
     for manifest in sorted((root / "artifacts").glob(f"*/{MANIFEST}")):
         if (systems := manifest.with_name("systems.jsonl")).is_file():
             wrote |= {(one.completion_id, one.system): one for one in read_records(systems, Authorship)}
-            said |= {one.id: one for one in read_records(manifest.with_name("rankings.jsonl"), Ranking)}
+            rankings = read_records(manifest.with_name("rankings.jsonl"), Ranking, may_be_missing=True)
+            said |= {one.id: one for one in rankings}
     rated = {}
     for criterion in sorted({one.criterion for one in said.values()}):
         own = [one for one in said.values() if one.criterion == criterion]

@@ -133,7 +133,7 @@ def _accuracies(
         prompts,
         completions,
         read_records(pairs.folder / "pairs.jsonl", Pair),
-        read_records(feedback.folder / "rankings.jsonl", Ranking),
+        read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True),
         held_out_labelers,
     )
     given = {name: scores_of(score, prompts, completions) for name, score in scores.items()}

@@ -27,7 +27,7 @@ def hold_pairs_back(
     """
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
-    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True)
     seen = {one.id for one in prompts if one.split == "train"}
     learned = [
         one

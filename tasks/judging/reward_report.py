@@ -1,9 +1,11 @@
 """Stage `reward-report`: how good the reward model is on held-out prompts."""
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from models.errors import TrainingError
 from models.plain_text import plain
+from models.preferences.ratings import read_votes
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from models.settings.compute import Compute
 from models.settings.tuning import Tuning
@@ -11,26 +13,52 @@ from tasks.running.stage import Work, stage
 from tasks.running.storage import read_manifest
 
 if TYPE_CHECKING:
-    from models.evaluation.reward_report import RewardReport  # loads torch
+    from models.evaluation.class_report import ClassReport
+    from models.evaluation.reward_report import RewardReport  # loads torch, as these do
+    from models.rewards.scorer import Scorer
 
 
 @stage(
     "reward-report",
     kind="reward-report",
-    unit="held-out pairs",
-    reads={"feedback": ("prompts.jsonl", "completions.jsonl", "rankings.jsonl"), "pairs": ("pairs.jsonl",)},
+    unit="held-out pairs or texts",
+    reads={
+        "feedback": ("prompts.jsonl", "completions.jsonl", "rankings.jsonl", "ratings.jsonl", "class_votes.jsonl"),
+        "pairs": ("pairs.jsonl",),
+    },
 )
 def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Artifact, compute: Compute) -> int:
-    """reward_report.json, by the consensus and by each labeler, held-out ones too; gives back the number of strict pairs."""
-    from models.evaluation.reward_report import report_reward
+    """reward_report.json, by the consensus and by each labeler, held-out ones too, and, of a reward that tells classes apart,
+    class_report.json; gives back the number of strict pairs, or of texts where there are none."""
+    from models.evaluation.class_report import report_classes
     from models.rewards.scorer import load_scorer
 
+    scorer = load_scorer(reward.folder / "model", compute)
+    num_pairs = num_texts = 0
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True)
+    if rankings:
+        num_pairs = _report_preferences(work, scorer, feedback, pairs, rankings)
+    if scorer.classes is not None:
+        of_classes = report_classes(scorer.classes, read_votes(feedback.folder))
+        (work.folder / "class_report.json").write_text(of_classes.model_dump_json(indent=1), encoding="utf-8")
+        work.metrics |= class_figures(of_classes)
+        work.metrics.setdefault("reward_accuracy", of_classes.figures.accuracy)
+        work.note(_class_summary(of_classes))
+        num_texts = of_classes.num_texts
+    return num_pairs or num_texts
+
+
+def _report_preferences(
+    work: Work, scorer: "Scorer", feedback: Artifact, pairs: Artifact, rankings: list[Ranking]
+) -> int:
+    from models.evaluation.reward_report import report_reward
+
     report = report_reward(
-        load_scorer(reward.folder / "model", compute),
+        scorer,
         read_records(feedback.folder / "prompts.jsonl", Prompt),
         read_records(feedback.folder / "completions.jsonl", Completion),
         read_records(pairs.folder / "pairs.jsonl", Pair),
-        read_records(feedback.folder / "rankings.jsonl", Ranking),
+        rankings,
     )
     (work.folder / "reward_report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["reward_labeler_accuracy"] = report.labeler_accuracy
@@ -38,14 +66,23 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
     work.metrics["reward_labeler_accuracy_high"] = report.labeler_accuracy_high
     work.metrics["reward_labeler_ceiling"] = report.labeler_ceiling
     work.metrics["reward_length_rule"] = report.length_rule
-    work.metrics["reward_ngrams"] = report.ngrams
-    work.metrics["reward_accuracy"] = report.accuracy
-    work.metrics["reward_calibration_error"] = report.calibration_error
+    if report.num_pairs:
+        work.metrics["reward_ngrams"] = report.ngrams
+        work.metrics["reward_accuracy"] = report.accuracy
+        work.metrics["reward_calibration_error"] = report.calibration_error
     work.metrics["reward_held_out_pairs"] = report.num_pairs
     if report.disagreement is not None:
         work.metrics["reward_disagreement"] = report.disagreement
     work.note(_summary(report))
     return report.num_pairs
+
+
+def class_figures(report: "ClassReport") -> dict[str, float]:
+    """The figures of a class report by the names that they have in a run's report."""
+    found = {"class_held_out_texts": report.num_texts}
+    for prefix, figures in (("class", report.figures), ("class_ngrams", report.ngrams)):
+        found |= {f"{prefix}_{name}": value for name, value in figures.model_dump().items() if not isnan(value)}
+    return found
 
 
 def require_accuracy(config: Tuning, report: Artifact) -> None:
@@ -73,4 +110,17 @@ def _summary(report: "RewardReport") -> str:
         "Held-out pairs by how sure the reward model was:\n\n"
         f"| probability | pairs | mean probability | accuracy |\n|---|---|---|---|\n{bands}\n\n"
         f"Against each labeler's own strict preferences:\n\n| labeler | accuracy |\n|---|---|\n{labelers}"
+    )
+
+
+def _class_summary(report: "ClassReport") -> str:
+    rows = "\n".join(
+        f"| {name} | {of.accuracy:.3f} | {of.macro_f1:.3f} | {of.auroc:.3f} | {of.calibration_error:.3f} |"
+        for name, of in (("reward model", report.figures), ("hashed n-grams", report.ngrams))
+    )
+    shares = ", ".join(f"{plain(name)} {share:.3f}" for name, share in report.shares.items())
+    return (
+        f"{report.num_texts} held-out texts by the class that most people put each into ({shares}); "
+        f"{report.num_split} more were evenly split.\n\n"
+        f"| | accuracy | macro F1 | AUROC | calibration error |\n|---|---|---|---|---|\n{rows}"
     )

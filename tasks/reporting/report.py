@@ -42,13 +42,15 @@ HELD_OUT_ACCURACY = (
     "reward_ngrams",
     "reward_accuracy",
 )
+CLASS_FIGURES = ("class_accuracy", "class_macro_f1", "class_ngrams_macro_f1", "class_auroc", "class_calibration_error")
 AGREEMENT_FIGURES = ("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement")
-REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *AGREEMENT_FIGURES)
+REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *CLASS_FIGURES, *AGREEMENT_FIGURES)
 POLICY_FIGURES = (
-    *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "score_base", "score_policy"),
-    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY),
+    *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "rude_base", "rude_policy"),
+    *("score_base", "score_policy"),
+    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY, *CLASS_FIGURES),
 )
-HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY)
+HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY, *CLASS_FIGURES)
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
@@ -112,7 +114,7 @@ def write_reward_report(run: PipelineRun, reward: Artifact, version: int) -> dic
     """Writes report.json of a run that ends with the reward model, and gives back what it says: no policy, and no judge of one."""
     name = run.config.tracking.reward_name
     report = _facts(run, {name: version})
-    _keep(run, report, f"**{_headline(report, HELD_OUT_ACCURACY)}**{_remarks(report)}")
+    _keep(run, report, f"**{_headline(report, (*HELD_OUT_ACCURACY, *CLASS_FIGURES))}**{_remarks(report)}")
     report_lineage(run, {(name, version): reward})
     return report
 

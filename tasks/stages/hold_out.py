@@ -2,6 +2,7 @@
 
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
+from models.class_votes import ClassVotes
 from models.errors import DataError
 from models.records import Artifact, Completion, Prompt, Ranking, Rating, read_records
 from tasks.running.stage import Work, stage
@@ -15,20 +16,22 @@ def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact,
     """
     prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     completions = read_records(feedback.folder / "completions.jsonl", Completion)
-    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True)
     ratings = read_records(feedback.folder / "ratings.jsonl", Rating, may_be_missing=True)
-    unknown = sorted(set(labelers) - {one.labeler for one in rankings})
+    counted = read_records(feedback.folder / "class_votes.jsonl", ClassVotes, may_be_missing=True)
+    unknown = sorted(set(labelers) - {one.labeler for one in (*rankings, *ratings)})
     if unknown and not of_part:
         raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")
     told = [one for one in rankings if one.labeler not in labelers]
     rated = [one for one in ratings if one.labeler not in labelers]
-    if not told:
+    if not (told or rated):
         raise DataError(
             "consensus.held_out_labelers: nobody else has ranked anything, so that there is nothing to learn from"
         )
     named = {name for one in told for name in one.places} | {one.completion_id for one in rated}
     kept = [one for one in completions if one.id in named]
-    asked = {one.prompt_id for one in kept}
-    export_raw(Feedback([one for one in prompts if one.id in asked], kept, told, rated), work.folder)
+    asked, counted_of = {one.prompt_id for one in kept}, {one.prompt for one in counted}
+    left = [one for one in prompts if one.id in asked or one.text in counted_of]
+    export_raw(Feedback(left, kept, told, rated, class_votes=counted), work.folder)
     work.metrics["held_out_rankings"] = len(rankings) - len(told)
-    return len(told)
+    return len(told) or len(rated)

@@ -1,10 +1,12 @@
 """Stages `pairs` and `drawn-pairs`: each agreed order becomes C(K,2) preference pairs; so do those of draws of the labelers."""
 
+from collections.abc import Sequence
+
 from models.errors import DataError
 from models.plain_text import plain
 from models.preferences.bootstrap import bootstrap_pairs
 from models.preferences.pairs import make_pairs
-from models.records import Artifact, Completion, Consensus, Prompt, Ranking, read_records, write_records
+from models.records import Artifact, Completion, Consensus, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.pipeline import ConsensusConfig, PairsConfig
 from tasks.running.stage import Work, stage
 
@@ -15,19 +17,27 @@ from tasks.running.stage import Work, stage
     unit="pairs",
     reads={"consensus": ("consensus.jsonl",), "feedback": ("prompts.jsonl", "completions.jsonl")},
 )
-def convert_to_pairs(work: Work, config: PairsConfig, consensus: Artifact, feedback: Artifact) -> int:
+def convert_to_pairs(
+    work: Work, config: PairsConfig, consensus: Artifact, feedback: Artifact, needed: bool = True
+) -> int:
     """pairs.jsonl, the preferred completion first. What was dropped is counted in the stage's numbers.
 
-    Raises DataError where nothing could be learned from the pairs, or nothing could tell what has been learned.
+    Raises DataError where they are `needed`, and nothing could be learned from them, or nothing could tell what has been learned.
     """
     pairs, report = make_pairs(
         read_records(consensus.folder / "consensus.jsonl", Consensus),
         read_records(feedback.folder / "completions.jsonl", Completion),
         config,
     )
+    if needed:
+        _require_use(pairs, read_records(feedback.folder / "prompts.jsonl", Prompt))
+    work.metrics |= {f"pairs_{name}": value for name, value in report.model_dump().items()}
+    return write_records(work.folder / "pairs.jsonl", pairs)
+
+
+def _require_use(pairs: Sequence[Pair], prompts: Sequence[Prompt]) -> None:
     if not pairs:
         raise DataError("the rankings give no pair: every prompt is tied, unusable or of identical texts throughout")
-    prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
     held_out = {one.id for one in prompts if one.split == "test"}
     if not any(pair.label > 0.5 and pair.prompt_id in held_out for pair in pairs):
         raise DataError(
@@ -38,8 +48,6 @@ def convert_to_pairs(work: Work, config: PairsConfig, consensus: Artifact, feedb
         raise DataError(
             "every pair is of a held-out prompt, so that there is none to learn from; hold fewer out, see split"
         )
-    work.metrics |= {f"pairs_{name}": value for name, value in report.model_dump().items()}
-    return write_records(work.folder / "pairs.jsonl", pairs)
 
 
 @stage(

@@ -1,5 +1,6 @@
 """Stage `reward`: the reward model, trained on training prompts."""
 
+from models.preferences.ratings import read_votes
 from models.records import Artifact, Prompt, read_records
 from models.settings.compute import Compute
 from models.settings.rewards import Reward, RewardKind
@@ -15,6 +16,7 @@ from tasks.running.torch_ranks import run_training
         "feedback": ("prompts.jsonl", "completions.jsonl"),
         "pairs": ("pairs.jsonl",),
         "rankings": ("rankings.jsonl",),
+        "votes": ("prompts.jsonl", "completions.jsonl", "ratings.jsonl", "class_votes.jsonl"),
     },
     registered=True,
 )
@@ -29,11 +31,12 @@ def train_reward_model(
     draws: Artifact | None = None,
     rankings: Artifact | None = None,
     parts: dict[str, Artifact] | None = None,
+    votes: Artifact | None = None,
 ) -> int:
     """A folder `model/` with what scores completions; gives back optimizer steps. `parts`: the rewards that it is made of, by name."""
     from models.stages import reward
 
-    inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws, "rankings": rankings}
+    inputs = {"base": base, "feedback": feedback, "pairs": pairs, "draws": draws, "rankings": rankings, "votes": votes}
     steps = run_training(work, reward.train, config, compute, **inputs, parts=parts, seed=seed)
     if steps:
         work.metrics["reward_loss"] = steps[-1].values["loss"]
@@ -44,4 +47,11 @@ def require_reward(config: RewardKind, prompts: Artifact) -> None:
     """Raises ConfigError where a reward could not score a completion of the first of these prompts: said before anything is trained."""
     from models.rewards.scorer import probe_reward
 
-    probe_reward(config, read_records(prompts.folder / "prompts.jsonl", Prompt)[0].text)
+    for prompt in read_records(prompts.folder / "prompts.jsonl", Prompt)[:1]:
+        probe_reward(config, prompt.text)
+
+
+def require_votes(config: RewardKind, feedback: Artifact) -> None:
+    """Raises DataError where a reward learns from votes on single texts, and cannot learn from these: said before anything is trained."""
+    if config.reads_votes:
+        config.require_votes(read_votes(feedback.folder))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labeling.feedback import Feedback
+from models.class_votes import ClassVotes
 from models.errors import DataError
-from models.records import Artifact, Ranking, Rating
+from models.records import Artifact, Prompt, Ranking, Rating
 from tasks.running.stage import Work
 
 if TYPE_CHECKING:
@@ -57,20 +58,26 @@ def without_what_is_too_long(
 ) -> tuple[Feedback, list[tuple[dict[str, Any], list[str]]]]:
     """The feedback without the judgements that name something too long, and without what they alone name; and those judgements,
     with the reasons."""
-    reasons = Room.of(base).unfit(feedback, max_new_tokens)
+    room = Room.of(base)
+    reasons = room.unfit(feedback, max_new_tokens)
+    why_votes = {id(one): room.why_votes_unfit(one, max_new_tokens) for one in feedback.class_votes}
     bad = [one for one in (*feedback.rankings, *feedback.ratings) if not reasons.keys().isdisjoint(_named(one))]
     gone = {one.id for one in bad}
     rankings = [one for one in feedback.rankings if one.id not in gone]
     ratings = [one for one in feedback.ratings if one.id not in gone]
+    counted = [one for one in feedback.class_votes if not why_votes[id(one)]]
     left = {name for one in (*rankings, *ratings) for name in _named(one)}
+    left |= {Prompt.of(one.prompt, one.split).id for one in counted if one.prompt is not None}
     fitting = Feedback(
         [one for one in feedback.prompts if one.id in left],
         [one for one in feedback.completions if one.id in left],
         rankings,
         ratings,
         [one for one in feedback.systems if one.completion_id in left],
+        counted,
     )
-    return fitting, [_rejected(one, reasons) for one in bad]
+    long = [(one.model_dump(mode="json"), [why]) for one in feedback.class_votes if (why := why_votes[id(one)])]
+    return fitting, [_rejected(one, reasons) for one in bad] + long
 
 
 class Room:
@@ -107,6 +114,14 @@ class Room:
         left = self.context_length - max_new_tokens
         told = f"the prompt has {length} tokens; {left} are left beside max_new_tokens={max_new_tokens}"
         return told if length > left else ""
+
+    def why_votes_unfit(self, votes: ClassVotes, max_new_tokens: int) -> str:
+        """Why a text with votes cannot be read; empty where it can."""
+        if votes.prompt is not None and (why := self.why_unfit(votes.prompt, max_new_tokens)):
+            return why
+        length = self.num_tokens(votes.prompt or "", votes.text, ended=True)
+        told = f"the text has {length} tokens with what stands before it; the model reads {self.context_length}"
+        return told if length > self.context_length else ""
 
     def unfit(self, feedback: Feedback, max_new_tokens: int) -> dict[str, str]:
         """Id -> reason, of prompts as above, and of other prompts' completions that are longer with them than the context."""

@@ -2,8 +2,9 @@
 
 import json
 
+from models.errors import DataError
 from models.evaluation.progress_sample import KEPT
-from models.records import Artifact, StepMetrics
+from models.records import Artifact, Prompt, StepMetrics, read_records
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.judges import JudgeKind
@@ -67,3 +68,9 @@ def _figures(steps: list[StepMetrics], stopped_without_gain: bool) -> dict[str, 
         "tuning_stopped_by_kl_budget": len(steps) < steps[-1].num_steps and not stopped_without_gain,
     }
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def require_prompts(feedback: Artifact) -> None:
+    """Raises DataError for feedback on texts that stand by themselves, without any prompt to tune on or to judge by."""
+    if not read_records(feedback.folder / "prompts.jsonl", Prompt):
+        raise DataError("this feedback has no prompts to tune a policy on; `rein reward` makes a reward of it")
