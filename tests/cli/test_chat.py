@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from cli.chat import shown
+from models.evaluation.writer import Writer, write_best_of_n
 from models.generation.sampling import sample_completions, sample_tokens
 from models.network.networks import load_policy
 from models.plain_text import printable
 from models.rewards.scorer import load_scorer
 from models.settings.compute import Compute
+from models.settings.generation import SamplingConfig
 from tests.calling import call_rein
 from tests.cli.conftest import CONTEXT_LENGTH
 
@@ -152,3 +154,14 @@ def test_what_is_no_policy_is_refused_in_a_line(made_root, chat, policy, tmp_pat
         assert done.returncode == 1 and message in line, line
     done = chat(policy, "caf\udce9\n")
     assert done.returncode == 1 and "DataError: standard input, line 1: not UTF-8" in done.stderr
+
+
+def test_a_policy_that_writes_the_best_of_n_does_so_here_too(made_root, chat, tmp_path):
+    base, reward = (made_root / "artifacts" / kind / "model" for kind in ("language-model", "reward-model"))
+    write_best_of_n(tmp_path / "best", base, reward, n=3)
+    done = chat(tmp_path / "best", f"{LAMP}\n", "--seed", "3")
+    assert done.returncode == 0
+    ((_, head, text),) = blocks(done.stdout)
+    writer = Writer(*load_policy(base), best_of=3, chooser=load_scorer(reward, Compute()))
+    (sample,) = writer.complete([LAMP], SamplingConfig(), seed=3)
+    assert head.startswith("policy") and text.split() == (printable(sample.text) or "(nothing)").split()
