@@ -162,16 +162,19 @@ def test_a_part_of_weight_0_is_told_and_counts_for_nothing(made):
     assert close(told.scores, whitened(np.negative(WORDS)), 1e-5) and close(told.of_parts["yes"], whitened(YES), 1e-5)
 
 
-def test_a_function_that_stands_for_safety_gives_a_logit(made, tmp_path):
-    """`yes` gives 0 or 1, with sigmoids .5 and .73: below .6 it counts itself (0), else `please` does."""
+@pytest.mark.parametrize(
+    ("threshold", "raw"),
+    [(0.6, [0, 1, 0, 0]), (0.45, PLEASE)],  # `yes` is 0, 1, 1, 0, with sigmoids .5 and .73; `please` 0, 1, 0, 1
+)
+def test_a_function_that_stands_for_safety_gives_a_logit(made, tmp_path, threshold, raw):
+    """Its own number is the logit, not what becomes of it over the training completions (-.5 and .5)."""
     prompts = tmp_path / "safety.jsonl"
     prompts.write_text('{"prompt": "something else", "from": "elsewhere"}\n')
-    rule = {"kind": "safety_first", "safety": "yes", "threshold": 0.6, "safety_prompts": str(prompts)}
+    rule = {"kind": "safety_first", "safety": "yes", "threshold": threshold, "safety_prompts": str(prompts)}
     scorer = load_scorer(made("yes", "please", **rule), Compute())
-    raw = np.where(np.asarray(YES) == 0, 0, PLEASE)  # 0, 1, 0, 0
     assert close(scorer.score(["shall I"] * 4, TEXTS), whitened(raw), 1e-5)
     at_safety_prompt = scorer.score(["something else"] * 4, TEXTS)
-    assert close(at_safety_prompt, (np.asarray(YES) - raw.mean()) / raw.std(), 1e-5)
+    assert close(at_safety_prompt, (np.asarray(YES) - np.mean(raw)) / np.std(raw), 1e-5)
 
 
 def test_rows_without_a_safety_prompt_are_named(made, tmp_path):
