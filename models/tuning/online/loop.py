@@ -188,7 +188,7 @@ def train_online(
         for rows in shuffled_minibatches(config, generator):
             step, ratio_error = learn(rollout, lesson, rows)
             if update == 0 and not steps:
-                require_ratio_one(ratio_error, compute)
+                require_ratio_one(ratio_error, step["policy/approxkl_avg"], compute)
             losses = {name: value for name, value in step.items() if name.startswith("loss/")}
             require_finite(update, **{f"{name[5:-4]}_loss": loss for name, loss in losses.items()})
             steps.append(step)

@@ -1,5 +1,7 @@
 """What must be so before anything is learned: one policy samples and learns, and it is the reference."""
 
+import math
+
 import torch
 
 from models.errors import TrainingError
@@ -7,10 +9,15 @@ from models.network.precision import autocast, pick_device
 from models.settings.compute import Compute
 
 
-def _tolerance(compute: Compute) -> float:
-    """How far two forward passes over differently composed batches may differ, by rounding alone, in log-probability."""
+def _is_rounded(compute: Compute) -> bool:
+    """Whether networks compute in 16 bits."""
     with autocast(compute):
-        return 0.1 if torch.is_autocast_enabled(pick_device(compute).type) else 1e-3
+        return torch.is_autocast_enabled(pick_device(compute).type)
+
+
+def _tolerance(compute: Compute) -> float:
+    """How far two forward passes over differently composed batches may differ, by rounding alone, in the mean log-probability."""
+    return 0.1 if _is_rounded(compute) else 1e-3
 
 
 def require_equal_start(kl_nats: float, compute: Compute) -> None:
@@ -31,11 +38,17 @@ def require_one_policy(gap_nats: float, compute: Compute) -> None:
         )
 
 
-def require_ratio_one(ratio_error: float, compute: Compute) -> None:
-    """Before the first optimizer step, learning must see the very probabilities that were sampled from."""
-    tolerance = _tolerance(compute)
-    if not ratio_error <= tolerance:
+def require_ratio_one(ratio_error: float, approx_kl: float, compute: Compute) -> None:
+    """Before the first optimizer step, learning must see the very probabilities that were sampled from.
+
+    `ratio_error`: the largest distance of a token's probability ratio from 1; `approx_kl`: half the mean square of its logarithm. In 16 bits
+    a token about which the network is unsure may be off by a tenth, and few tokens are: what reads otherwise (dropout, another
+    temperature, padding, positions) moves many of them.
+    """
+    largest, typical = (0.5, 0.05) if _is_rounded(compute) else (1e-3, 1e-3)
+    root_mean_square = math.sqrt(2 * approx_kl)
+    if not (ratio_error <= largest and root_mean_square <= typical):
         raise TrainingError(
-            f"a probability ratio of the first minibatch is off 1 by {ratio_error:.4g} (allowed: {tolerance}): "
-            "sampling and learning compute log-probabilities differently (dropout, temperature, padding or positions)"
+            f"a probability ratio of the first minibatch is off 1 by {ratio_error:.4g} (allowed: {largest}), its logarithm by {root_mean_square:.4g} in "
+            f"the root mean square (allowed: {typical}): sampling and learning compute log-probabilities differently (dropout, temperature, padding or positions)"
         )
