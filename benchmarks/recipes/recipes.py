@@ -50,7 +50,7 @@ WORLDS = {
                 LAST,
             ),
             "mixture": (
-                "reward={kind: mixture, parts: {helpful: {}, brief: {}}}",
+                "reward={kind: mixture, parts: {helpful: {reward: &how {num_epochs: 4, batch_size: 8, learning_rate: 5.0e-4}}, brief: {reward: *how}}}",
                 "reward.parts.brief.labels={kind: simulated, criterion: brevity, labelers: [{name: terse, goes_by: brevity}]}",
                 LAST,
             ),
@@ -81,7 +81,7 @@ WORLDS = {
                 LAST,
             ),
             "mixture": (
-                "reward={kind: mixture, parts: {quality: {}, naturalness: {}}}",
+                "reward={kind: mixture, parts: {quality: {reward: &how {num_epochs: 4, batch_size: 8, learning_rate: 3.0e-4}}, naturalness: {reward: *how}}}",
                 "reward.parts.naturalness.labels={kind: annotated, path: '${REIN_DATA}/rankings/e2e_naturalness.jsonl', "
                 "criterion: naturalness, identical_texts: mean, held_out_column: mr_id}",
                 LAST,
