@@ -18,7 +18,7 @@ def test_single_thumbs_make_a_reward_model_or_are_refused_before_anything_is_tra
     done = workplace.rein(*asked, f"labels={{kind: thumbs, path: {tmp_path}/up.jsonl}}")
     assert done.returncode == 1 and "thumbs on completions of training prompts none is down" in done.stderr
     report = workplace.report(*asked, f"labels={{kind: thumbs, path: {tmp_path}/thumbs.jsonl}}")
-    assert report["stages_run"][-5:] == ["feedback", "consensus", "pairs", "reward", "reward-report"]
+    assert {"feedback", "consensus", "pairs", "reward", "reward-report"} <= set(report["stages_run"])
     assert report["single_ratings"] == 40 and 0 <= report["class_auroc"] <= 1
 
 
