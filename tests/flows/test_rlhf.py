@@ -250,15 +250,16 @@ def test_a_deleted_file_runs_its_stage_again(workplace, first_report):
 
 
 @pytest.fixture
-def opened(monkeypatch) -> list[tuple[str, str, str]]:
-    """Stage, input and file of everything that stages open meanwhile of artifacts of which they say what they read."""
-    found, current = [], []
+def opened(monkeypatch) -> tuple[list[tuple[str, str, str]], set[tuple[str, str]]]:
+    """Stage, input and file of everything that stages open meanwhile of artifacts of which they say what they read; and stage and input of
+    all that they are given."""
+    found, given_to, current = [], set(), []
 
     def hear(event: str, arguments: tuple) -> None:
         if event == "open" and current and isinstance(arguments[0], str | Path):
             traits, inputs = current[-1]
             for name in traits.reads:
-                given = inputs[name]
+                given = inputs.get(name)
                 if given and given.folder in Path(arguments[0]).parents:
                     found.append((traits.name, name, Path(arguments[0]).relative_to(given.folder).as_posix()))
 
@@ -267,18 +268,20 @@ def opened(monkeypatch) -> list[tuple[str, str, str]]:
 
     def heard(body, traits, key, run, inputs):
         current.append((traits, inputs))
+        given_to.update((traits.name, name) for name, value in inputs.items() if value is not None)
         try:
             return execute(body, traits, key, run, inputs)
         finally:
             current.pop()
 
     monkeypatch.setattr(stage, "_execute", heard)
-    return found
+    return found, given_to
 
 
 def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, first_report, opened):
     other = workplace.report("rlhf", SMOKE, "seed=1", "tuning.num_updates=1")
     assert other["stages_run"] == STAGES
+    found, given_to = opened
     said = {
         (one.traits.name, name, file)
         for one in (
@@ -292,9 +295,17 @@ def test_another_seed_is_another_run_and_stages_read_what_they_say(workplace, fi
         )
         for name, files in one.traits.reads.items()
         for file in files
+        if (one.traits.name, name) in given_to
     }
-    assert said - set(opened) == {("consensus", "feedback", "ratings.jsonl")}, "nobody gave thumbs"
-    assert set(opened) <= said
+    single = {
+        ("consensus", "ratings.jsonl"),
+        ("reward-report", "ratings.jsonl"),
+        ("reward-report", "class_votes.jsonl"),
+    }
+    assert said - set(found) == {(stage, "feedback", file) for stage, file in single}, (
+        "nobody said anything of single texts"
+    )
+    assert set(found) <= said
     assert other["pretraining_loss"] != first_report["pretraining_loss"]
 
 
