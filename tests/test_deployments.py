@@ -70,7 +70,7 @@ def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, 
 
 def of_kind(kind: str, schema: dict) -> dict:
     """The settings of a kind at a seam; there are more kinds where something has named those of others (REIN_KINDS)."""
-    variants = [one["properties"] for one in schema.get("oneOf", [schema])]
+    variants = [one["properties"] for one in schema.get("anyOf", [schema])]
     (found,) = [one for one in variants if one["kind"]["const"] == kind]
     return found
 

@@ -109,7 +109,7 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         variants = [handler(one.__pydantic_core_schema__) for one in self.kinds().values()]
-        return variants[0] if len(variants) == 1 else {"oneOf": variants}
+        return variants[0] if len(variants) == 1 else {"anyOf": variants}
 
     def _validate(self, value: Any) -> Kind:
         if isinstance(value, self.seam):

@@ -109,10 +109,10 @@ class PipelineConfig(Settings):
     """Every random choice derives from this number."""
     tuning: Tuning = PPOConfig()
     """How the policy is tuned."""
-    first_tuning: Tuning | None = None
-    """Tuning that comes before: `tuning` goes on from its policy, such as PPO from rejection sampling. Both are compared with the base. Leave out to skip it."""
     reward: Reward = PairwiseReward()
     """What scores completions."""
+    first_tuning: Tuning | None = None
+    """Tuning that comes before: `tuning` goes on from its policy, such as PPO from rejection sampling. Both are compared with the base. Leave out to skip it."""
     pairs: PairsConfig = PairsConfig()
     """From orders to pairs."""
     consensus: ConsensusConfig = ConsensusConfig()

@@ -91,14 +91,12 @@ class CheckedTuning(TuningKind):
         return self
 
 
-class OnlineTuning(CheckedTuning):
+class OnlineTuning(TuningKind):
     """What all kinds share that sample from the policy and score what it wrote, update after update."""
 
     uncounted_fields = (*TuningKind.uncounted_fields, "microbatch_tokens", "checkpoint_every")
     num_updates: Count = 40
     """How many times a batch is sampled and learned from."""
-    batch_size: Count = 64
-    """Rollouts per update."""
     kl: Annotated[FixedKL | AdaptiveKL, Field(discriminator="kind")] = FixedKL()
     """The leash to the frozen starting model: `fixed` at `coef`, or `adaptive`, steered to `target_nats`."""
     kl_budget_nats: Positive | None = None
@@ -117,11 +115,13 @@ class OnlineTuning(CheckedTuning):
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
 
 
-class PolicyGradient(OnlineTuning):
+class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter stand first in forms
     """What all kinds share that learn from a batch by gradient, over several passes where that is asked for."""
 
     kl_in_reward: ClassVar[bool] = True
     """Whether the KL penalty is a part of the reward; else it stands in the loss."""
+    batch_size: Count = 64
+    """Rollouts per update."""
     num_epochs: Count = 1
     """Passes over each batch."""
     num_minibatches: Count = 1

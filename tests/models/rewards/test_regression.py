@@ -142,5 +142,5 @@ def test_a_folder_gives_the_rankings_of_training_prompts_alone(task, tmp_path):
     write_records(folder / "completions.jsonl", task.completions)
     write_records(folder / "rankings.jsonl", [*task.rankings, Ranking.of(held_out.id, "eve", "helpful", ["a", "b"])])
     write_records(folder / "pairs.jsonl", task.pairs)
-    read = RewardTask.read(Path(), tmp_path, folder, folder, None, folder, task.compute, 0, task.checkpoints)
+    read = RewardTask.read(Path(), tmp_path, folder, folder, None, folder, task.compute, 0, task.checkpoints, {})
     assert read.rankings == task.rankings and held_out not in read.prompts
