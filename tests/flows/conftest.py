@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,8 @@ class Workplace:
 
     folder: Path
     prefect_url: str
+    registered_as: str = ""
+    """What stands before the names that models are registered by; empty for those of the presets."""
 
     def rein(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Calls the command in this process, and gives what a shell would see of it."""
@@ -69,10 +71,14 @@ class Workplace:
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
         if arguments[0] in ("score", "chat"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri]
+        names = [
+            f"tracking.{one}_name={self.registered_as}-{one}" for one in ("reward", "policy") if self.registered_as
+        ]
         return [
             f"storage.root={self.root}",
             f"tracking.uri={self.tracking_uri}",
             f"feedback.url={self.store_url}",
+            *names,
         ]
 
     @property
@@ -151,6 +157,12 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Workplace:
     return Workplace(tmp_path_factory.mktemp("workplace"), prefect_url)
+
+
+@pytest.fixture(scope="session")
+def apart(workplace: Workplace) -> Workplace:
+    """The same place, where models go by other names: tests of versions by number find their own."""
+    return replace(workplace, registered_as="apart")
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,9 @@ def forget() -> None:
     code_digest.cache_clear()
 
 
-def test_a_run_on_a_function_and_again_when_its_code_has_changed(workplace, first_report, module, tmp_path, caplog):
+def test_a_run_on_a_function_and_again_when_its_code_has_changed(apart, first_report, module, tmp_path, caplog):
     module.write_text(BREVITY, encoding="utf-8")
-    told = workplace.report("rlhf", SMOKE, REWARD)
+    told = apart.report("rlhf", SMOKE, REWARD)
     assert told["stages_run"] == ["reward", "reward-report", "tuning", "matches", "evaluation"]
     folder = Path(told["artifacts"]["reward"], "model")
     kept = json.loads((folder / "function.json").read_text())
@@ -49,29 +49,29 @@ def test_a_run_on_a_function_and_again_when_its_code_has_changed(workplace, firs
     forget()
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "My sink leaks.", "completion": "Call somebody."}\n')
-    scored = workplace.rein("score", folder, rows)
+    scored = apart.rein("score", folder, rows)
     assert scored.returncode == 0 and "flow_brevity:reward has changed since this reward was made" in caplog.text
-    again = workplace.report("rlhf", SMOKE, REWARD)
+    again = apart.report("rlhf", SMOKE, REWARD)
     assert again["stages_run"][0] == "reward" and again["artifacts"]["reward"] != told["artifacts"]["reward"]
 
 
-def test_a_fault_is_said_before_anything_is_trained_and_by_check(workplace, first_report, module):
+def test_a_fault_is_said_before_anything_is_trained_and_by_check(apart, first_report, module):
     module.write_text("def reward(prompts, completions):\n    return 'good'\n", encoding="utf-8")
     overrides = [REWARD, "pretraining.learning_rate=1.7e-3"]  # a new base, which would have to be trained
-    trained = sorted((workplace.root / "artifacts").glob("pretraining-*"))
+    trained = sorted((apart.root / "artifacts").glob("pretraining-*"))
     complaint = "reward function flow_brevity:reward gives back str for 2 completions"
-    with workplace.prefect(), pytest.raises(ConfigError, match=complaint):
-        rlhf(load_config(SMOKE, [*overrides, *workplace.where(("rlhf",))]))
-    assert sorted((workplace.root / "artifacts").glob("pretraining-*")) == trained
+    with apart.prefect(), pytest.raises(ConfigError, match=complaint):
+        rlhf(load_config(SMOKE, [*overrides, *apart.where(("rlhf",))]))
+    assert sorted((apart.root / "artifacts").glob("pretraining-*")) == trained
     checked = call_rein("check", str(SMOKE), *overrides)
     assert checked.returncode == 1 and complaint in checked.stderr
 
 
-def test_a_forms_text_has_nothing_imported(workplace: Workplace, module):
+def test_a_forms_text_has_nothing_imported(apart: Workplace, module):
     """What Prefect's form sends is a mapping; the flow validates it where it runs."""
     module.write_text("raise SystemExit('it was run')\n", encoding="utf-8")
     for named in ("os:system", "flow_brevity:other"):
-        sent = read_preset(SMOKE, ["reward={kind: function, function: '" + named + "'}", *workplace.where(("rlhf",))])
-        with workplace.prefect(), pytest.raises(ParameterTypeError, match="REIN_FUNCTIONS does not name it"):
+        sent = read_preset(SMOKE, ["reward={kind: function, function: '" + named + "'}", *apart.where(("rlhf",))])
+        with apart.prefect(), pytest.raises(ParameterTypeError, match="REIN_FUNCTIONS does not name it"):
             rlhf(config=sent)
     assert "flow_brevity" not in sys.modules

@@ -18,8 +18,8 @@ OF_BRIEF = [f"brief/{stage}" for stage in ("labels", "consensus", "pairs", "rewa
 
 
 @pytest.fixture(scope="module")
-def told(workplace: Workplace, first_report: dict) -> dict:
-    return workplace.report("rlhf", SMOKE, *PARTS)
+def told(apart: Workplace, first_report: dict) -> dict:
+    return apart.report("rlhf", SMOKE, *PARTS)
 
 
 def test_a_part_is_learned_as_a_reward_by_itself_is(told, first_report):
@@ -33,9 +33,9 @@ def test_a_part_is_learned_as_a_reward_by_itself_is(told, first_report):
     }
 
 
-def test_what_each_part_says_stands_in_curves_and_report(told, workplace):
+def test_what_each_part_says_stands_in_curves_and_report(told, apart):
     steps = Path(told["artifacts"]["tuning"], "steps.jsonl").read_text().splitlines()
-    client = MlflowClient(tracking_uri=workplace.tracking_uri)
+    client = MlflowClient(tracking_uri=apart.tracking_uri)
     for part in ("helpful", "brief"):
         curve = [json.loads(line)["values"][f"objective/part_scores/{part}"] for line in steps]
         logged = client.get_metric_history(told["mlflow_run_id"], f"objective/part_scores/{part}")
@@ -44,8 +44,8 @@ def test_what_each_part_says_stands_in_curves_and_report(told, workplace):
         assert {f"{part}/score_base", f"{part}/score_policy", f"{part}/reward_accuracy"} <= told.keys()
 
 
-def test_behind_a_policy_are_the_people_of_all_parts(told, workplace):
-    shown = workplace.rein("lineage", Path(told["artifacts"]["tuning"]), "--json").stdout
+def test_behind_a_policy_are_the_people_of_all_parts(told, apart):
+    shown = apart.rein("lineage", Path(told["artifacts"]["tuning"]), "--json").stdout
     (entry,) = [
         one for one in json.loads(shown)["made_from"] if one["sha256"] and one.get("uri") == told["artifacts"]["reward"]
     ]
@@ -60,16 +60,16 @@ def test_behind_a_policy_are_the_people_of_all_parts(told, workplace):
     }
 
 
-def test_the_reward_scores_by_itself(told, workplace, tmp_path):
+def test_the_reward_scores_by_itself(told, apart, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"prompt": "My house is too hot.", "completion": "You could open a window."}) + "\n")
-    done = workplace.rein("score", told["artifacts"]["reward"], rows)
+    done = apart.rein("score", told["artifacts"]["reward"], rows)
     assert done.returncode == 0 and "score" in json.loads(done.stdout.splitlines()[-1])
 
 
-def test_labels_of_a_part_that_cannot_answer_at_once_are_refused(workplace, first_report, tmp_path):
+def test_labels_of_a_part_that_cannot_answer_at_once_are_refused(apart, first_report, tmp_path):
     parts = f"reward={{kind: mixture, parts: {{helpful: {{}}, brief: {{labels: {{kind: folder, path: {tmp_path}}}}}}}}}"
-    done = workplace.rein("rlhf", SMOKE, parts)
+    done = apart.rein("rlhf", SMOKE, parts)
     assert done.returncode == 1 and "ConfigError: labels.kind folder cannot answer at once" in done.stderr
     unknown = call_rein(
         "rlhf",

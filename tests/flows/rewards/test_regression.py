@@ -15,9 +15,7 @@ def write_rows(file: Path, rows: list[dict]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def test_one_more_labeler_who_agrees_is_learned_from_though_the_pairs_stay(
-    workplace: Workplace, first_report, tmp_path
-):
+def test_one_more_labeler_who_agrees_is_learned_from_though_the_pairs_stay(apart: Workplace, first_report, tmp_path):
     folder = tmp_path / "said"
     shutil.copytree(first_report["artifacts"]["labels"], folder)
     said = [
@@ -26,10 +24,10 @@ def test_one_more_labeler_who_agrees_is_learned_from_though_the_pairs_stay(
     of_each = {name: [row | {"labeler": name, "id": None} for row in said] for name in ("ann", "ben", "cem")}
     asked = ("reward", SMOKE, f"labels={{kind: folder, path: {folder}}}", "reward.kind=regression")
     write_rows(folder / "rankings.jsonl", of_each["ann"] + of_each["ben"])
-    first = workplace.report(*asked)
+    first = apart.report(*asked)
     assert first["stages_run"][-2:] == ["reward", "reward-report"]
     assert 0 < first["reward_loss"] < 1.2, "in shares of the targets' mean square"
     write_rows(folder / "rankings.jsonl", [row for own in of_each.values() for row in own])
-    again = workplace.report(*asked)
+    again = apart.report(*asked)
     pairs = [read_rows(Path(report["artifacts"]["pairs"], "pairs.jsonl")) for report in (first, again)]
     assert pairs[0] == pairs[1] and "reward" in again["stages_run"]

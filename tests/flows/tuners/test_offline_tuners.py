@@ -20,9 +20,9 @@ TUNED = ["tuning", "matches", "evaluation"]
 
 
 @pytest.fixture
-def report(workplace: Workplace, first_report: dict) -> Callable[..., dict]:
+def report(apart: Workplace, first_report: dict) -> Callable[..., dict]:
     """A run of the smallest preset with other settings; what they do not touch comes from the cache."""
-    return partial(workplace.report, "rlhf", SMOKE)
+    return partial(apart.report, "rlhf", SMOKE)
 
 
 def made(report: dict) -> dict:
@@ -65,10 +65,10 @@ def test_rejection_sampling_and_ppo_on_top_of_it(report):
     assert told["helpful_base"] == alone["helpful_base"], "both are compared with the base"
 
 
-def test_best_of_n(report, workplace):
+def test_best_of_n(report, apart):
     told = report("tuning={kind: best_of_n, n: 3, min_reward_accuracy: 0}")
     assert told["kl_nats"] == pytest.approx(math.log(3) - 2 / 3) and told["kl_nats_is_bound"]
     assert told["score_policy"] > told["score_base"]
     model = Path(told["artifacts"]["tuning"], "model")
     assert not (model / "config.json").exists() and json.loads((model / "best_of_n.json").read_text()) == {"n": 3}
-    assert "rein-policy" in told["registered_versions"]
+    assert "apart-policy" in told["registered_versions"]
