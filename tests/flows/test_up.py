@@ -261,14 +261,14 @@ def test_prefect_leads_to_the_run_in_mlflow_and_its_kl(up, browser, first):
 
 
 def test_mlflow_compares_the_two_runs(up, browser, first, again):
-    page = browser.new_page(viewport={"width": 1600, "height": 2400})
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(f"{up.mlflow}/#/experiments/{tracked(up, 'rlhf first').info.experiment_id}/runs")
     for name in (first, again):
         page.get_by_role("row").filter(has_text=f"rlhf {name}").get_by_role("checkbox").first.click()
     page.get_by_role("button", name="Compare").click()
     row = page.get_by_role("row").filter(has_text="tuning.num_updates").first
     assert sorted(row.inner_text().split()) == sorted(["tuning.num_updates", "2", str(MORE)])
-    page.get_by_role("link", name="end_rate", exact=True).wait_for()  # the table draws the metrics that are in sight
+    page.get_by_role("link", name="completions_end_rate", exact=True).wait_for()  # the table draws the metrics that are in sight
     page.context.close()
 
 
