@@ -71,8 +71,7 @@ def test_collect_then_people_then_learn(workplace, batch):
     assert report["flow"] == "learn" and report["simulated_labelers"] is False
     assert report["rankings"] == 80 and report["krippendorff_alpha"] == pytest.approx(1.0)  # 2 labelers x 40 prompts
     # what was trained for `rlhf` is not trained again; another test may have made demonstrations of the same prompts
-    cached = [name for name in report["stages_cached"] if name != "demonstrations"]
-    assert cached == ["texts", "base-model", "pretraining", "sft"]
+    assert set(report["stages_cached"]) - {"demonstrations"} == {"texts", "base-model", "pretraining", "sft"}
 
 
 def test_a_reward_model_by_itself_asks_nothing_of_tuning_and_learn_goes_on_from_it(workplace, batch, tmp_path):

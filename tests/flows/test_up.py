@@ -268,7 +268,9 @@ def test_mlflow_compares_the_two_runs(up, browser, first, again):
     page.get_by_role("button", name="Compare").click()
     row = page.get_by_role("row").filter(has_text="tuning.num_updates").first
     assert sorted(row.inner_text().split()) == sorted(["tuning.num_updates", "2", str(MORE)])
-    page.get_by_role("link", name="completions_end_rate", exact=True).wait_for()  # the table draws the metrics that are in sight
+    page.get_by_role(
+        "link", name="completions_end_rate", exact=True
+    ).wait_for()  # the table draws the metrics that are in sight
     page.context.close()
 
 
