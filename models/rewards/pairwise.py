@@ -22,6 +22,7 @@ from models.network.networks import RewardModel, freeze
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.network.precision import autocast, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
+from models.rewards.learning import Row, sequences_of
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.rewards.scorer import RewardTask, Scorer
 from models.settings.compute import Compute
@@ -67,20 +68,14 @@ def scorer_of(reward_model: RewardModel, tokenizer: PreTrainedTokenizerBase, com
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Row):
     """One prompt's completions as token sequences, and its pairs as places among them."""
 
-    sequences: list[list[int]]
     chosen: list[int]
     rejected: list[int]
     label: list[float]
     weight: list[float]
     margin: list[float]
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of all completions, each with the prompt before it."""
-        return sum(map(len, self.sequences))
 
 
 def encode_for_score(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str, ended: bool = True) -> list[int]:
@@ -224,11 +219,6 @@ def learn_comparisons(
     with learning_through_adapter(reward_model.model.base_model, config.lora, seed, "reward model"):
         distribute(reward_model, compute)
         yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
-
-
-def sequences_of(comparisons: Sequence[Comparison]) -> list[list[int]]:
-    """The completions that are compared, each with its prompt, as tokens."""
-    return [sequence for comparison in comparisons for sequence in comparison.sequences]
 
 
 @torch.no_grad()

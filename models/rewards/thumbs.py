@@ -1,7 +1,7 @@
 """The reward model of thumbs: a logit above zero for what people want, also of a prompt with one completion.
 
 The loss of a completion with logit s, a share p of whose votes are thumbs up: `-p log sigmoid(s) - (1 - p) log sigmoid(-s)`. A pair is
-the same of the difference of two logits (Ouyang et al. 2022, equation 1), so that rankings and thumbs are learned from together: the
+the same of the difference of two logits (Ouyang et al. 2022, equation 1) less its margin, where it has one, so that rankings and thumbs are learned from together: the
 thumbs fix where zero is, which pairs leave open.
 
 Sources: Jung et al. 2024, "Binary Classifier Optimization for Large Language Model Alignment" (the logistic loss of single
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.class_votes import UNWANTED, WANTED
@@ -28,10 +27,10 @@ from models.records import StepMetrics
 from models.rewards import pairwise
 from models.rewards.learning import Losses, Row, learn_rows, sequences_of
 from models.rewards.pairwise import encode_for_score, fix_normalisation
+from models.rewards.pairwise_losses import pairwise_loss
 from models.rewards.scorer import Classes, RewardTask, Scorer
 from models.settings.compute import Compute
 from models.settings.rewards import ThumbsReward
-from models.shapes import Float
 
 
 def train(task: RewardTask, config: ThumbsReward) -> Iterator[StepMetrics]:
@@ -73,6 +72,7 @@ class Judged(Row):
     rejected: list[int]
     label: list[float]
     weight: list[float]
+    margin: list[float]
 
 
 def judged_prompts(tokenizer: PreTrainedTokenizerBase, task: RewardTask, context_length: int) -> list[Judged]:
@@ -105,14 +105,10 @@ def judged_prompts(tokenizer: PreTrainedTokenizerBase, task: RewardTask, context
                 rejected=[place[text_of[pair.rejected]] for pair in own],
                 label=[pair.label for pair in own],
                 weight=[pair.weight for pair in own],
+                margin=[pair.margin for pair in own],
             )
         )
     return rows
-
-
-def logistic_loss(logit: Float[Tensor, " N"], share: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """`-p log sigmoid(s) - (1 - p) log sigmoid(-s)` of logits s and shares p, in nats."""
-    return -share * F.logsigmoid(logit) - (1 - share) * F.logsigmoid(-logit)
 
 
 def judged_loss(reward_model: RewardModel, rows: Sequence[Judged]) -> Losses:
@@ -120,10 +116,11 @@ def judged_loss(reward_model: RewardModel, rows: Sequence[Judged]) -> Losses:
     logits = reward_model.logits(PackedBatch.of(sequences_of(rows), reward_model.model.device))
     loss, right = logits.new_zeros(()), 0.0
     for row, own in zip(rows, logits.split([len(row.sequences) for row in rows]), strict=True):
-        margins = torch.cat([own[row.rated], own[row.chosen] - own[row.rejected]])
-        labels = own.new_tensor(row.share + row.label)
+        better = torch.cat([own[row.rated], own[row.chosen]])
+        worse = torch.cat([own.new_zeros(len(row.rated)), own[row.rejected]])  # a thumb compares with a logit of zero
+        labels, margins = own.new_tensor(row.share + row.label), own.new_tensor([0.0] * len(row.rated) + row.margin)
         weights = own.new_tensor([1.0] * len(row.rated) + row.weight)
-        loss = loss + (logistic_loss(margins, labels) * weights).sum() / weights.sum()
-        agrees = torch.where(labels == 0.5, 0.5, ((margins > 0) == (labels > 0.5)).float())
+        loss = loss + (pairwise_loss(better, worse, labels, margins) * weights).sum() / weights.sum()
+        agrees = torch.where(labels == 0.5, 0.5, ((better > worse) == (labels > 0.5)).float())
         right += (agrees * weights).sum().item() / weights.sum().item()
     return Losses(loss, right)

@@ -10,7 +10,7 @@ from models.class_votes import ClassVotes
 from models.errors import DataError
 from models.records import Completion, Pair, Prompt
 from models.rewards.scorer import RewardTask
-from models.rewards.thumbs import Judged, judged_loss, judged_prompts, load, logistic_loss, train
+from models.rewards.thumbs import Judged, judged_loss, judged_prompts, load, train
 from models.settings.compute import Compute
 from models.settings.rewards import ThumbsReward
 from models.training.checkpoints import Checkpoints
@@ -47,15 +47,8 @@ def task(folder: Path, base: Path, votes: list[ClassVotes], pairs: list[tuple[Pr
     )
 
 
-def test_the_loss_of_a_thumb_is_that_of_its_share():
-    """At logit 0 any share costs log 2. At logit log 3, sigmoid = 3/4: up costs -log 3/4, down -log 1/4, two of three up the weighted mean."""
-    losses = logistic_loss(torch.tensor([0.0, math.log(3), math.log(3), math.log(3)]), torch.tensor([0.2, 1, 0, 2 / 3]))
-    up, down = -math.log(0.75), -math.log(0.25)
-    assert close(losses, [math.log(2), up, down, (2 * up + down) / 3], tolerance=1e-6)
-
-
 def test_a_prompt_counts_once_with_its_thumbs_and_its_pairs(reward_model):
-    """Three completions: thumbs on the first two, a pair of the second and the third that weighs three times a thumb."""
+    """Three completions: thumbs on the first two, a pair of the second and the third that weighs three times a thumb, with a margin."""
     row = Judged(
         sequences=[[1, 20, 30, 2], [1, 20, 40, 2], [1, 20, 50, 60, 2]],
         rated=[0, 1],
@@ -64,8 +57,9 @@ def test_a_prompt_counts_once_with_its_thumbs_and_its_pairs(reward_model):
         rejected=[1],
         label=[1.0],
         weight=[3.0],
+        margin=[0.7],
     )
-    alone = Judged([[1, 70, 2]], rated=[0], share=[0.0], chosen=[], rejected=[], label=[], weight=[])
+    alone = Judged([[1, 70, 2]], rated=[0], share=[0.0], chosen=[], rejected=[], label=[], weight=[], margin=[])
     head = reward_model.model.score.weight[0]
     with torch.no_grad():
         s, t, u, v = (
@@ -77,7 +71,7 @@ def test_a_prompt_counts_once_with_its_thumbs_and_its_pairs(reward_model):
         p = 1 / (1 + math.exp(-logit))
         return -share * math.log(p) - (1 - share) * math.log(1 - p)
 
-    expected = (cost(s, 1) + cost(t, 0.25) + 3 * cost(u - t, 1)) / 5 + cost(v, 0)
+    expected = (cost(s, 1) + cost(t, 0.25) + 3 * cost(u - t - 0.7, 1)) / 5 + cost(v, 0)
     found = judged_loss(reward_model, [row, alone])
     assert close(found.loss, expected, tolerance=1e-5)
     right = ((s > 0) + (t < 0) + 3 * (u > t)) / 5 + (v < 0)
