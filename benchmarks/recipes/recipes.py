@@ -7,6 +7,11 @@ LAST = "tuning.keep=last"
 """No judge chooses anything, so that all recipes are compared as they end."""
 
 TINY_BATCHES = "num_updates: 60, batch_size: 64, num_minibatches: 2, learning_rate: 2.0e-4, score_clip: 1.5, missing_end: {score: -1.5}"
+TINY_THUMBS = (
+    "labels={kind: simulated, labelers: [{name: annotator-1, kind: &it simulated_annotator, goes_by: &what helpfulness}, "
+    "{name: annotator-2, kind: *it, goes_by: *what}, {name: careless, kind: *it, goes_by: *what, error_rate: 0.25}]}"
+)
+E2E_THUMBS = "labels={kind: folder, path: '${REIN_THUMBS}', criterion: quality}"
 E2E_BATCHES = "num_updates: 40, batch_size: 128, num_minibatches: 4, learning_rate: 2.0e-4, kl_budget_nats: 14"
 
 
@@ -44,6 +49,8 @@ WORLDS = {
             ),
             "best_of_n": ("tuning={kind: best_of_n, n: 16}",),
             "regression": ("reward.kind=regression", "reward.targets=bradley_terry", LAST),
+            "thumbs": (TINY_THUMBS, "reward.kind=thumbs", LAST),
+            "classifier": (TINY_THUMBS, "reward.kind=classifier", LAST),
             "function": (
                 "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
                 "tuning.min_reward_accuracy=0",
@@ -75,6 +82,8 @@ WORLDS = {
             ),
             "best_of_n": ("tuning={kind: best_of_n, n: 16}",),
             "regression": ("reward.kind=regression", LAST),
+            "thumbs": (E2E_THUMBS, "reward.kind=thumbs", LAST),
+            "classifier": (E2E_THUMBS, "reward.kind=classifier", LAST),
             "function": (
                 "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
                 "tuning.min_reward_accuracy=0",

@@ -19,7 +19,10 @@ from typing import Any
 
 from benchmarks.recipes.picture import draw
 from benchmarks.recipes.recipes import TUNERS, WORLDS, World
+from benchmarks.recipes.thumbs import write_thumbs
 from benchmarks.trials import PROJECT, circumstances, keep, read_rows, run_flow
+from models.settings.labels import FeedbackFiles
+from models.settings.presets import load_config
 
 RESULTS = PROJECT / "benchmarks" / "results" / "recipes.json"
 PICTURE = PROJECT / "docs" / "pictures" / "recipes.svg"
@@ -100,9 +103,13 @@ def main() -> None:
     world = WORLDS[given.world]
     if unknown := set(given.recipes or ()) - set(world.recipes):
         parser.error(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(world.recipes)}")
-    environment = {**os.environ, "REIN_FUNCTIONS": FUNCTION, "PYTHONPATH": str(PROJECT)}
     for seed in given.seeds:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+            environment = {**os.environ, "REIN_FUNCTIONS": FUNCTION, "PYTHONPATH": str(PROJECT)}
+            preset = load_config(PROJECT / world.preset, [f"seed={seed}"])
+            if isinstance(preset.labels, FeedbackFiles):
+                environment["REIN_THUMBS"] = f"{folder}/thumbs"
+                write_thumbs(preset, Path(folder, "thumbs"))
             for recipe in given.recipes or world.recipes:
                 asked = (*world.recipes[recipe], f"seed={seed}", *given.overrides)
                 report = run_flow(world.flow, world.preset, asked, Path(folder) / ".rein", environment)

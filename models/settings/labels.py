@@ -27,11 +27,13 @@ class SimulatedLabeler(LabelerKind):
     """helpfulness: the rule of the tiny world; brevity: a word less is half a step better, whatever it says."""
 
 
-class SimulatedPoliteness(LabelerKind):
-    """A simulated annotator of the tiny world, who says of each completion whether it is rude. Simulated, not a person."""
+class SimulatedAnnotator(LabelerKind):
+    """A simulated annotator of the tiny world, who says yes or no to each completion. Simulated, not a person."""
 
-    code = "labeling.labelers.simulated_politeness"
-    kind: Literal["simulated_politeness"] = "simulated_politeness"
+    code = "labeling.labelers.simulated_annotator"
+    kind: Literal["simulated_annotator"] = "simulated_annotator"
+    goes_by: Literal["politeness", "helpfulness"] = "politeness"
+    """politeness: yes to what is not rude; helpfulness: yes to what is usable and does nothing but help."""
     error_rate: Fraction = 0.1
     """Share of its answers that are wrong."""
 

@@ -8,8 +8,10 @@ import pytest
 from benchmarks.recipes.picture import draw
 from benchmarks.recipes.recipes import TUNERS, WORLDS
 from benchmarks.recipes.runs import BEGIN, END, FUNCTION, PAGE, row_of, table, write_table
+from benchmarks.recipes.thumbs import thumbs_of
 from benchmarks.recipes.word_overlap import reward
 from benchmarks.trials import PROJECT
+from models.records import Ranking
 from models.settings.presets import load_config
 
 ROWS = [
@@ -26,6 +28,7 @@ ROWS = [
 @pytest.mark.parametrize(("world", "recipe"), [(world, one) for world, told in WORLDS.items() for one in told.recipes])
 def test_the_settings_of_every_recipe_are_there(world, recipe, monkeypatch):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
+    monkeypatch.setenv("REIN_THUMBS", "/somewhere")
     monkeypatch.setenv("REIN_FUNCTIONS", FUNCTION)
     config = load_config(PROJECT / WORLDS[world].preset, WORLDS[world].recipes[recipe])
     assert config.chooser is None, "the judge chooses nothing"
@@ -76,3 +79,19 @@ def test_the_picture_names_every_tuner(tmp_path):
 def test_word_overlap():
     assert reward(["My lamp is dark"], ["the lamp, dark lamp"]) == [0.5]  # lamp and dark, of four words
     assert reward(["?"], ["anything"]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "unusable", "up", "down"),
+    [
+        ([["a"], ["b"], ["c", "d"]], [], ["a"], ["c", "d"]),
+        ([["a", "b"], ["c"]], ["d"], ["a", "b"], ["d"]),
+        ([["a", "b", "c", "d"]], [], [], []),
+        ([], ["a", "b"], [], []),
+    ],
+)
+def test_thumbs_of_rankings_are_the_first_and_the_last(levels, unusable, up, down):
+    said = thumbs_of(Ranking.of("p", "ann", "quality", levels, unusable))
+    assert [one.completion_id for one in said if one.wanted] == up
+    assert [one.completion_id for one in said if not one.wanted] == down
+    assert all((one.prompt_id, one.labeler, one.criterion) == ("p", "ann", "quality") for one in said)

@@ -24,7 +24,7 @@ def test_single_thumbs_make_a_reward_model_or_are_refused_before_anything_is_tra
 
 def test_simulated_annotators_teach_a_classifier_that_a_policy_is_tuned_on(apart: Workplace):
     report = apart.report(
-        *("rlhf", SMOKE, "labels={kind: simulated, labelers: [{kind: simulated_politeness, name: ann}]}"),
+        *("rlhf", SMOKE, "labels={kind: simulated, labelers: [{kind: simulated_annotator, name: ann}]}"),
         *(
             "pretraining.source={kind: rude_household, num_rows: 300}",
             "sft.source={kind: rude_household, num_rows: 200}",

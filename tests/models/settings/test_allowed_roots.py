@@ -91,7 +91,7 @@ NO_PLACES = {
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie", "PairFile.degree_column"),
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie"),
     *("ClassColumns.text", "ClassColumns.prompt", "ClassVoteFile.votes", "ClassVoteFile.class_column"),
-    *("ClassVoteFile.names", "ClassifierReward.wanted", "SimulatedPoliteness.name"),
+    *("ClassVoteFile.names", "ClassifierReward.wanted", "SimulatedAnnotator.name"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column"),
     *("LoRA.target_modules", "TuningLoRA.target_modules"),
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),

@@ -1,8 +1,8 @@
-"""Simulated annotators of rudeness: what they say, how often they err, and that rankings follow where nobody ranks."""
+"""Simulated annotators: what they say, how often they err, and that rankings follow where nobody ranks."""
 
 from labeling.labelers.labeler import rank_completions, rate_completions
 from models.records import Completion, Prompt
-from models.settings.labels import SimulatedLabeler, SimulatedLabels, SimulatedPoliteness
+from models.settings.labels import SimulatedLabeler, SimulatedLabels, SimulatedAnnotator
 
 PROMPTS = [Prompt.of(f"My house is too hot, {number}.", "train") for number in range(50)]
 POLITE, RUDE = "You could switch on the fan.", "Stop whining. You could switch on the fan."
@@ -11,7 +11,7 @@ TEXT = {one.id: one.text for one in COMPLETIONS}
 
 
 def labels(*error_rates: float) -> SimulatedLabels:
-    people = [SimulatedPoliteness(name=f"ann-{place}", error_rate=rate) for place, rate in enumerate(error_rates)]
+    people = [SimulatedAnnotator(name=f"ann-{place}", error_rate=rate) for place, rate in enumerate(error_rates)]
     return SimulatedLabels(labelers=tuple(people), criterion="politeness")
 
 
@@ -26,6 +26,16 @@ def test_whoever_never_errs_wants_what_is_not_rude():
     ratings = rate_completions(labels(0, 0), PROMPTS, COMPLETIONS, seed=0)
     assert len(ratings) == 200 and all(right(labels(0, 0)))
     assert {(one.labeler, one.criterion) for one in ratings} == {("ann-0", "politeness"), ("ann-1", "politeness")}
+
+
+def test_by_helpfulness_whoever_never_errs_wants_what_helps_however_rude():
+    prompt = Prompt.of("My house is too hot.", "train")
+    texts = {POLITE: True, RUDE: True, "You could turn up the heater.": False, "Any child knows that.": False}
+    helpful = SimulatedAnnotator(name="ann", error_rate=0, goes_by="helpfulness")
+    config = SimulatedLabels(labelers=(helpful,), criterion="helpfulness")
+    shown = [Completion.of(prompt.id, text) for text in texts]
+    said = {one.completion_id: one.wanted for one in rate_completions(config, [prompt], shown, seed=0)}
+    assert said == {one.id: texts[one.text] for one in shown}
 
 
 def test_errors_come_as_often_as_is_said_and_to_each_by_themselves():
