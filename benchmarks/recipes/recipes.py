@@ -12,15 +12,18 @@ TINY_THUMBS = (
     "{name: annotator-2, kind: *it, goes_by: *what}, {name: careless, kind: *it, goes_by: *what, error_rate: 0.25}]}"
 )
 E2E_THUMBS = "labels={kind: folder, path: '${REIN_THUMBS}', criterion: quality}"
-E2E_BATCHES = "num_updates: 40, batch_size: 128, num_minibatches: 4, learning_rate: 2.0e-4, kl_budget_nats: 14"
+E2E_PPO = (LAST, "tuning.num_updates=20")
+E2E_BATCHES = "num_updates: 20, batch_size: 128, num_minibatches: 4, learning_rate: 2.0e-4, kl_budget_nats: 14"
 
 
 @dataclass(frozen=True)
 class World:
-    """A preset with its flow, and the figures of a policy's own that its judge counts, each in the report with `_base` and `_policy`."""
+    """A preset with its flow, what every recipe sets otherwise than it, and the figures of a policy's own that its judge counts, each in the report
+    with `_base` and `_policy`."""
 
     flow: str
     preset: str
+    always: tuple[str, ...]
     counted: tuple[str, ...]
     recipes: Mapping[str, tuple[str, ...]]
 
@@ -33,6 +36,7 @@ WORLDS = {
     "tiny": World(
         "rlhf",
         "deployments/tiny.yaml",
+        (),
         ("helpful",),
         {
             "ppo": (LAST,),
@@ -66,9 +70,10 @@ WORLDS = {
     "e2e": World(
         "learn",
         "deployments/e2e.yaml",
+        ("evaluation.num_samples=1", "evaluation.references=null"),  # there are many recipes; half the updates, too
         ("facts_missing", "facts_wrong"),
         {
-            "ppo": (LAST,),
+            "ppo": E2E_PPO,
             "rloo": (_tuning(f"kind: rloo, num_samples: 4, {E2E_BATCHES}, kl: {{kind: fixed, coef: 0.1}}"),),
             "grpo": (_tuning(f"kind: grpo, {E2E_BATCHES}"),),
             "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
@@ -78,22 +83,22 @@ WORLDS = {
             ),
             "rejection_sampling_ppo": (
                 "first_tuning={kind: rejection_sampling, num_samples: 8, sft: {learning_rate: 3.0e-4}, keep: last}",
-                LAST,
+                *E2E_PPO,
             ),
             "best_of_n": ("tuning={kind: best_of_n, n: 16}",),
-            "regression": ("reward.kind=regression", LAST),
-            "thumbs": (E2E_THUMBS, "reward.kind=thumbs", LAST),
-            "classifier": (E2E_THUMBS, "reward.kind=classifier", LAST),
+            "regression": ("reward.kind=regression", *E2E_PPO),
+            "thumbs": (E2E_THUMBS, "reward.kind=thumbs", *E2E_PPO),
+            "classifier": (E2E_THUMBS, "reward.kind=classifier", *E2E_PPO),
             "function": (
                 "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
                 "tuning.min_reward_accuracy=0",
-                LAST,
+                *E2E_PPO,
             ),
             "mixture": (
                 "reward={kind: mixture, parts: {quality: {reward: &how {num_epochs: 4, batch_size: 8, learning_rate: 3.0e-4}}, naturalness: {reward: *how}}}",
                 "reward.parts.naturalness.labels={kind: annotated, path: '${REIN_DATA}/rankings/e2e_naturalness.jsonl', "
                 "criterion: naturalness, identical_texts: mean, held_out_column: mr_id}",
-                LAST,
+                *E2E_PPO,
             ),
         },
     ),

@@ -111,7 +111,7 @@ def main() -> None:
                 environment["REIN_THUMBS"] = f"{folder}/thumbs"
                 write_thumbs(preset, Path(folder, "thumbs"))
             for recipe in given.recipes or world.recipes:
-                asked = (*world.recipes[recipe], f"seed={seed}", *given.overrides)
+                asked = (*world.always, *world.recipes[recipe], f"seed={seed}", *given.overrides)
                 report = run_flow(world.flow, world.preset, asked, Path(folder) / ".rein", environment)
                 told = {"world": given.world, "recipe": recipe, "seed": seed} | row_of(world, recipe, report)
                 keep(RESULTS, circumstances() | told, PLACE)

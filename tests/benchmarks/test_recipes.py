@@ -30,7 +30,7 @@ def test_the_settings_of_every_recipe_are_there(world, recipe, monkeypatch):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
     monkeypatch.setenv("REIN_THUMBS", "/somewhere")
     monkeypatch.setenv("REIN_FUNCTIONS", FUNCTION)
-    config = load_config(PROJECT / WORLDS[world].preset, WORLDS[world].recipes[recipe])
+    config = load_config(PROJECT / WORLDS[world].preset, (*WORLDS[world].always, *WORLDS[world].recipes[recipe]))
     assert config.chooser is None, "the judge chooses nothing"
     assert recipe in {*TUNERS, config.reward.kind}
 
