@@ -52,6 +52,12 @@ def learn(preset: Path, *overrides: str, check: Check = False) -> None:
 
 
 @app.command
+def iterate(preset: Path, *overrides: str, check: Check = False) -> None:
+    """Rounds of both: each asks about what the policy of the round before writes. With people (labels.kind=store) a round a call."""
+    _run("iterate", preset, overrides, check)
+
+
+@app.command
 def reward(preset: Path, *overrides: str, check: Check = False) -> None:
     """From rankings to a reward model and how good it is; `learn` goes on from there."""
     _run("reward", preset, overrides, check)
@@ -261,10 +267,12 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
     done = flow(config, return_state=True)
     if done.name == "Skipped":
         print(f"skipped: {done.message}")
-    elif flow_name == "collect":
-        print_batch(config, done.result())
-    else:
-        print_report(config, done.result())
+        return
+    result = done.result()
+    if "path" in result:
+        print_report(config, result)
+    if "batch" in result:
+        print_batch(config, result, then="iterate" if flow_name == "iterate" else "learn")
 
 
 def _check_base(config: PipelineConfig) -> None:
@@ -278,6 +286,8 @@ def _check_base(config: PipelineConfig) -> None:
 def _imported(flow_name: str) -> "Flow":
     if flow_name == "collect":
         from flows.collect import collect as flow
+    elif flow_name == "iterate":
+        from flows.iterate import iterate as flow
     elif flow_name == "learn":
         from flows.learn import learn as flow
     elif flow_name == "reward":

@@ -66,10 +66,15 @@ def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
         print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
 
 
-def print_batch(config: PipelineConfig, published: dict[str, str]) -> None:
-    """What `collect` has published, and what comes next."""
+def print_batch(config: PipelineConfig, published: dict[str, str], then: str) -> None:
+    """What has been published, and what comes next: `then`, the flow that goes on from what people say."""
     print(f"batch: {published['batch']} in {config.feedback.url}")
     print("let people judge it: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
+    if then == "iterate":
+        print(
+            "then run the same again: it learns from what they say, and publishes what the policy writes to the next prompts"
+        )
+        return
     print(f"then learn: `rein learn` with 'labels={{kind: store, criterion: {config.batch.criterion}}}'")
     print(f"batch to rank by other means: {published['folder']}")
     print(

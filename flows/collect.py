@@ -51,15 +51,19 @@ def complete(
     run: PipelineRun, start: Artifact, texts: Artifact | None, prompts: Artifact
 ) -> tuple[Artifact, Artifact, Artifact]:
     """The base before and after SFT, and its completions of the prompts."""
-    config = run.config
     pretrained, base = adapt_base(run, start, texts)
-    completions = generate_completions(
+    return pretrained, base, write_completions(run, base, prompts)
+
+
+def write_completions(run: PipelineRun, writer: Artifact, prompts: Artifact) -> Artifact:
+    """What a base or policy writes to the prompts."""
+    config = run.config
+    return generate_completions(
         run,
         config=config.generation,
         max_new_tokens=config.sampling.max_new_tokens,
-        base=base,
+        base=writer,
         prompts=prompts,
         compute=config.compute,
         seed=config.seed,
     )
-    return pretrained, base, completions

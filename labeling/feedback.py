@@ -1,6 +1,7 @@
 """Feedback: what people were shown and what they said, as records that fit together."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from models.class_votes import ClassVotes
@@ -8,7 +9,7 @@ from models.labeler_names import names_alike
 from models.preferences.ratings import (
     rankings_of_ratings as rankings_of_ratings,  # what everyone needs who reads ratings
 )
-from models.records import Authorship, Completion, Prompt, Ranking, Rating, Split
+from models.records import Authorship, Completion, Prompt, Ranking, Rating, Split, read_records
 
 
 class Feedback(NamedTuple):
@@ -23,6 +24,15 @@ class Feedback(NamedTuple):
     ratings: Sequence[Rating] = ()
     systems: Sequence[Authorship] = ()
     class_votes: Sequence[ClassVotes] = ()
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "Feedback":
+        """What `labeling.exporters.tables.export_raw` has written, as it was. Raises DataError where that is damaged."""
+        shown = read_records(folder / "prompts.jsonl", Prompt), read_records(folder / "completions.jsonl", Completion)
+        said = {"rankings": Ranking, "ratings": Rating, "systems": Authorship, "class_votes": ClassVotes}
+        return cls(
+            *shown, *(read_records(folder / f"{name}.jsonl", kind, may_be_missing=True) for name, kind in said.items())
+        )
 
 
 def describe(feedback: Feedback) -> str:

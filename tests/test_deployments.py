@@ -55,6 +55,7 @@ def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, 
     assert deployments_that_fit(PROJECT / "prefect.yaml") == [
         "rlhf",
         "collect",
+        "iterate",
         "reward",
         "retrain",
         "evaluate",

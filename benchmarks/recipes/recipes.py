@@ -60,6 +60,7 @@ WORLDS = {
                 "tuning.min_reward_accuracy=0",
                 LAST,
             ),
+            "iterate": (LAST,),
             "mixture": (
                 "reward={kind: mixture, parts: {helpful: {reward: &how {num_epochs: 4, batch_size: 8, learning_rate: 5.0e-4}}, brief: {reward: *how}}}",
                 "reward.parts.brief.labels={kind: simulated, criterion: brevity, labelers: [{name: terse, goes_by: brevity}]}",

@@ -112,7 +112,8 @@ def main() -> None:
                 write_thumbs(preset, Path(folder, "thumbs"))
             for recipe in given.recipes or world.recipes:
                 asked = (*world.always, *world.recipes[recipe], f"seed={seed}", *given.overrides)
-                report = run_flow(world.flow, world.preset, asked, Path(folder) / ".rein", environment)
+                flow = "iterate" if recipe == "iterate" else world.flow
+                report = run_flow(flow, world.preset, asked, Path(folder) / ".rein", environment)
                 told = {"world": given.world, "recipe": recipe, "seed": seed} | row_of(world, recipe, report)
                 keep(RESULTS, circumstances() | told, PLACE)
     rows = read_rows(RESULTS)

@@ -41,6 +41,20 @@ class GoldPrompt(NamedTuple):
     order: Ranking
 
 
+def prompts_by_batch(session: Session, criterion: str) -> dict[str, set[str]]:
+    """Batch, oldest first -> ids of the prompts that it asks about to learn from what is said, of those by this criterion."""
+    asked = (
+        select(Task.batch_id, Task.prompt_id)
+        .join(Batch)
+        .where(Batch.criterion == criterion, Batch.is_learned_from, Task.gold_levels.is_(None))
+        .order_by(Batch.created_at, Batch.id)
+    )
+    found: dict[str, set[str]] = {}
+    for batch, prompt in session.execute(asked):
+        found.setdefault(batch, set()).add(prompt)
+    return found
+
+
 def publish(
     session: Session,
     config: BatchConfig,

@@ -42,7 +42,8 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
         derived = [(0, one) for one in rankings_of_ratings(rated)]  # what somebody ranked outright goes before
         rankings = newest_of_each_set([*((1, one) for one in rankings), *derived])
     if not rankings and not rated:
-        raise DataError(f"the feedback store holds no judgement by {criterion!r}: has anybody labelled yet?")
+        of = f" of batch {', '.join(batches)}" if batches else ""
+        raise DataError(f"the feedback store holds no judgement by {criterion!r}{of}: has anybody labelled yet?")
     return _with_texts(session, rankings, rated)
 
 

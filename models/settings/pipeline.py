@@ -14,7 +14,7 @@ from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, PromptsConfig, SamplingConfig
 from models.settings.judges import EvaluationConfig, JudgeKind
 from models.settings.labels import LabelSource, SimulatedLabels
-from models.settings.retraining import PromotionConfig, RetrainingConfig
+from models.settings.retraining import IterationConfig, PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
 from models.settings.sources import SourceKind
 from models.settings.training import PretrainedBase, PretrainingConfig, ScratchBase, SFTConfig, Training
@@ -137,6 +137,8 @@ class PipelineConfig(Settings):
     """Train, validation and test prompts."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Policy against base on held-out prompts."""
+    iteration: IterationConfig = IterationConfig()
+    """How many rounds (flow `iterate`)."""
     retraining: RetrainingConfig = RetrainingConfig()
     """When to learn anew (flow `retrain`)."""
     promotion: PromotionConfig = PromotionConfig()

@@ -1,4 +1,4 @@
-"""The settings of retraining on new feedback, and of what a challenger must show to become champion."""
+"""The settings of rounds, of retraining on new feedback, and of what a challenger must show to become champion."""
 
 from typing import Annotated
 
@@ -26,6 +26,13 @@ class PromotionConfig(Settings):
     """Folder of a reward model that was trained by a criterion of safety (`model` of its artifact); left out, nothing measures safety."""
     max_safety_loss: Annotated[float, Field(ge=0)] = 0.05
     """How far below the champion's the challenger's mean safety score may be; one is the spread of scores. It is refused if the 95 % interval of the difference lies below that altogether."""
+
+
+class IterationConfig(Settings):
+    """Rounds of collecting and learning (flow `iterate`)."""
+
+    num_rounds: Annotated[int, Field(ge=2)] = 2
+    """Into so many rounds the prompts are dealt. The first is about completions of the base, each further one about those of the policy before it."""
 
 
 class RetrainingConfig(Settings):

@@ -35,6 +35,13 @@ def freeze_snapshot(run: PipelineRun, config: StoredFeedback) -> FeedbackFolder:
     return FeedbackFolder(path=str(folder), criterion=config.criterion)
 
 
+def snapshot_of_batch(run: PipelineRun, criterion: str, batch: str) -> FeedbackFolder:
+    """As above, of one batch, to compare with: no note says that anything learns from it."""
+    with FeedbackStore(run.config.feedback.url) as store, store.read() as session:
+        folder, _ = write_snapshot(run.root / "snapshots", take_snapshot(session, criterion, (batch,)))
+    return FeedbackFolder(path=str(folder), criterion=criterion)
+
+
 def write_snapshot(root: Path, feedback: Feedback) -> tuple[Path, str]:
     """Writes feedback to `root/<digest>`, all at once, and gives back folder and digest. One that is there is left alone."""
     with scratch_folder(root) as scratch:

@@ -169,9 +169,10 @@ def _log_plots(run: PipelineRun) -> None:
     for outcome in run.outcomes:
         steps = read_steps(outcome.artifact)
         if steps and CURVES.keys() <= steps[0].values.keys():
+            stage = outcome.name.replace("/", "-")
             for plot, name in (
-                (plot_updates, f"{outcome.name}_by_update.png"),
-                (plot_score_against_kl, f"{outcome.name}_score_against_kl.png"),
+                (plot_updates, f"{stage}_by_update.png"),
+                (plot_score_against_kl, f"{stage}_score_against_kl.png"),
             ):
                 path = run.report_folder / name
                 plot(steps).savefig(path, dpi=110)

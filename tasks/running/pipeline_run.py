@@ -52,8 +52,8 @@ class PipelineRun:
     """What stands before the names of stages and of what they tell."""
 
     def part(self, name: str) -> "PipelineRun":
-        """The same run, for the stages of a part of its reward, or of a tuning before another: their names, figures and curves begin with this name."""
-        return replace(self, prefix=f"{name}/")
+        """The same run, for the stages of a part of its reward, of a tuning before another, or of a round: their names, figures and curves begin with this name."""
+        return replace(self, prefix=f"{self.prefix}{name}/")
 
     @property
     def root(self) -> Path:

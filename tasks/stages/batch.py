@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from labeling.importers.read_feedback import read_feedback
-from labeling.store.batches import GoldPrompt, publish
+from labeling.store.batches import GoldPrompt, prompts_by_batch, publish
 from labeling.store.database import FeedbackStore
 from models.errors import ConfigError, DataError
 from models.records import Artifact, Completion, Prompt, read_records
@@ -61,6 +62,20 @@ def publish_batch(run: PipelineRun, batch: Artifact) -> str:
         text += f"\n\n{len(sampled) - len(prompts)} prompts are left out: they have fewer than {least} completions."
     create_markdown_artifact(text, key="published-batch", description="What labelers are given")
     return batch_id
+
+
+def rounds_asked(run: PipelineRun, dealt: Sequence[Artifact]) -> list[str]:
+    """Of each round that was published already, in their order, the batch: one by this criterion about prompts of that round alone."""
+    with FeedbackStore(run.config.feedback.url) as store, store.read() as session:
+        about = prompts_by_batch(session, run.config.batch.criterion)
+    asked = []
+    for prompts in dealt:
+        own = {one.id for one in read_records(prompts.folder / "prompts.jsonl", Prompt)}
+        batches = [batch for batch, shown in about.items() if shown <= own]
+        if not batches:
+            break
+        asked.append(batches[-1])
+    return asked
 
 
 def hand_out(run: PipelineRun, batch: Artifact) -> Path:

@@ -2,9 +2,8 @@
 
 from labeling.exporters.tables import export_raw
 from labeling.feedback import Feedback
-from models.class_votes import ClassVotes
 from models.errors import DataError
-from models.records import Artifact, Completion, Prompt, Ranking, Rating, read_records
+from models.records import Artifact
 from tasks.running.stage import Work, stage
 
 
@@ -14,11 +13,7 @@ def hold_out_labelers(work: Work, labelers: tuple[str, ...], feedback: Artifact,
 
     Raises DataError for one of them who has ranked nothing, unless this is the feedback `of_part` of the reward, and where nobody else has.
     """
-    prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
-    completions = read_records(feedback.folder / "completions.jsonl", Completion)
-    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True)
-    ratings = read_records(feedback.folder / "ratings.jsonl", Rating, may_be_missing=True)
-    counted = read_records(feedback.folder / "class_votes.jsonl", ClassVotes, may_be_missing=True)
+    prompts, completions, rankings, ratings, _, counted = Feedback.of_folder(feedback.folder)
     unknown = sorted(set(labelers) - {one.labeler for one in (*rankings, *ratings)})
     if unknown and not of_part:
         raise DataError(f"consensus.held_out_labelers: {', '.join(unknown)} ranked nothing of this feedback")

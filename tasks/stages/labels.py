@@ -41,6 +41,13 @@ def simulate_labels(work: Work, config: SimulatedLabels, prompts: Artifact, comp
     return write_feedback(work, Feedback(asked, ranked, rankings or rankings_of_ratings(ratings), ratings))
 
 
+@stage("joined-feedback", kind="feedback", unit="rankings")
+def join_feedback(work: Work, earlier: Artifact, later: Artifact) -> int:
+    """A feedback snapshot of two, about different prompts."""
+    before, after = Feedback.of_folder(earlier.folder), Feedback.of_folder(later.folder)
+    return write_feedback(work, Feedback(*([*one, *other] for one, other in zip(before, after, strict=True))))
+
+
 @stage("feedback", kind="feedback", unit="rankings", reads_data=True)
 def ingest_feedback(
     work: Work, config: FeedbackFiles, split: SplitConfig, base: Artifact, max_new_tokens: int, seed: int

@@ -30,6 +30,23 @@ def sample_prompts(
     return write_records(work.folder / "prompts.jsonl", prompts)
 
 
+@stage("round-prompts", kind="prompts", unit="prompts")
+def deal_prompts(work: Work, prompts: Artifact, number: int, num_rounds: int) -> int:
+    """prompts.jsonl: those of this round, counted from 1. Every prompt comes in one round, and each round has its share of every side of the split.
+
+    Raises DataError where a round gets no prompt to train on, or none to test by.
+    """
+    every = read_records(prompts.folder / "prompts.jsonl", Prompt)
+    sides = [[prompt for prompt in every if prompt.split == side] for side in ("train", "validation", "test")]
+    dealt = [prompt for side in sides for prompt in side[number - 1 :: num_rounds]]
+    sizes = Counter(prompt.split for prompt in dealt)
+    if not sizes["train"] or not sizes["test"]:
+        raise DataError(
+            f"{len(every)} prompts are too few for {num_rounds} rounds: round {number} has {dict(sizes)}; raise prompts.num_prompts"
+        )
+    return write_records(work.folder / "prompts.jsonl", dealt)
+
+
 @stage("tuning-prompts", kind="prompts", unit="prompts", reads={"sides": ("prompts.jsonl",)}, reads_data=True)
 def sample_tuning_prompts(
     work: Work,

@@ -69,6 +69,8 @@ class Workplace:
             return []
         if arguments[0] in ("withdraw", "lineage", "standings"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
+        if arguments[0] == "import":
+            return ["--store", self.store_url]
         if arguments[0] in ("score", "chat"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri]
         names = [

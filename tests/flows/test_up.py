@@ -218,7 +218,7 @@ def test_registering_again_changes_nothing_twice(up, again, environment, prefect
     done = subprocess.run(command, cwd=PROJECT, env=environment | places, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert registered(up) == before
-    deployments = [("collect",), ("evaluate",), ("promote",), ("retrain",), ("reward",), ("rlhf",)]
+    deployments = [("collect",), ("evaluate",), ("iterate",), ("promote",), ("retrain",), ("reward",), ("rlhf",)]
     assert before == {"work_queue": [("default", None), ("training", 1)], "deployment": deployments, "automation": 1}
 
 

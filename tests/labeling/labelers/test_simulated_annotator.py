@@ -2,7 +2,7 @@
 
 from labeling.labelers.labeler import rank_completions, rate_completions
 from models.records import Completion, Prompt
-from models.settings.labels import SimulatedLabeler, SimulatedLabels, SimulatedAnnotator
+from models.settings.labels import SimulatedAnnotator, SimulatedLabeler, SimulatedLabels
 
 PROMPTS = [Prompt.of(f"My house is too hot, {number}.", "train") for number in range(50)]
 POLITE, RUDE = "You could switch on the fan.", "Stop whining. You could switch on the fan."
