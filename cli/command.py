@@ -10,7 +10,6 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from cli.defaults import set_defaults
-from cli.fields import describe_fields
 from cli.printed import print_batch, print_report
 from cli.store_option import DEFAULT_STORE, Store
 from cli.temporary_server import start_prefect_server
@@ -142,6 +141,7 @@ for command, name, text in (
     ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
+app.command("cli.fields:fields", name="fields", help="Every setting, what it means and its default.")
 app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
 app.command(
     "cli.check:check",
@@ -243,12 +243,6 @@ def lineage(
         if branches:
             console.print()
             console.print(as_tree(branches, heading))
-
-
-@app.command
-def fields() -> None:
-    """Every setting, what it means and its default."""
-    print(describe_fields(PipelineConfig))
 
 
 def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) -> None:

@@ -1,14 +1,34 @@
-"""Every setting of the configuration as readable lines."""
+"""Every setting of the configuration as readable lines, and as a page."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
+from cyclopts import Parameter
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from models.errors import ConfigError
 from models.settings.base import OneOf
+from models.settings.pipeline import PipelineConfig
+
+
+def fields(prefix: str = "", *, markdown: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Prints every setting, what it means and its default.
+
+    Parameters
+    ----------
+    prefix
+        Only those whose key begins so, such as tuning.kl.
+    markdown
+        All of them as the page docs/settings.md.
+    """
+    if markdown:
+        print(settings_page(PipelineConfig), end="")
+    else:
+        print(describe_fields_below(PipelineConfig, prefix))
 
 
 def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
@@ -23,6 +43,88 @@ def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
             lines.append(f"  {key}{suffix}: {(variant.__doc__ or '').splitlines()[0]}")
             lines.append(describe_fields(variant, f"{key}."))
     return "\n".join(lines)
+
+
+def describe_fields_below(model: type[BaseModel], prefix: str) -> str:
+    """The same of those settings whose key begins so. Raises ConfigError where none does."""
+    shown, lines = False, []
+    for line in describe_fields(model).splitlines():
+        if not line.startswith("    "):
+            shown = line.strip().startswith(prefix)
+        if shown:
+            lines.append(line)
+    if not lines:
+        raise ConfigError(f"no setting begins with {prefix!r}; `rein fields` lists all")
+    return "\n".join(lines)
+
+
+def settings_page(model: type[BaseModel]) -> str:
+    """Every setting in Markdown: a table for each group of settings and each kind, which stands where it is first met."""
+    groups = dict(_groups(model, ""))
+    tables = [
+        f"## {title or 'The run'}\n\n{_text(group)}\n\n{_table(group, title, groups)}"
+        for group, title in groups.items()
+    ]
+    return (
+        "\n\n".join(
+            [
+                "# Every setting",
+                "Written by `rein fields --markdown`; how settings are given: docs/options.md.",
+                *tables,
+            ]
+        )
+        + "\n"
+    )
+
+
+def _groups(model: type[BaseModel], key: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """Each settings class below, with its key and kind, in the order of the form; some come more than once, and the first key counts."""
+    yield model, key
+    waiting, seen = [(model, "")], {model}
+    while waiting:
+        group, prefix = waiting.pop(0)
+        below = []
+        for name, field in group.model_fields.items():
+            for variant in _settings_in(field.annotation, field.metadata):
+                if variant not in seen:
+                    seen.add(variant)
+                    below.append((variant, f"{prefix}{name}."))
+                    yield variant, f"{prefix}{name}{_kind(variant, ': ')}"
+        waiting = below + waiting
+
+
+def _kind(variant: type[BaseModel], before: str) -> str:
+    kinds = variant.model_fields.get("kind")
+    return f"{before}{get_args(kinds.annotation)[0]}" if kinds and len(get_args(kinds.annotation)) == 1 else ""
+
+
+def _text(group: type[BaseModel]) -> str:
+    return " ".join((group.__doc__ or "").split())
+
+
+def _table(group: type[BaseModel], title: str, groups: dict[type[BaseModel], str]) -> str:
+    rows = ["| setting | default | |", "|---|---|---|"]
+    for name, field in group.model_fields.items():
+        if name == "kind" and _kind(group, ""):
+            continue
+        below = _settings_in(field.annotation, field.metadata)
+        links = ", ".join(f"[{_kind(one, '') or name}](#{_anchor(groups[one])})" for one in below)
+        default = (
+            ""
+            if below and isinstance(field.default, BaseModel)
+            else _default(field.default).removeprefix(" = ").strip()
+        )
+        rows.append(f"| `{name}` | {_cell(default)} | {_cell(field.description or '')}{' ' + links if links else ''} |")
+    return "\n".join(rows) if len(rows) > 2 else "Nothing to set."
+
+
+def _anchor(title: str) -> str:
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _default(value: Any) -> str:

@@ -10,23 +10,29 @@ from pathlib import Path
 import pytest
 
 from cli.command import app
+from cli.fields import settings_page
 from labeling.importers.feedback_folder import RankingRow
 from models.records import Ranking
+from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config
 from tests.calling import call_rein
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(file.read_text(encoding="utf-8") for file in sorted((PROJECT / "docs").glob("*.md")))]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 NOT_PROJECT = re.compile(r"^(\..*|__pycache__|.*\.egg-info|build|dist)$")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    """Of README first, then of the pages."""
+    return [
+        one for page in PAGES for one in re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    ]
 
 
 def commands() -> list[tuple[dict[str, str], list[str]]]:
-    """(environment, words) of each command in README's bash blocks; what a block exports holds until its end."""
+    """(environment, words) of each command in bash blocks; what a block exports holds until its end."""
     found = []
     for block in blocks("bash"):
         exported = {}
@@ -126,6 +132,12 @@ def test_the_layout_is_the_real_one():
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.relative_to(PROJECT).as_posix())
+def test_links_lead_somewhere(file):
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+    assert not [name for name in linked if not (file.parent / name).exists()]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.relative_to(PROJECT).as_posix())
 def test_files_that_a_document_names_exist(file):
     text = file.read_text(encoding="utf-8")
     named = re.findall(r"\b((?:flows|tasks|models|labeling|deployments|tests|docs)/[\w/.-]*\w)", text)
@@ -144,6 +156,15 @@ def test_documents_are_finished_and_say_nothing_of_one_machine(file):
 def test_decisions_have_their_parts(file):
     headings = re.findall(r"^## (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences"]
+
+
+def test_the_page_of_settings_is_the_present_one():
+    """`rein fields --markdown > docs/settings.md` writes it."""
+    assert (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page(PipelineConfig)
+
+
+def test_readme_can_be_read_at_a_sitting():
+    assert len(README.splitlines()) <= 150
 
 
 def test_decisions_are_numbered_without_gaps():
