@@ -34,7 +34,7 @@ FUNCTION = "benchmarks.recipes.word_overlap:reward"
 
 def row_of(world: World, recipe: str, report: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says of a recipe. `seconds` is what its own stages took when they were made: its rewards, but for `dpo`, which needs
-    none, and its tunings."""
+    none, and its tunings. `reward_accuracy`: with people's own strict preferences on held-out prompts."""
     judge = report["judge"]
     own = {"tuning"} if recipe == "dpo" else {"tuning", "reward"}
     seconds = [_seconds(Path(place)) for stage, place in report["artifacts"].items() if stage.rpartition("/")[2] in own]
@@ -48,6 +48,8 @@ def row_of(world: World, recipe: str, report: Mapping[str, Any]) -> dict[str, An
         "low": report["judges"][judge]["win_rate_low"],
         "high": report["judges"][judge]["win_rate_high"],
         **{name: report[name] for name in counted},
+        "reward_accuracy": report.get("reward_labeler_accuracy"),
+        "reward_calibration_error": report.get("reward_calibration_error"),
         "seconds": round(sum(seconds), 1),
     }
 

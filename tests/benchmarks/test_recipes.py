@@ -46,12 +46,13 @@ def test_a_row_counts_the_seconds_of_the_recipe_s_own_stages(tmp_path):
     report = {
         **{"kl_nats": 2.0, "score_base": 0.1, "score_policy": 1.1, "helpful_base": 0.4, "helpful_policy": 0.9},
         **{"judge": "household_rule", "judges": {"household_rule": said, "own_reward": said | {"win_rate": 0.99}}},
-        "artifacts": places,
+        **{"artifacts": places, "reward_labeler_accuracy": 0.7, "reward_calibration_error": 0.1},
     }
     row = row_of(WORLDS["tiny"], "ppo", report)
     assert row == {
         **{"kl_nats": 2.0, "own_score": 1.1, "own_score_base": 0.1, "judge": "household_rule", "win_rate": 0.7},
         **{"low": 0.6, "high": 0.8, "helpful_base": 0.4, "helpful_policy": 0.9, "seconds": 16},  # 7 + 3 + 4 + 2
+        **{"reward_accuracy": 0.7, "reward_calibration_error": 0.1},
     }
     assert row_of(WORLDS["tiny"], "dpo", report)["seconds"] == 6  # 4 + 2
 
