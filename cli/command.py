@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
 Overrides = Annotated[tuple[str, ...], Parameter(help="key.path=value, such as tuning.kl.coef=0.1 (see `rein fields`)")]
+All = Annotated[bool, Parameter(name="--all", negative="", help="Print all figures, not only those that say most.")]
 Check = Annotated[bool, Parameter(negative="", help="Only check the settings; run nothing.")]
 
 
 @app.command
-def rlhf(preset: Path, *overrides: str, check: Check = False) -> None:
+def rlhf(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
     """From prompts to a tuned policy, with simulated labelers."""
-    _run("rlhf", preset, overrides, check)
+    _run("rlhf", preset, overrides, check, everything)
 
 
 @app.command
@@ -45,31 +46,33 @@ def collect(preset: Path, *overrides: str, check: Check = False) -> None:
 
 
 @app.command
-def learn(preset: Path, *overrides: str, check: Check = False) -> None:
+def learn(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
     """From rankings to a tuned policy."""
-    _run("learn", preset, overrides, check)
+    _run("learn", preset, overrides, check, everything)
 
 
 @app.command
-def iterate(preset: Path, *overrides: str, check: Check = False) -> None:
+def iterate(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
     """Rounds of both: each asks about what the policy of the round before writes. With people (labels.kind=store) a round a call."""
-    _run("iterate", preset, overrides, check)
+    _run("iterate", preset, overrides, check, everything)
 
 
 @app.command
-def reward(preset: Path, *overrides: str, check: Check = False) -> None:
+def reward(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
     """From rankings to a reward model and how good it is; `learn` goes on from there."""
-    _run("reward", preset, overrides, check)
+    _run("reward", preset, overrides, check, everything)
 
 
 @app.command
-def retrain(preset: Path, *overrides: str, check: Check = False) -> None:
+def retrain(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
     """Learns from what people have said since, and keeps the better of champion and challenger."""
-    _run("retrain", preset, overrides, check)
+    _run("retrain", preset, overrides, check, everything)
 
 
 @app.command
-def evaluate(preset: Path, *overrides: str, policy: str = "challenger", opponent: str = "champion") -> None:
+def evaluate(
+    preset: Path, *overrides: str, policy: str = "challenger", opponent: str = "champion", everything: All = False
+) -> None:
     """Two registered versions of the policy on the same held-out prompts.
 
     Parameters
@@ -85,7 +88,7 @@ def evaluate(preset: Path, *overrides: str, policy: str = "challenger", opponent
     from flows.evaluate import evaluate as compare
 
     wait_for_server()
-    print_report(config, compare(config, policy, opponent))
+    print_report(config, compare(config, policy, opponent), everything)
 
 
 @app.command
@@ -245,7 +248,7 @@ def lineage(
             console.print(as_tree(branches, heading))
 
 
-def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) -> None:
+def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool, everything: bool = False) -> None:
     config = load_config(preset, overrides)
     if check:
         _check_base(config)
@@ -264,7 +267,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool) 
         return
     result = done.result()
     if "path" in result:
-        print_report(config, result)
+        print_report(config, result, everything)
     if "batch" in result:
         print_batch(config, result, then="iterate" if flow_name == "iterate" else "learn")
 

@@ -2,16 +2,62 @@
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from cli.store_option import DEFAULT_STORE
 from models.evaluation.references import FIGURE, share_lines
+from models.plain_text import printable
 from models.settings.pipeline import PipelineConfig
 
+FIGURES = {
+    "win_rate": "win rate over the base",
+    "kl_nats": "KL to the base, nats",
+    "reward_labeler_accuracy": "reward model, people's held-out preferences",
+    "krippendorff_alpha": "agreement of the labelers (Krippendorff's alpha)",
+}
+"""What is shown of a run's figures, with the words for it; `everything` shows all."""
+WIDTH = 80
 
-def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
-    """The figures of a run, who ranks against the others, what ran, and where to look further."""
+
+def print_report(config: PipelineConfig, report: dict[str, Any], everything: bool = False) -> None:
+    """What a run has shown: the result in a sentence, four figures, labelers, a prompt before and after, what ran, and where to look further."""
+    if everything:
+        _print_figures(report)
+    print(_wrapped(report["result"]))
+    for name, words in FIGURES.items():
+        if isinstance(report.get(name), float):
+            print(f"  {words}: {report[name]:.2f}{_interval(report, name)}")
+    if "judges" in report:  # flow `reward` has tuned nothing that could be judged
+        _print_judges(config, report)
+    if report["simulated_labelers"]:
+        print("The labelers of this run were simulated.")
+    for name in report.get("upside_down_labelers", ()):
+        print(f"labeler {name} ranks against the others: have the instructions been understood?")
+    if example := report.get("example"):
+        for name in ("prompt", "base", "policy"):
+            print(_wrapped(f"{name}: {' '.join(example[name].split())}", lines=2))
+    for words, stages in (("run", report["stages_run"]), ("from the cache", report["stages_cached"])):
+        print(_wrapped(f"stages {words}: {', '.join(stages) or 'none'}"))
+    print(f"report: {report['path']}")
+    programs = os.path.relpath(Path(sys.executable).parent)
+    served = config.tracking.uri.startswith("http")
+    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
+    print(f"compare runs:  {page}")
+    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
+
+
+def _wrapped(text: str, lines: int | None = None) -> str:
+    return textwrap.fill(printable(text), WIDTH, subsequent_indent="  ", max_lines=lines, placeholder=" …")
+
+
+def _interval(report: dict[str, Any], name: str) -> str:
+    low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+    return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+
+
+def _print_figures(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -20,27 +66,16 @@ def print_report(config: PipelineConfig, report: dict[str, Any]) -> None:
     table.add_column("value", justify="right")
     for name, value in report.items():
         if name.startswith(FIGURE):
-            continue  # said below, a line for each judge
-        if isinstance(value, bool | int | str):
-            table.add_row(name, str(value))
+            continue  # said by judge, in a line for each
+        if isinstance(value, bool):
+            table.add_row(name, "yes" if value else "no")
+        elif isinstance(value, int):
+            table.add_row(name, f"{value:,}")
+        elif isinstance(value, str):
+            table.add_row(name, value)
         elif isinstance(value, float):
             table.add_row(name, f"{value:.4f}")
-    console = Console()
-    console.print(table)
-    if "judges" in report:  # flow `reward` has tuned nothing that could be judged
-        _print_judges(config, report)
-    if report["simulated_labelers"]:
-        print("The labelers of this run were simulated.")
-    for name in report.get("upside_down_labelers", ()):
-        print(f"labeler {name} ranks against the others: have the instructions been understood?")
-    print(f"stages run: {', '.join(report['stages_run']) or 'none'}")
-    print(f"stages from the cache: {', '.join(report['stages_cached']) or 'none'}")
-    print(f"report: {report['path']}")
-    programs = os.path.relpath(Path(sys.executable).parent)
-    served = config.tracking.uri.startswith("http")
-    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
-    print(f"compare runs:  {page}")
-    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
+    Console().print(table)
 
 
 def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
@@ -56,9 +91,9 @@ def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
                 if "win_rate_length_controlled" in said
                 else ""
             )
-            print(f"{kind}: win rate {rate}{equal}; it has learned from {said['learned_from']}{chose}")
+            print(_wrapped(f"{kind}: win rate {rate}{equal}; it has learned from {said['learned_from']}{chose}"))
     for line in [*describe_votes(report), *share_lines(report)]:
-        print(line)
+        print(_wrapped(line))
     if waits_for_votes(report):
         print("let people vote: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
         print("then run the same again: the votes so far are counted, and all the rest comes from the cache")

@@ -27,6 +27,7 @@ from tasks.reporting.plots import (
     plot_score_against_kl,
     plot_updates,
 )
+from tasks.reporting.result import policy_result, reward_result
 from tasks.running.pipeline_run import PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
@@ -98,6 +99,7 @@ def write_report(
     run.tracked.log_table(sample_table(samples), "samples.json")
     versions = {tracking.reward_name: policy.reward_version, tracking.policy_name: policy.version}
     report = _facts(run, versions) | {"seconds_to_better": seconds_to_better(run)}
+    report = {"result": policy_result(report), "example": example_of(samples)} | report
     if verdict is not None:
         report |= verdict.figures()
     _keep(run, report, _markdown(report))
@@ -114,7 +116,12 @@ def write_reward_report(run: PipelineRun, reward: Artifact, version: int) -> dic
     """Writes report.json of a run that ends with the reward model, and gives back what it says: no policy, and no judge of one."""
     name = run.config.tracking.reward_name
     report = _facts(run, {name: version})
-    _keep(run, report, f"**{_headline(report, (*HELD_OUT_ACCURACY, *CLASS_FIGURES))}**{_remarks(report)}")
+    report = {"result": reward_result(report)} | report
+    _keep(
+        run,
+        report,
+        f"**{report['result']}**\n\n{_headline(report, (*HELD_OUT_ACCURACY, *CLASS_FIGURES))}{_remarks(report)}",
+    )
     report_lineage(run, {(name, version): reward})
     return report
 
@@ -147,7 +154,13 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
     run.tracked.log_file(path)
     run.tracked.log_metrics({"seconds": report["seconds"]})
     stages = ", ".join(report["stages_run"]) or "none"
-    run.tracked.set_tags({"mlflow.note.content": markdown[:MAX_NOTE_CHARACTERS], "rein.stages_run": stages})
+    run.tracked.set_tags(
+        {
+            "mlflow.note.content": markdown[:MAX_NOTE_CHARACTERS],
+            "rein.stages_run": stages,
+            "rein.result": report["result"],
+        }
+    )
     create_markdown_artifact(markdown, key="report", description="The figures of this flow run")
 
 
@@ -212,6 +225,18 @@ def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
     )
 
 
+def example_of(matches: list[Match]) -> dict[str, str] | None:
+    """The first held-out prompt to which base and policy wrote differently, not the best one; None where they never did."""
+    shown = (match for match in matches if match.base_completion != match.policy_completion)
+    return next(
+        (
+            {"prompt": transcript(one.prompt), "base": one.base_completion, "policy": one.policy_completion}
+            for one in shown
+        ),
+        None,
+    )
+
+
 def sample_table(matches: list[Match]) -> dict[str, list[Any]]:
     """Columns for MLflow: what people compare stands first; prompts as they are read."""
     columns = ["prompt", "policy_completion", *Match.model_fields]
@@ -256,7 +281,7 @@ def _markdown(report: dict[str, Any]) -> str:
     by += "".join(f"\n\n{line}" for line in describe_votes(report))
     heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
     judges = f"\n\n{by}\n\n{heads}\n{judged}"
-    return f"**{_headline(report, HEADLINE)}**{judges}{beside_people}{_remarks(report)}"
+    return f"**{report['result']}**\n\n{_headline(report, HEADLINE)}{judges}{beside_people}{_remarks(report)}"
 
 
 def _headline(report: dict[str, Any], figures: tuple[str, ...]) -> str:
