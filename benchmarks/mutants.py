@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant(
         "refusal before training",
         "flows/rlhf.py",
-        "if not isinstance(labels, SimulatedLabels):",
+        "if not of_own_completions(labels):",
         "if False:",
         ("tests/flows/test_learn.py::test_what_cannot_work_is_refused_before_training",),
     ),

@@ -48,11 +48,11 @@ def run_directly(preset: str, overrides: list[str], root: Path) -> dict[str, Any
     from prefect.logging import disable_run_logger
 
     import_seconds = time.monotonic() - started
-    from flows import base, collect, learn, rlhf
+    from flows import base, collect, feedback, learn, rlhf
     from models.settings.presets import load_config
 
     artifacts: dict[str, Any] = {}
-    for module in (base, collect, learn, rlhf):
+    for module in (base, collect, feedback, learn, rlhf):
         for name, stage in stages_of(module).items():
             setattr(module, name, directly(stage, artifacts))
     learn.register_models = lambda *_, **artifacts: SimpleNamespace(**artifacts)

@@ -33,6 +33,8 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
         _print_judges(config, report)
     if report["simulated_labelers"]:
         print("The labelers of this run were simulated.")
+    if report["ai_labelers"]:
+        print(f"Labels of {', '.join(report['ai_labelers'])} are by language models, not by people.")
     for name in report.get("upside_down_labelers", ()):
         print(f"labeler {name} ranks against the others: have the instructions been understood?")
     if example := report.get("example"):

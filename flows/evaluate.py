@@ -7,6 +7,7 @@ from prefect import flow
 from flows.learn import hold_back, judge_policy, train_judge
 from flows.retrain import meet
 from models.errors import ConfigError
+from models.judge_model.reach import reaching
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing
@@ -19,6 +20,7 @@ from tasks.tracking.registry import HANDLES, RegisteredPolicy, find_policy
 def evaluate(config: PipelineConfig, policy: str = "challenger", opponent: str = "champion") -> dict[str, Any]:
     """Compares two versions of the policy, each a number or an alias of the model registry, on the first one's held-out prompts."""
     with open_run(config, "evaluate") as run:
+        run.before_making = reaching(config.evaluation)
         first, second = (_found(run, which) for which in (policy, opponent))
         first = with_files(run, first, *HANDLES)
         judge = train_judge(run, first.base, hold_back(run, first.feedback))

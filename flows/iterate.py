@@ -11,19 +11,20 @@ from prefect import flow
 
 from flows.base import adapt_base, read_reference_texts, read_tuning_data
 from flows.collect import complete, sample, write_completions
+from flows.feedback import Reading, ask_labelers, reading
 from flows.learn import (
     Learned,
-    Reading,
     agree_on_preferences,
     compare_with_references,
     hold_back,
     learn_from_preferences,
     learn_from_source,
-    reading,
 )
 from models.errors import ConfigError
+from models.judge_model.reach import reaching
 from models.records import Artifact
-from models.settings.labels import LabelKind, SimulatedLabels, StoredFeedback
+from models.settings.asked.labels import of_own_completions
+from models.settings.labels import LabelKind, StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.snapshot import freeze_snapshot, snapshot_of_batch
@@ -34,7 +35,7 @@ from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.stages.batch import hand_out, make_batch, publish_batch, read_instructions, rounds_asked
 from tasks.stages.consensus import agree_on_rankings
-from tasks.stages.labels import join_feedback, simulate_labels
+from tasks.stages.labels import join_feedback
 from tasks.stages.pairs import convert_to_pairs
 from tasks.stages.prompts import deal_prompts
 from tasks.stages.reward import require_reward
@@ -49,15 +50,16 @@ def iterate(config: PipelineConfig) -> dict[str, Any]:
     `folder` beside the report, as flow `collect` gives them; the first call only publishes, the last only learns.
     """
     with open_run(config, "iterate") as run:
-        if isinstance(config.labels, SimulatedLabels):
+        if of_own_completions(config.labels):
             return _all_rounds(run, config.labels)
         if isinstance(config.labels, StoredFeedback):
             return _next_round(run, config.labels)
         raise ConfigError(f"labels.kind {config.labels.kind}: rounds need labelers to ask, or kind store, for people")
 
 
-def _all_rounds(run: PipelineRun, labels: SimulatedLabels) -> dict[str, Any]:
+def _all_rounds(run: PipelineRun, labels: LabelKind) -> dict[str, Any]:
     config = run.config
+    run.before_making = reaching(labels, config.reward, config.evaluation)
     start, texts, prompts = sample(run)
     require_judges(config.evaluation, prompts)
     require_people(config)
@@ -71,7 +73,7 @@ def _all_rounds(run: PipelineRun, labels: SimulatedLabels) -> dict[str, Any]:
     for number, asked in enumerate(dealt, start=1):
         own = run if number == len(dealt) else run.part(f"round-{number}")
         completions = write_completions(own, rounds[-1].policy.policy if rounds else base, asked)
-        said = simulate_labels(own, config=labels, prompts=asked, completions=completions, seed=config.seed)
+        said = ask_labelers(own, labels, asked, completions)
         feedback = join_feedback(own, earlier=feedback, later=said) if feedback else said
         preferences = agree_on_preferences(own, feedback, _asking(feedback))
         rounds.append(learn_from_preferences(own, base, preferences, hold_back(own, feedback), data))
@@ -95,7 +97,7 @@ def _asking(shown: Artifact) -> Reading:
     """Asks the labelers of a part of the reward about all completions so far."""
 
     def ask(run: PipelineRun, labels: LabelKind) -> Artifact:
-        return simulate_labels(run, config=labels, prompts=shown, completions=shown, seed=run.config.seed)
+        return ask_labelers(run, labels, shown, shown)
 
     return ask
 

@@ -1,21 +1,21 @@
 """Flow `learn`: rankings -> consensus -> pairs -> reward model -> policy -> report. Starts where people end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import flow
 
 from flows.base import TuningData, adapt_base, open_base, read_reference_texts, read_tuning_data
-from models.errors import ConfigError
+from flows.feedback import Reading, find_source, reading
 from models.footprint import NetworkSize
+from models.judge_model.reach import reaching
 from models.records import Artifact
 from models.settings.judges import HeldOutReward
-from models.settings.labels import FeedbackFiles, LabelKind, SimulatedLabels, StoredFeedback
+from models.settings.labels import LabelKind
 from models.settings.pipeline import PipelineConfig
 from models.settings.rewards import RewardKind
 from models.settings.tuning import TuningKind
-from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.evaluation import evaluate_policy, play_held_out, require_judges
 from tasks.judging.held_out_reward import hold_pairs_back, train_held_out_reward
 from tasks.judging.people import ask_people, require_people
@@ -26,14 +26,11 @@ from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.running.space import require_space
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
-from tasks.stages.labels import ingest_feedback, require_one_side, require_rankings
+from tasks.stages.labels import require_one_side, require_rankings
 from tasks.stages.pairs import convert_to_pairs, draw_labelers
 from tasks.stages.reward import require_reward, require_votes, train_reward_model
 from tasks.stages.tuning import require_prompts, tune_policy
 from tasks.tracking.registry import RegisteredPolicy
-
-Reading = Callable[[PipelineRun, LabelKind], Artifact]
-"""Makes a feedback snapshot of labels."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +62,9 @@ def learn(config: PipelineConfig) -> dict[str, Any]:
         return write_report(run, learned.matches, learned.policy)
 
 
-def find_source(run: PipelineRun, labels: LabelKind) -> FeedbackFiles:
-    """The files of rankings that exist already, of the feedback store a snapshot taken now; shared with flow `reward`."""
-    if isinstance(labels, SimulatedLabels):
-        raise ConfigError("labels.kind simulated has no rankings to start from; use flow rlhf, or labels of people")
-    return freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
-
-
-def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
-    """Everything from files of feedback to the registered policy and its matches, shared with flow `retrain`."""
+def learn_from_source(run: PipelineRun, source: LabelKind) -> Learned:
+    """Everything from feedback that exists already to the registered policy and its matches, shared with flow `retrain`."""
+    run.before_making = reaching(run.config.reward, run.config.evaluation)
     start, texts, feedback = read_feedback(run, source)
     require_space(run.config, NetworkSize.of_folder(start.folder / "model"))
     require_prompts(feedback)
@@ -90,7 +81,7 @@ def learn_from_source(run: PipelineRun, source: FeedbackFiles) -> Learned:
     return learned
 
 
-def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Artifact | None, Artifact]:
+def read_feedback(run: PipelineRun, source: LabelKind) -> tuple[Artifact, Artifact | None, Artifact]:
     """The base as configured, the texts to pretrain it on (as `open_base` gives them), and the feedback, which it can read."""
     config = run.config
     start, texts = open_base(run)
@@ -98,17 +89,6 @@ def read_feedback(run: PipelineRun, source: FeedbackFiles) -> tuple[Artifact, Ar
     require_rankings(config.reward, source, feedback)
     require_reward(config.reward, feedback)
     return start, texts, feedback
-
-
-def reading(base: Artifact) -> Reading:
-    """What makes a feedback snapshot of labels that exist already, which this base can read; shared with flow `reward`."""
-
-    def read(run: PipelineRun, labels: LabelKind) -> Artifact:
-        config, source = run.config, find_source(run, labels)
-        given = {"split": config.split, "base": base, "seed": config.seed}
-        return ingest_feedback(run, config=source, max_new_tokens=config.sampling.max_new_tokens, **given)
-
-    return read
 
 
 def agree_on_preferences(run: PipelineRun, feedback: Artifact, read: Reading) -> Preferences:

@@ -5,8 +5,10 @@ from typing import Any
 from prefect import flow
 
 from flows.base import adapt_base
-from flows.learn import agree_on_preferences, find_source, learn_reward, read_feedback, reading
+from flows.feedback import find_source, reading
+from flows.learn import agree_on_preferences, learn_reward, read_feedback
 from models.footprint import NetworkSize
+from models.judge_model.reach import reaching
 from models.settings.pipeline import PipelineConfig
 from tasks.reporting.report import register_reward, write_reward_report
 from tasks.running.pipeline_run import open_run
@@ -19,6 +21,7 @@ UNREAD = ("tuning", "first_tuning", "evaluation", "promotion")
 def reward(config: PipelineConfig) -> dict[str, Any]:
     """Learns a reward model from rankings that exist already, and reports on it. `learn` then finds it in the cache."""
     with open_run(config, "reward", UNREAD) as run:
+        run.before_making = reaching(config.reward)
         start, texts, feedback = read_feedback(run, find_source(run, config.labels))
         require_space(config, NetworkSize.of_folder(start.folder / "model"), UNREAD)
         preferences = agree_on_preferences(run, feedback, reading(start))

@@ -1,4 +1,4 @@
-"""Flow `rlhf`, the main job: `collect` and `learn` in one go, with simulated labelers that answer at once."""
+"""Flow `rlhf`, the main job: `collect` and `learn` in one go, with labelers that are no people: simulated ones, or language models."""
 
 from typing import Any
 
@@ -6,16 +6,18 @@ from prefect import flow
 
 from flows.base import read_reference_texts, read_tuning_data
 from flows.collect import complete, sample
+from flows.feedback import ask_labelers
 from flows.learn import agree_on_preferences, compare_with_references, hold_back, learn_from_preferences
 from models.errors import ConfigError
+from models.judge_model.reach import reaching
 from models.records import Artifact
-from models.settings.labels import LabelKind, SimulatedLabels
+from models.settings.asked.labels import of_own_completions
+from models.settings.labels import LabelKind
 from models.settings.pipeline import PipelineConfig
 from tasks.judging.evaluation import require_judges
 from tasks.judging.people import require_people
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
-from tasks.stages.labels import simulate_labels
 from tasks.stages.reward import require_reward
 
 
@@ -23,9 +25,11 @@ from tasks.stages.reward import require_reward
 def rlhf(config: PipelineConfig) -> dict[str, Any]:
     """From prompts to a tuned policy without a pause for people."""
     with open_run(config, "rlhf") as run:
-        for labels in (config.labels, *(part.labels for part in config.reward.made_of.values() if part.labels)):
-            if not isinstance(labels, SimulatedLabels):
+        all_labels = (config.labels, *(part.labels for part in config.reward.made_of.values() if part.labels))
+        for labels in all_labels:
+            if not of_own_completions(labels):
                 raise ConfigError(f"labels.kind {labels.kind} cannot answer at once; use flows collect and learn")
+        run.before_making = reaching(*all_labels, config.reward, config.evaluation)
         start, texts, prompts = sample(run)
         require_judges(config.evaluation, prompts)
         require_people(config)
@@ -35,10 +39,11 @@ def rlhf(config: PipelineConfig) -> dict[str, Any]:
         pretrained, base, completions = complete(run, start, texts, prompts)
 
         def ask(run: PipelineRun, labels: LabelKind) -> Artifact:
-            return simulate_labels(run, config=labels, prompts=prompts, completions=completions, seed=config.seed)
+            return ask_labelers(run, labels, prompts, completions)
 
         feedback = ask(run, config.labels)
         preferences, held_back = agree_on_preferences(run, feedback, ask), hold_back(run, feedback)
+        run.before_making = reaching(config.reward, config.evaluation)  # labels are there
         learned = learn_from_preferences(run, base, preferences, held_back, data)
         compare_with_references(run, references, pretrained, learned)
         return write_report(run, learned.matches, learned.policy)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.settings.asked.judge_models import JudgeModelKind
 from models.settings.base import kinds_of
 from models.settings.judges import JudgeKind
 from models.settings.labels import FeedbackFiles, LabelerKind
@@ -31,7 +32,7 @@ MAY_IMPORT = {
 QUARTERS = {
     "models": (
         *("settings", "preferences", "distributed", "network", "generation", "training"),
-        *("rewards", "evaluation", "tuning", "stages"),
+        *("judge_model", "rewards", "evaluation", "tuning", "stages"),
     ),
     "tasks": ("tracking", "running", "lineage", "champion", "reporting", "stages", "judging"),
     "labeling": (
@@ -68,6 +69,7 @@ SEAMS = {
     TuningKind: ("tune",),
     JudgeKind: ("knows", "open_judge"),
     LabelerKind: ("open_labeler",),
+    JudgeModelKind: ("open_model", "tells_probabilities"),
     FeedbackFiles: ("read",),
     TextSourceKind: ("texts",),
     DemonstrationSourceKind: ("demonstrations",),

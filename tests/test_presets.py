@@ -45,6 +45,7 @@ def refusal(file, *overrides) -> str:
 def test_every_preset_loads(file, monkeypatch):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
     monkeypatch.setenv("REIN_MODEL", "/somewhere/else")
+    monkeypatch.setenv("REIN_JUDGE", "http://localhost/v1")
     config = load_config(file)
     assert "${" not in config.model_dump_json()
 

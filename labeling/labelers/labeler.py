@@ -42,7 +42,7 @@ def rate_completions(
 ) -> list[Rating]:
     """What those of the configured labelers say who rate, prompt by prompt and labeler by labeler."""
     raters = [one for one in _opened(config, seed) if isinstance(one, Rater)]
-    shown_of = _completions_by_prompt(prompts, completions, at_least=1) if raters else {}
+    shown_of = completions_by_prompt(prompts, completions, at_least=1) if raters else {}
     return [rating for prompt in prompts for rater in raters for rating in rater.rate(prompt, shown_of[prompt.id])]
 
 
@@ -63,7 +63,7 @@ def rank_completions(
         for settings, one in zip(config.labelers, _opened(config, seed), strict=True)
         if not isinstance(one, Rater)
     ]
-    shown_of = _completions_by_prompt(prompts, completions, at_least=2) if labelers else {}
+    shown_of = completions_by_prompt(prompts, completions, at_least=2) if labelers else {}
     said = {} if kept is None or not kept.exists() else _kept_answers(kept)
     rankings = []
     for prompt in prompts:
@@ -81,9 +81,10 @@ def _opened(config: SimulatedLabels, seed: int) -> list[Labeler | Rater]:
     return [one.load_module().open_labeler(one, config.criterion, seed) for one in config.labelers]
 
 
-def _completions_by_prompt(
+def completions_by_prompt(
     prompts: Sequence[Prompt], completions: Sequence[Completion], at_least: int
 ) -> dict[str, list[Completion]]:
+    """Prompt id -> its completions, in the order of their ids. Raises DataError as `rank_completions` does."""
     found: dict[str, list[Completion]] = {prompt.id: [] for prompt in prompts}
     for completion in completions:
         if completion.prompt_id not in found:

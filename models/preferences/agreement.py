@@ -1,7 +1,8 @@
 """How far labelers agree: Krippendorff's alpha, Kendall's tau-b, and how often one says what another says. Loads no torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import permutations
 from typing import Literal
 
 import numpy as np
@@ -90,6 +91,26 @@ def shares_of_agreement(
     is_mode = others == others.max(1, keepdims=True)
     percent = others[each, answer].sum() / others.sum()
     return float(percent), float((is_mode[each, answer] / is_mode.sum(1)).mean())
+
+
+def order_agreement(rankings: Iterable[Ranking], people: Iterable[Ranking]) -> float | None:
+    """How often rankings have two completions in the order in which somebody else of these people has them; a tie there is half, and chance
+    is half. None where nobody else put any two of them in an order."""
+    of_question: dict[tuple[str, str], list[Ranking]] = {}
+    for one in people:
+        of_question.setdefault((one.prompt_id, one.criterion), []).append(one)
+    agreed, compared = 0.0, 0
+    for ranking in rankings:
+        ours = ranking.places
+        for other in of_question.get((ranking.prompt_id, ranking.criterion), ()):
+            theirs = other.places
+            if other.labeler == ranking.labeler:
+                continue
+            for better, worse in permutations(ours.keys() & theirs.keys(), 2):
+                if theirs[better] < theirs[worse]:
+                    agreed += (ours[better] < ours[worse]) + 0.5 * (ours[better] == ours[worse])
+                    compared += 1
+    return agreed / compared if compared else None
 
 
 def mean_tau_b(rankings: Sequence[Ranking]) -> float:

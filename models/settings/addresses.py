@@ -40,3 +40,9 @@ RayAddress = Annotated[str, Field(min_length=1), _no_secret("set RAY_AUTH_TOKEN"
 MirrorAddress = Annotated[
     str, _no_secret("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), AfterValidator(_refuse_chain), _FORM
 ]
+EndpointAddress = Annotated[
+    str,
+    Field(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://"),
+    _no_secret("put the key into an environment variable and name it in key_variable"),
+    _FORM,
+]

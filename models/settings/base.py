@@ -48,6 +48,9 @@ class Settings(BaseModel):
     """Fields that do not count for caching: they say by what means the same numbers are computed (which may differ in rounding), or
     when a person is told. docs/decisions/0031 has the rule."""
 
+    counts_whole: ClassVar[bool] = False
+    """Whether all fields count for caching, those of settings inside too: what is made keeps them, and goes by them later."""
+
 
 class Kind(Settings):
     """Settings of one kind at a seam. See the module's text."""

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from models.settings.asked.judge_models import AskedModel
 from models.settings.base import Count, Kind, OneOf, Settings
 from models.settings.rewards import PairwiseReward, RewardKind
 from models.settings.sources import DemonstrationSource
@@ -18,6 +19,11 @@ class JudgeKind(Kind):
     """Whether it grades texts by itself, while the run goes on; one that does not cannot choose which policy is kept."""
     learned_from: ClassVar[str] = "nothing"
     """What it has learned from, in words for the report."""
+
+    @property
+    def called(self) -> str:
+        """What it goes by among meetings: two judges of one kind that may say different things are called otherwise."""
+        return self.kind
 
 
 class HouseholdRule(JudgeKind):
@@ -86,6 +92,21 @@ class People(JudgeKind):
     """What they judge by."""
     instructions: str | None = None
     """A Markdown file that says how to judge. Needed, unless the prompts are those of the tiny world."""
+
+
+class AIJudge(JudgeKind, AskedModel):
+    """A language model that is shown a text of either model, in both orders. It must not be the model that labeled, or that is the reward."""
+
+    grades = False
+    learned_from = "nothing of this run: a language model, asked which is better"
+    code = "models.evaluation.judges.ai"
+    kind: Literal["ai"] = "ai"
+    criterion: Annotated[str, Field(min_length=1)] = "helpfulness"
+    """What it judges by."""
+
+    @property
+    def called(self) -> str:
+        return f"{self.kind} {self.model.named}"
 
 
 Judge = Annotated[JudgeKind, OneOf(JudgeKind)]

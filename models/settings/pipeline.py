@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from models.settings.addresses import MirrorAddress, TrackingAddress
+from models.settings.asked.labels import asked_models, of_own_completions
 from models.settings.base import Fraction, Seed, Settings
 from models.settings.batch import BatchConfig, FeedbackConfig
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, PromptsConfig, SamplingConfig
-from models.settings.judges import EvaluationConfig, JudgeKind
-from models.settings.labels import LabelSource, SimulatedLabels
+from models.settings.judges import AIJudge, EvaluationConfig, JudgeKind
+from models.settings.labels import LabelSource
 from models.settings.retraining import IterationConfig, PromotionConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward, Reward
 from models.settings.sources import SourceKind
@@ -171,9 +172,9 @@ class PipelineConfig(Settings):
     def _stages_fit_together(self) -> "PipelineConfig":
         if isinstance(self.base, ScratchBase) and self.pretraining is None:
             raise ValueError("base.kind scratch needs `pretraining`: random weights cannot write")
-        collects = isinstance(self.labels, SimulatedLabels)
+        collects = of_own_completions(self.labels)
         if collects and self.prompts is None:
-            raise ValueError("labels.kind simulated needs `prompts` to rank completions of")
+            raise ValueError(f"labels.kind {self.labels.kind} needs `prompts` to rank completions of")
         sources: dict[str, SourceKind | None] = {
             "pretraining.source": self.pretraining.source if self.pretraining else None,
             "sft.source": self.sft.source if self.sft else None,
@@ -200,6 +201,17 @@ class PipelineConfig(Settings):
             )
         if isinstance(self.base, ScratchBase):
             self._fits_the_context(self.base.context_length)
+        return self
+
+    @model_validator(mode="after")
+    def _no_model_judges_what_it_taught(self) -> "PipelineConfig":
+        labels = [self.labels, *(part.labels for part in self.reward.made_of.values() if part.labels)]
+        taught = {asked.model.named for one in (*labels, self.reward) for asked in asked_models(one)}
+        for judge in self.evaluation.judges:
+            if isinstance(judge, AIJudge) and judge.model.named in taught:
+                raise ValueError(
+                    f"evaluation.judges, kind ai: {judge.model.named} labels, or is the reward, too, and cannot judge what comes of it; take another model"
+                )
         return self
 
     def _can_learn_through_an_adapter(self, name: str, stage: Training) -> None:

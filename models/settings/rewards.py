@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from models.class_votes import UNWANTED, WANTED, ClassVotes
 from models.errors import DataError
+from models.settings.asked.judge_models import AskedModel
 from models.settings.base import Count, Kind, OneOf, Positive, Settings
 from models.settings.labels import LabelSource
 from models.settings.training import Training
@@ -128,6 +129,17 @@ class FunctionReward(RewardKind):
         if function not in allowed_functions():
             raise ValueError(not_allowed(function))
         return function
+
+
+class JudgeReward(RewardKind, AskedModel):
+    """What a language model thinks of each completion, without a reward model: the grade that it expects, from -1 to 1 (direct RLAIF, Lee et al. 2023)."""
+
+    counts_whole = True
+    needs_probabilities = True
+    code = "models.rewards.judge"
+    kind: Literal["judge"] = "judge"
+    criterion: Annotated[str, Field(min_length=1)] = "helpfulness"
+    """What it grades by."""
 
 
 def allowed_functions() -> set[str]:

@@ -94,7 +94,7 @@ def challenge_champion(
     One that is the reward itself takes the mean score of both.
     """
     rewards = [challenger_reward, *([champion_reward] if champion_reward else [])]
-    judges = open_judges(config, material_of(rewards, held_out_reward, votes), compute)
+    judges = open_judges(config, material_of(rewards, held_out_reward, votes, work), compute)
     played = read_records(games.folder / GAMES, Game)
     asked, challengers, champions = (
         [getattr(game, name) for game in played] for name in ("prompt", "challenger_completion", "champion_completion")

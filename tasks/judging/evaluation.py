@@ -82,7 +82,7 @@ def evaluate_policy(
 ) -> int:
     """meetings.jsonl (who was better at each held-out prompt, by each judge), the curves of the checks on the way, and the figures of
     the report."""
-    judges = open_judges(config, material_of([reward], held_out_reward, votes), compute)
+    judges = open_judges(config, material_of([reward], held_out_reward, votes, work), compute)
     played = read_records(matches.folder / SAMPLES, Match)
     asked = [match.prompt for match in played]
     policys, bases = ([getattr(match, f"{name}_completion") for match in played] for name in ("policy", "base"))
@@ -134,12 +134,15 @@ def _look_back(
     }
 
 
-def material_of(rewards: Sequence[Artifact], held_out_reward: Artifact | None, votes: Votes | None) -> Material:
+def material_of(
+    rewards: Sequence[Artifact], held_out_reward: Artifact | None, votes: Votes | None, work: Work
+) -> Material:
     """What judges are made of. `rewards`: those that the compared policies were tuned on."""
     return Material(
         [one.folder / "model" for one in rewards],
         held_out_reward and held_out_reward.folder / "model",
         votes and Path(votes.path),
+        work.checkpoint_folder / "judge_answers.jsonl",
     )
 
 
@@ -186,7 +189,7 @@ def meetings(
 def judge_name(judge: JudgeKind, rewards: list[Artifact], held_out_reward: Artifact | None) -> str:
     """What a judge goes by among meetings. One that is a reward, or rewards, is another judge with other ones."""
     made_of = {"own_reward": rewards, "held_out_reward": [held_out_reward] if held_out_reward else []}
-    return " ".join([judge.kind, *sorted(artifact.sha256[:12] for artifact in made_of.get(judge.kind, []))])
+    return " ".join([judge.called, *sorted(artifact.sha256[:12] for artifact in made_of.get(judge.kind, []))])
 
 
 def require_judges(config: EvaluationConfig, prompts: Artifact) -> None:

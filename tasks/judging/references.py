@@ -114,7 +114,7 @@ def judge_by_references(
 ) -> int:
     """The share of each version preferred to the references, by each judge that grades; and meetings.jsonl, for Elo ratings."""
     samples = read_records(versions.folder / SAMPLES, VersionSample)
-    judges = open_judges(config, material_of([reward], held_out_reward, votes=None), compute)
+    judges = open_judges(config, material_of([reward], held_out_reward, None, work), compute)
     start = (sft or pretrained).sha256
     names = {"pretrained": pretrained.sha256, "sft": start, "best_of_n": f"best of {best_of} by {start[:12]}"}
     names["policy"] = policy.sha256

@@ -1,7 +1,7 @@
 """A provenance as a person reads it: the answer first, then the trees, for the terminal and as Markdown."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -93,7 +93,7 @@ def _back(role: str, content: Content, found: Provenance, opened: set[Content]) 
     opened.add(content)
     branch = Branch(title, [_making(manifest, found), *_settings(manifest), *_alike(content, found)])
     if content.kind == FEEDBACK:
-        branch.children += _origin(found.origins[content.sha256], manifest.metrics.get("simulated_labelers", False))
+        branch.children += _origin(found.origins[content.sha256], manifest.metrics)
     for name, one in sorted(inputs_of(manifest).items(), key=lambda item: _place(item[1], found)):
         branch.children.append(_back(name, one, found, opened))
     return branch
@@ -173,12 +173,14 @@ def _alike(content: Content, found: Provenance) -> list[str]:
     ]
 
 
-def _origin(origin: Origin, is_simulated: bool) -> list[Branch]:
-    simulated = "simulated " if is_simulated else ""
+def _origin(origin: Origin, metrics: Mapping[str, Any]) -> list[Branch]:
+    simulated = "simulated " if metrics.get("simulated_labelers") else ""
     people = [
         Branch(f"{simulated}labelers (judgements): {_listed(origin.judgements, origin)}"),
         Branch(f"prompts: {', '.join(f'{origin.prompts.get(split, 0)} {split}' for split in SPLITS)}"),
     ]
+    if models := metrics.get("ai_labelers"):
+        people.insert(1, Branch(f"of these language models, not people: {', '.join(models)}"))
     if origin.taken_at is None:
         return people
     return [

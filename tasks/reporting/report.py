@@ -133,6 +133,7 @@ def _facts(run: PipelineRun, registered_versions: dict[str, int]) -> dict[str, A
         "flow": run.flow_name,
         "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
+        "ai_labelers": _language_models(run),
         "registered_versions": registered_versions,
         "seconds": round(time.monotonic() - run.started, 2),
         "cpu": describe_processor(),
@@ -212,12 +213,22 @@ def _log_shares(run: PipelineRun, report: dict[str, Any]) -> None:
         run.tracked.log_file(path, "plots")
 
 
+def _language_models(run: PipelineRun) -> list[str]:
+    """The labelers that are language models, of parts of the reward too."""
+    told = (value for name, value in run.metrics.items() if name.rpartition("/")[2] == "ai_labelers")
+    return sorted({name for names in told for name in names})
+
+
 def _version_text(run: PipelineRun, what: str, figures: tuple[str, ...]) -> str:
     """What a registered version is, in Markdown: where it came from and its headline figures."""
     link = (
         f"[{run.flow_run_name}]({run.flow_run_url})" if run.flow_run_url else f"{run.flow_run_name} ({run.flow_run_id})"
     )
     simulated = " Its labelers were **simulated**." if isinstance(run.config.labels, SimulatedLabels) else ""
+    models = _language_models(run)
+    simulated += (
+        f" Labels of {', '.join(map(plain, models))} are by **language models**, not by people." if models else ""
+    )
     rows = "\n".join(f"| {name} | {run.metrics[name]:.4g} |" for name in figures if run.metrics.get(name) is not None)
     return (
         f"{what}, from Prefect flow run {link}, MLflow run {run.tracked.run_id}.{simulated}\n\n"
@@ -292,8 +303,10 @@ def _remarks(report: dict[str, Any]) -> str:
     """What has changed, who the labelers were, and all figures."""
     changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
     simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
+    models = ", ".join(map(plain, report["ai_labelers"]))
+    by_models = f"\n\nLabels of {models} are by **language models**, not by people." if models else ""
     against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
     named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
     shown = {name: value for name, value in report.items() if not name.startswith(FIGURE)}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in shown.items() if isinstance(value, float | int))
-    return f"{changed}{simulated}{named}\n\n| figure | value |\n|---|---|\n{rows}"
+    return f"{changed}{simulated}{by_models}{named}\n\n| figure | value |\n|---|---|\n{rows}"

@@ -45,23 +45,24 @@ def artifacts_of(inputs: dict[str, Any]) -> dict[str, Artifact]:
     return found
 
 
-def input_identity(value: Any) -> Any:
+def input_identity(value: Any, whole: bool = False) -> Any:
     """What counts of an input: an artifact's content; of a setting that names a file or folder on this machine, what that
-    holds; of everything else the value."""
+    holds; of everything else the value. `whole`: fields count as well that do not by themselves."""
     if isinstance(value, Artifact):
         return value.identity
     if isinstance(value, Settings):
+        whole = whole or value.counts_whole
         return {
             field: _local_identity(getattr(value, field))
             if field in value.local_fields
-            else input_identity(getattr(value, field))
+            else input_identity(getattr(value, field), whole)
             for field in type(value).model_fields
-            if field not in value.uncounted_fields
+            if whole or field not in value.uncounted_fields
         }
     if isinstance(value, dict):
-        return {str(key): input_identity(item) for key, item in value.items()}
+        return {str(key): input_identity(item, whole) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [input_identity(item) for item in value]
+        return [input_identity(item, whole) for item in value]
     return value
 
 

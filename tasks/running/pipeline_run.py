@@ -1,7 +1,7 @@
 """One run of a flow: its config, its MLflow parent run, and what its stages made."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,6 +50,8 @@ class PipelineRun:
     """The digest of the feedback store's snapshot that it learns from, if it does."""
     prefix: str = ""
     """What stands before the names of stages and of what they tell."""
+    before_making: Callable[[], None] = lambda: None
+    """Called before anything is made that is not in the cache; raises where that would be in vain."""
 
     def part(self, name: str) -> "PipelineRun":
         """The same run, for the stages of a part of its reward, of a tuning before another, or of a round: their names, figures and curves begin with this name."""

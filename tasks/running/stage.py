@@ -198,6 +198,7 @@ def _damage(artifact: Artifact) -> str:
 def _execute(
     body: Callable[..., int], traits: StageTraits, key: str, run: PipelineRun, inputs: dict[str, Any]
 ) -> Artifact:
+    run.before_making()
     artifacts = artifacts_of(inputs)
     name, made = traits.name, making_of(traits, body.__module__, inputs)
     tags = {"rein.stage": name, "rein.cache_key": key, "prefect.flow_run_id": run.flow_run_id}

@@ -1,7 +1,7 @@
 """The arithmetic of benchmarks/overhead.py, and that it calls every stage directly. The turns themselves do not run here."""
 
 from benchmarks.overhead import stages_of, summarize
-from flows import base, collect, learn, rlhf
+from flows import base, collect, feedback, learn, rlhf
 
 
 def one(orchestrated: float, direct: float, policy: str = "same") -> dict:
@@ -22,7 +22,7 @@ def test_overhead_is_what_lies_between_the_medians():
 
 
 def test_every_stage_that_a_flow_names_is_known_with_its_body():
-    assert {module.__name__: set(stages_of(module)) for module in (base, collect, learn, rlhf)} == {
+    assert {module.__name__: set(stages_of(module)) for module in (base, collect, feedback, learn, rlhf)} == {
         "flows.base": {
             "start_base",
             "prepare_texts",
@@ -34,6 +34,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
             "read_references",
         },
         "flows.collect": {"make_batch", "sample_prompts", "generate_completions"},
+        "flows.feedback": {"ask_models", "ingest_feedback", "simulate_labels"},
         "flows.learn": {
             *(
                 "agree_on_rankings",
@@ -43,9 +44,9 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
                 "play_held_out",
                 "evaluate_policy",
             ),
-            *("ingest_feedback", "hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
+            *("hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
             *("draw_labelers", "sample_versions", "judge_by_references"),
         },
-        "flows.rlhf": {"simulate_labels"},
+        "flows.rlhf": set(),
     }
     assert stages_of(learn)["tune_policy"].traits.name == "tuning"

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from labeling.labelers.ai import ask_model
+from models.judge_model.kept_answers import KeptAnswers
+from models.records import Completion, Prompt
+from models.settings.asked.labels import AILabeler
 from tests.flows.conftest import PROJECT, SMOKE, Workplace
 
 FILES = dict(
@@ -43,7 +47,7 @@ def rows_of(file: Path) -> list[dict]:
 
 
 def test_there_is_a_walk_for_each_seam():
-    assert set(FILES) == {"shortest", "longest_word", "alphabetical", "unchanged", "weather"}
+    assert set(FILES) == {"shortest", "longest_word", "alphabetical", "loudest", "unchanged", "weather"}
 
 
 def test_a_reward(report):
@@ -70,6 +74,15 @@ def test_a_labeler(report):
     for ranking in rows_of(folder / "rankings.jsonl"):
         ordered = [texts[name] for (name,) in ranking["levels"]]
         assert ordered == sorted(ordered) and ranking["labeler"] in ("abc", "abcd")
+
+
+def test_a_judge_model(outside):
+    """It is asked as any other one is: here as a labeler."""
+    prompt = Prompt.of("My sink leaks.", "train")
+    loud, quiet = Completion.of(prompt.id, "Help! Call a plumber!"), Completion.of(prompt.id, "Wait.")
+    config = AILabeler(name="judge", model={"kind": "loudest"})
+    (ranking,) = ask_model(config, "volume", [(prompt, [quiet, loud])], KeptAnswers()).rankings
+    assert ranking.levels == ((loud.id,), (quiet.id,)) and ranking.labeler == "judge"
 
 
 def test_a_tuner(report):

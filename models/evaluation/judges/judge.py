@@ -21,12 +21,14 @@ class Material:
     """What a run has that a judge may be made of, as folders.
 
     `rewards`: those that the compared policies were tuned on. `held_out_reward`: one that nothing was tuned on, where a stage made it.
-    `votes`: what people said of the very texts that are compared, where they were asked.
+    `votes`: what people said of the very texts that are compared, where they were asked. `kept`: a file for answers that are paid for, which is
+    there again after a kill.
     """
 
     rewards: Sequence[Path] = ()
     held_out_reward: Path | None = None
     votes: Path | None = None
+    kept: Path | None = None
 
 
 @runtime_checkable

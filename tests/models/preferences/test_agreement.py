@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from models.preferences.agreement import krippendorff_alpha, looks_upside_down, mean_tau_b, shares_of_agreement
+from models.preferences.agreement import (
+    krippendorff_alpha,
+    looks_upside_down,
+    mean_tau_b,
+    order_agreement,
+    shares_of_agreement,
+)
 from models.records import Ranking
 
 NAN = math.nan
@@ -187,3 +193,12 @@ def test_shares_of_real_rankings_are_those_of_plain_counting(rankme, criterion):
             who += [int("".join(filter(str.isdigit, one["annotator"]))) for one in row["annotations"]]
     found = shares_of_agreement(np.array(unit), np.array(said), np.array(who))
     assert found == pytest.approx((np.mean(alike), np.mean(modes)), abs=1e-12)
+
+
+def test_agreement_with_the_order_of_others():
+    """Ann puts a > b = c. The model has a > b right, a > c tied (half) and b, c does not count; of ben's b > a it has none, and of
+    what it said itself nothing is asked: (1 + .5 + 0) / 3."""
+    people = [ranking("ann", "a", "bc"), ranking("ben", "b", "a"), ranking("model", "a", "b")]
+    assert order_agreement([ranking("model", "ac", "b")], people) == 1.5 / 3
+    assert order_agreement([ranking("model", "a", "b", prompt="q")], people) is None, "nobody else saw that prompt"
+    assert order_agreement(people[:2], people[:2]) == 0, "ann and ben have a and b the other way round"

@@ -97,6 +97,16 @@ NO_PLACES = {
     *("ConsensusConfig.held_out_labelers", "PromotionRequest.made_by", "PromotionRequest.reason"),
     "PromotionRequest.version",
     "FunctionReward.function",  # what may be imported has a variable of its own
+    *("EndpointModel.address", "EndpointModel.model", "EndpointModel.key_variable", "AskedModel.preamble"),
+    *(
+        "AILabeler.name",
+        "AILabeler.preamble",
+        "AIJudge.preamble",
+        "AIJudge.criterion",
+        "JudgeReward.preamble",
+        "JudgeReward.criterion",
+        "AILabels.criterion",
+    ),
     *("MixtureReward.parts", "WeightedSum.weights", "SafetyFirst.safety"),
 }
 

@@ -5,10 +5,11 @@ from importlib.metadata import version
 import pytest
 
 from models.records import Artifact
+from models.settings.asked.labels import AILabels
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, RayRunner
 from models.settings.labels import FeedbackFolder
-from models.settings.rewards import PairwiseReward
+from models.settings.rewards import JudgeReward, PairwiseReward
 from models.settings.sources import FromFeedback, TextFile, TextHub
 from models.settings.training import PretrainedBase, PretrainingConfig, SFTConfig
 from models.settings.tuning import PPOConfig
@@ -53,6 +54,18 @@ def test_a_local_folder_counts_by_what_it_holds(tmp_path, settings):
     before = input_identity(settings(str(tmp_path)))
     (tmp_path / "file").write_text("b")
     assert input_identity(settings(str(tmp_path))) != before
+
+
+def test_how_a_judge_model_is_reached_counts_where_what_is_made_goes_by_it():
+    """Labels are the same however they were asked for; a reward asks again, as its files say."""
+    slow, quick = (
+        {"kind": "endpoint", "address": "http://host/v1", "model": "m", "concurrency": number} for number in (1, 9)
+    )
+    labels = [AILabels(labelers=({"name": "j", "model": model},)) for model in (slow, quick)]
+    assert input_identity(labels[0]) == input_identity(labels[1])
+    elsewhere = AILabels(labelers=({"name": "j", "model": slow | {"address": "http://other/v1"}},))
+    assert input_identity(elsewhere) != input_identity(labels[0]), "its model may be another one of that name"
+    assert input_identity(JudgeReward(model=slow)) != input_identity(JudgeReward(model=quick))
 
 
 def test_a_hub_name_counts_as_it_is():
