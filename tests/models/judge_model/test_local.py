@@ -1,6 +1,5 @@
 """A judge model in the process itself, beside what plain transformers says of the same words."""
 
-import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -8,22 +7,8 @@ from models.judge_model.judge_model import Question
 from models.judge_model.kept_answers import KeptAnswers
 from models.judge_model.local import open_model
 from models.judge_model.verdicts import Asker, Texts
-from models.network.networks import build_policy, save_policy, train_tokenizer
-from models.settings.asked.judge_models import AskedModel, LocalModel
-from models.settings.training import ScratchBase
-from tests.models.conftest import CORPUS, enliven
+from models.settings.asked.judge_models import AskedModel
 from tests.tolerances import close
-
-FLOAT32 = {"device": "cpu", "precision": "float32"}
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory) -> LocalModel:
-    folder = tmp_path_factory.mktemp("judge")
-    tokenizer = train_tokenizer([*CORPUS, "0 1 2 3 4 5 6 7 8 9 10"], vocab_size=300)
-    shape = ScratchBase(vocab_size=300, hidden_size=32, num_layers=2, num_heads=4, context_length=640)
-    save_policy(folder, enliven(build_policy(shape, tokenizer, seed=3)), tokenizer)
-    return LocalModel(base={"model": str(folder)}, compute=FLOAT32)
 
 
 def test_the_probabilities_of_options_are_those_of_transformers(config):
