@@ -11,6 +11,9 @@ TINY_THUMBS = (
     "labels={kind: simulated, labelers: [{name: annotator-1, kind: &it simulated_annotator, goes_by: &what helpfulness}, "
     "{name: annotator-2, kind: *it, goes_by: *what}, {name: careless, kind: *it, goes_by: *what, error_rate: 0.25}]}"
 )
+LANGUAGE_MODEL = "model: {kind: local, base: {model: '${REIN_MODEL}'}}"
+FEW_PROMPTS = "prompts.num_prompts=400"
+"""A language model is asked about each; on two cores a small one answers two questions a second."""
 E2E_THUMBS = "labels={kind: folder, path: '${REIN_THUMBS}', criterion: quality}"
 E2E_PPO = (LAST, "tuning.num_updates=20")
 E2E_BATCHES = "num_updates: 20, batch_size: 128, num_minibatches: 4, learning_rate: 2.0e-4, kl_budget_nats: 14"
@@ -61,6 +64,14 @@ WORLDS = {
                 LAST,
             ),
             "iterate": (LAST,),
+            "ai_labels": (
+                f"labels={{kind: ai, labelers: [{{name: model, {LANGUAGE_MODEL}}}]}}",
+                *(FEW_PROMPTS, "generation.num_completions=2", LAST),
+            ),
+            "judge": (
+                f"reward={{kind: judge, {LANGUAGE_MODEL}}}",
+                *(FEW_PROMPTS, "tuning.min_reward_accuracy=0", "tuning.num_updates=20", "tuning.batch_size=32", LAST),
+            ),
             "mixture": (
                 "reward={kind: mixture, parts: {helpful: {reward: &how {num_epochs: 4, batch_size: 8, learning_rate: 5.0e-4}}, brief: {reward: *how}}}",
                 "reward.parts.brief.labels={kind: simulated, criterion: brevity, labelers: [{name: terse, goes_by: brevity}]}",

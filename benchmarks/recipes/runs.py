@@ -2,6 +2,7 @@
 
     .venv/bin/python -m benchmarks.recipes tiny --seeds 61 62 63
     REIN_DATA=/path/to/data .venv/bin/python -m benchmarks.recipes e2e --seeds 61 --recipes ppo dpo
+    REIN_MODEL=/path/to/SmolLM2-135M-Instruct .venv/bin/python -m benchmarks.recipes tiny --seeds 61 --recipes ai_labels judge
 
 Each recipe is a run of its world's preset with what benchmarks/recipes/recipes.py sets otherwise, on held-out prompts and by the preset's headline
 judge, which nothing was tuned to please and which chooses nothing. Runs of a seed share base, labels and reward through the cache. Writes

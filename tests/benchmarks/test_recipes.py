@@ -30,9 +30,10 @@ def test_the_settings_of_every_recipe_are_there(world, recipe, monkeypatch):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
     monkeypatch.setenv("REIN_THUMBS", "/somewhere")
     monkeypatch.setenv("REIN_FUNCTIONS", FUNCTION)
+    monkeypatch.setenv("REIN_MODEL", "/somewhere")
     config = load_config(PROJECT / WORLDS[world].preset, (*WORLDS[world].always, *WORLDS[world].recipes[recipe]))
     assert config.chooser is None, "the judge chooses nothing"
-    assert recipe in {*TUNERS, "iterate", config.reward.kind}
+    assert recipe in {*TUNERS, "iterate", f"{config.labels.kind}_labels", config.reward.kind}
 
 
 def test_a_row_counts_the_seconds_of_the_recipe_s_own_stages(tmp_path):
