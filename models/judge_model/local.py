@@ -12,7 +12,7 @@ from models.network.architecture import context_length
 from models.network.base import load_base, require_known
 from models.network.dialogue import decode_completion, encode_completion, encode_prompt
 from models.network.networks import freeze
-from models.network.precision import autocast, pick_device
+from models.network.precision import autocast, pick_device, round_frozen
 from models.settings.asked.judge_models import LocalModel
 from models.settings.compute import Compute
 from models.shapes import Float
@@ -24,9 +24,8 @@ def open_model(config: LocalModel) -> "_Local":
     """The model, loaded and frozen. Raises ConfigError as a base does: not found, no chat template, no decoder."""
     model, tokenizer = load_base(config.base)
     require_faithful(model, tokenizer)
-    return _Local(
-        config.base.model_dump_json(), freeze(model).to(pick_device(config.compute)), tokenizer, config.compute
-    )
+    model = round_frozen(freeze(model), config.compute).to(pick_device(config.compute))
+    return _Local(config.base.model_dump_json(), model, tokenizer, config.compute)
 
 
 def tells_probabilities(config: LocalModel) -> bool:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 import pytest
 
 from models.records import Artifact
+from models.settings.asked.judge_models import LocalModel
 from models.settings.asked.labels import AILabels
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig, RayRunner
@@ -65,6 +66,10 @@ def test_how_a_judge_model_is_reached_counts_where_what_is_made_goes_by_it():
     assert input_identity(labels[0]) == input_identity(labels[1])
     elsewhere = AILabels(labelers=({"name": "j", "model": slow | {"address": "http://other/v1"}},))
     assert input_identity(elsewhere) != input_identity(labels[0]), "its model may be another one of that name"
+    exact, quick_one = (
+        LocalModel(base={"model": "org/m"}, compute={"precision": precision}) for precision in ("float32", "bfloat16")
+    )
+    assert input_identity(exact) != input_identity(quick_one), "it says something a little else"
     assert input_identity(JudgeReward(model=slow)) != input_identity(JudgeReward(model=quick))
 
 
