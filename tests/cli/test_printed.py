@@ -17,6 +17,7 @@ REPORT = {
     },
     **{"win_rate": 0.644, "win_rate_low": 0.601, "win_rate_high": 0.679, "kl_nats": 3.74, "rankings": 2979},
     **{"reward_labeler_accuracy": 0.6805, "krippendorff_alpha": 0.2137, "simulated_labelers": True},
+    "ai_labelers": ["gpt"],
     **{"judge": "facts", "judges": {"facts": SAID, "own_reward": SAID}, "upside_down_labelers": ["ann"]},
     **{"stages_run": ["tuning", "matches"], "stages_cached": STAGES, "path": ".rein/reports/1/report.json"},
     **{"flow": "learn", "prefect_flow_run_name": "calm-owl", "tuning_stopped_by_kl_budget": False},
@@ -38,6 +39,7 @@ def test_a_run_fits_a_screen_and_begins_with_what_it_has_shown(config, capsys):
     assert len(lines) <= 25 and "  win rate over the base: 0.64 (0.60 to 0.68)" in lines
     assert "\x1b" not in text and "base: Well. �[2Jgone" in lines, "model output is untrusted"
     assert "labeler ann ranks against the others: have the instructions been understood?" in lines
+    assert "Labels of gpt are by language models, not by people." in lines
     assert "rankings" not in text.replace("the rankings", "")
 
 
