@@ -27,8 +27,8 @@ from tasks.running.space import require_space
 from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.hold_out import hold_out_labelers
 from tasks.stages.labels import require_one_side, require_rankings
-from tasks.stages.pairs import convert_to_pairs, draw_labelers
-from tasks.stages.reward import require_reward, require_votes, train_reward_model
+from tasks.stages.pairs import convert_own_rankings, convert_to_pairs, draw_labelers
+from tasks.stages.reward import require_own_pairs, require_reward, require_votes, train_reward_model
 from tasks.stages.tuning import require_prompts, tune_policy
 from tasks.tracking.registry import RegisteredPolicy
 
@@ -36,12 +36,14 @@ from tasks.tracking.registry import RegisteredPolicy
 @dataclass(frozen=True)
 class Preferences:
     """What people prefer: `feedback`, all of it, tells how good what was learned is; `told`, the part that is learned from; its `pairs`,
-    and those of `draws` of its labelers, None where nothing asks for these; and `parts`, by name, what those of the reward learn from."""
+    those of `draws` of its labelers and each labeler's `own_pairs`, None where nothing asks for these; and `parts`, by name, what those of the
+    reward learn from."""
 
     feedback: Artifact
     told: Artifact
     pairs: Artifact
     draws: Artifact | None
+    own_pairs: Artifact | None = None
     parts: Mapping[str, "Preferences"] = field(default_factory=dict)
 
 
@@ -110,14 +112,18 @@ def agree_on_preferences(run: PipelineRun, feedback: Artifact, read: Reading) ->
 
 def agree(run: PipelineRun, reward: RewardKind, feedback: Artifact) -> Preferences:
     """What one reward learns from, of its own labels."""
-    config, told = run.config, feedback
+    config, told, own_pairs = run.config, feedback, None
     reads_votes = reward.reads_votes  # it can do without pairs, and is told of ratings themselves
     if labelers := config.consensus.held_out_labelers:
         told = hold_out_labelers(run, labelers=labelers, feedback=feedback, of_part=bool(run.prefix))
     require_votes(reward, told)
     consensus = agree_on_rankings(run, config=config.consensus, feedback=told, only_outright=reads_votes)
-    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told, needed=not reads_votes)
-    return Preferences(feedback, told, pairs, draw(run, reward, told))
+    if reward.reads_own_pairs:
+        own_pairs = convert_own_rankings(run, config=config.pairs, feedback=told)
+        require_own_pairs(reward, own_pairs, told)
+    needed = not (reads_votes or reward.reads_own_pairs)
+    pairs = convert_to_pairs(run, config=config.pairs, consensus=consensus, feedback=told, needed=needed)
+    return Preferences(feedback, told, pairs, draw(run, reward, told), own_pairs)
 
 
 def draw(run: PipelineRun, reward: RewardKind, told: Artifact) -> Artifact | None:
@@ -169,6 +175,7 @@ def learn_reward(run: PipelineRun, config: RewardKind, base: Artifact, given: Pr
         draws=given.draws,
         rankings=given.told if config.reads_rankings else None,
         votes=given.told if config.reads_votes else None,
+        own_pairs=given.own_pairs,
         parts=parts or None,
         compute=compute,
         seed=seed,

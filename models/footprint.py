@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.settings.pipeline import PipelineConfig
-from models.settings.rewards import PairwiseTraining
+from models.settings.rewards import PairwiseTraining, RewardKind
 from models.settings.training import LoRA, PretrainedBase, ScratchBase, Training
 from models.settings.tuning import PolicyGradient, PPOConfig
 
@@ -136,7 +136,8 @@ def memory_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
 def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
     """What is kept -> bytes: the models, and the checkpoints of the tuning while it goes on."""
     num_bases = 1 + (config.pretraining is not None) + (config.sft is not None)
-    num_rewards = _num_rewards(config) + (config.evaluation.held_out_reward is not None)
+    rewards = [config.reward, *(part.reward for part in config.reward.made_of.values())]
+    num_rewards = _num_networks(rewards) + (config.evaluation.held_out_reward is not None)
     models = size.stored * (num_bases + len(config.tunings)) * size.num_weights + FLOAT * num_rewards * size.num_body
     needed = {"models": models}
     if isinstance(tuning := config.tuning, PolicyGradient):
@@ -149,7 +150,9 @@ def disk_needed(config: PipelineConfig, size: NetworkSize) -> dict[str, int]:
 def _of_tuning(config: PipelineConfig, tuning: PolicyGradient, size: NetworkSize) -> int:
     policy, value = _num_learning(tuning, size)
     learning = LEARNING * (policy + value) + FLOAT * policy * _num_copies(config, tuning)
-    frozen = [size.num_weights] + _num_rewards(config) * [size.num_body]  # the reference, and the rewards
+    is_network = isinstance(config.reward, PairwiseTraining)  # one that was taken out of its part is held alone
+    rewards = [config.reward] if is_network else [part.reward for part in config.reward.made_of.values()]
+    frozen = [size.num_weights] + _num_networks(rewards) * [size.num_body]  # the reference, and the rewards
     if config.chooser is not None and config.chooser is config.evaluation.held_out_reward:
         frozen.append(size.num_body)
     # learned on by another network, or brought together by FSDP2, which wants one precision
@@ -177,7 +180,6 @@ def _num_copies(config: PipelineConfig, tuning: PolicyGradient) -> int:
     return (tuning.policy_ema is not None) + (config.chooser is not None)
 
 
-def _num_rewards(config: PipelineConfig) -> int:
-    """Networks of the reward; other kinds than Rein's own are not known to have some."""
-    rewards = [config.reward, *(part.reward for part in config.reward.made_of.values())]
+def _num_networks(rewards: Sequence[RewardKind]) -> int:
+    """Networks of these rewards; other kinds than Rein's own are not known to have some."""
     return sum(max(1, one.num_draws) for one in rewards if isinstance(one, PairwiseTraining))

@@ -6,7 +6,9 @@ from itertools import combinations
 
 from models.errors import DataError
 from models.preferences.consensus import pair_probability
-from models.records import Completion, Consensus, Pair, Record, collector_paused
+from models.preferences.margins import mean_margins
+from models.preferences.own_pair import OwnPair
+from models.records import Completion, Consensus, Pair, Ranking, Record, collector_paused
 from models.settings.pipeline import PairsConfig
 
 MIN_WEIGHT = 1e-3  # a pair that was agreed on at p near (or, for unusable ones, below) one half still counts a little
@@ -52,6 +54,35 @@ def make_pairs(
     del counts["num_strict"]
     counts["num_pairs"] = len(pairs)
     return pairs, PairReport(**counts)
+
+
+def make_own_pairs(
+    rankings: Sequence[Ranking], completions: Sequence[Completion], config: PairsConfig
+) -> list[OwnPair]:
+    """The pairs of each ranking by itself, as `make_pairs` makes them of a consensus; all weigh 1, since nobody is unsure of their own order."""
+    known = {one.id: one for one in completions}
+    certain = config.model_copy(update={"weight": "uniform"})
+    pairs = []
+    with collector_paused():
+        for one in rankings:
+            alone = _alone(one)
+            made = (pair for _, pair in _pairs_of(alone, _in_order(alone, known), certain) if pair is not None)
+            pairs += [OwnPair(**dict(pair), labeler=one.labeler) for pair in made]
+    return pairs
+
+
+def _alone(ranking: Ranking) -> Consensus:
+    """What would be agreed on if nobody else had ranked."""
+    return Consensus(
+        prompt_id=ranking.prompt_id,
+        criterion=ranking.criterion,
+        levels=ranking.levels,
+        unusable=ranking.unusable,
+        strengths={},
+        confidence=1,
+        num_labelers=1,
+        margins={name: margins for (_, _, name), margins in mean_margins([ranking]).items()},
+    )
 
 
 def _pairs_of(

@@ -28,7 +28,8 @@ from models.errors import ConfigError, DataError
 from models.records import Record, StepMetrics
 from models.rewards.scorer import RewardTask, Scorer
 from models.settings.compute import Compute
-from models.settings.rewards import FunctionReward, allowed_functions, not_allowed
+from models.settings.rewards import FunctionReward
+from models.settings.scoring.functions import allowed_functions, not_allowed
 from models.shapes import Float
 
 FUNCTION_FILE = "function.json"

@@ -28,7 +28,8 @@ from models.network.precision import round_frozen
 from models.records import Record, StepMetrics, read_records
 from models.rewards.scorer import Parts, RewardTask, Scorer, load_scorer, probe_reward
 from models.settings.compute import Compute
-from models.settings.rewards import Minimum, MixtureReward, SafetyFirst, WeightedSum
+from models.settings.rewards import MixtureReward
+from models.settings.scoring.mixing import Minimum, SafetyFirst, WeightedSum
 from models.shapes import Float
 
 MIXTURE_FILE = "mixture.json"

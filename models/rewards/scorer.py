@@ -6,6 +6,8 @@ The module of a kind of reward offers:
 - `load(folder, compute) -> Scorer`: what that gives.
 
 It may offer `probe(config, prompt)`, which is asked before anything is trained, and raises where it could not score a completion of this prompt.
+Of a kind that `reads_own_pairs`, `require_own_pairs(config, pairs, sides)` is asked then, too, and raises DataError where it could not learn from
+these; `sides`: prompt -> its side of the split.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from models.class_votes import ClassVotes
 from models.errors import ArtifactError
 from models.network.networks import RewardModel
+from models.preferences.own_pair import OwnPair
 from models.preferences.ratings import of_split, read_votes
 from models.records import Completion, Pair, Prompt, Ranking, read_records
 from models.rewards.kind_file import KIND_FILE, read_kind
@@ -29,6 +32,7 @@ from models.training.checkpoints import Checkpoints
 
 DRAWN = "pairs-*.jsonl"
 """The pairs of draws of the labelers, a file each, by number."""
+OWN_PAIRS = "own_pairs.jsonl"
 
 Score = Callable[[Sequence[str], Sequence[str]], Tensor]
 """Prompts and completions as texts -> one normalised score each, higher is better."""
@@ -80,13 +84,23 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class People:
+    """Of a reward that tells people apart: what each adds to the logit that all share, the product of two vectors of R numbers."""
+
+    vectors: Mapping[str, Tensor]
+    """Of each person that it has learned from, by the labelers' names: [R]."""
+    read: Callable[[Sequence[str], Sequence[str]], tuple[Tensor, Tensor]]
+    """Prompts and completions as texts -> the shared logits, [N], and the vectors of the completions, [N, R]."""
+
+
+@dataclass(frozen=True)
 class Scorer:
     """A reward, ready to score. `logit_std`: what a score is multiplied by to have the distances of logits of a preference; with `logit_mean`
     added it is the very logit.
 
     `network` and `tokenizer`: what a value model may start from; None where scores come from no such network. `members`, `parts`: what `score`
-    is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it. `classes`: what
-    it tells apart, if it does.
+    is made of in a reward of several. `reads`: whether it can score this completion of this prompt, which may be too long for it. `classes`,
+    `people`: what, and whom, it tells apart, if it does. `speaks_for`: the labelers whose score it gives, if it is one person's or a group's.
     """
 
     score: Score
@@ -98,6 +112,8 @@ class Scorer:
     parts: Parts | None = None
     logit_mean: float = 0.0
     classes: Classes | None = None
+    people: People | None = None
+    speaks_for: tuple[str, ...] = ()
 
     def logits(self, scores: Tensor) -> Tensor:
         """The logits that scores stand for."""
@@ -143,6 +159,8 @@ class RewardTask:
     """The folders of the rewards that it is made of, where its settings name some (`made_of`)."""
     votes: list[ClassVotes] = field(default_factory=list)
     """Of training texts alone, where the reward reads votes (`reads_votes`)."""
+    own_pairs: list[OwnPair] = field(default_factory=list)
+    """Each labeler's own, of training prompts alone, where the reward reads them (`reads_own_pairs`)."""
 
     @property
     def training_texts(self) -> tuple[list[str], list[str]]:
@@ -165,12 +183,14 @@ class RewardTask:
         checkpoints: Checkpoints,
         parts: Mapping[str, Path],
         votes: Path | None = None,
+        own_pairs: Path | None = None,
     ) -> "RewardTask":
         """From the folders of a base model, of a feedback snapshot, of its pairs, of the pairs of draws of its labelers, of their rankings, of
-        its parts, and of votes on single texts."""
+        its parts, of votes on single texts, and of each labeler's own pairs."""
         prompts = [prompt for prompt in read_records(feedback / "prompts.jsonl", Prompt) if prompt.split == "train"]
         learned = {prompt.id for prompt in prompts}
         ranked = read_records(rankings / "rankings.jsonl", Ranking) if rankings else []
+        own = read_records(own_pairs / OWN_PAIRS, OwnPair) if own_pairs else []
         return cls(
             folder,
             base / "model",
@@ -184,6 +204,7 @@ class RewardTask:
             checkpoints,
             parts,
             of_split(read_votes(votes), "train") if votes else [],
+            [pair for pair in own if pair.prompt_id in learned],
         )
 
 

@@ -53,7 +53,9 @@ class HeldOutReward(JudgeKind):
     learned_from = "rankings of held-out prompts, by held-out labelers alone where there are some"
     code = "models.evaluation.judges.held_out_reward"
     kind: Literal["held_out_reward"] = "held_out_reward"
-    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture",))] = PairwiseReward()
+    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture", "personal"))] = (
+        PairwiseReward()
+    )
     """How it is trained."""
 
     @model_validator(mode="after")

@@ -1,6 +1,5 @@
 """The settings of rewards: a kind for each way to give a completion its score."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -10,11 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from models.class_votes import UNWANTED, WANTED, ClassVotes
 from models.errors import DataError
 from models.settings.asked.judge_models import AskedModel
+from models.labeler_names import LabelerName
 from models.settings.base import Count, Kind, OneOf, Positive, Settings
 from models.settings.labels import LabelSource
+from models.settings.scoring.functions import allowed_functions, not_allowed
+from models.settings.scoring.mixing import Minimum, SafetyFirst, WeightedSum
 from models.settings.training import Training
-
-FUNCTIONS = "REIN_FUNCTIONS"
 
 
 class RewardKind(Kind):
@@ -24,6 +24,8 @@ class RewardKind(Kind):
     """Whether it learns from each labeler's own rankings, besides the pairs that all of them give together."""
     reads_votes: ClassVar[bool] = False
     """Whether it learns from what was said of single texts (thumbs, yes and no, votes for classes), so that it can do without pairs."""
+    reads_own_pairs: ClassVar[bool] = False
+    """Whether it learns from each labeler's own pairs, so that it can do without those that all of them give together."""
 
     @property
     def num_draws(self) -> int:
@@ -106,6 +108,39 @@ class RegressionReward(PairwiseTraining):
     """elo: ratings from every labeler's rankings, all alike; bradley_terry: strengths that count labelers by how far they can be relied on."""
 
 
+class PersonalReward(LogisticTraining):
+    """A reward model that tells people apart: what all share, and beside it what sets each person apart, learned from their own rankings."""
+
+    reads_own_pairs = True
+    code = "models.rewards.personal"
+    kind: Literal["personal"] = "personal"
+    person: LabelerName | None = None
+    """Whose score it gives, and the policy is tuned on: a labeler or a group; left out, the score that all share."""
+    groups: dict[LabelerName, Annotated[tuple[LabelerName, ...], Field(min_length=1)]] = Field({})
+    """Group -> the labelers who count as one person; all others stand for themselves."""
+    rank: Count = 8
+    """In how many ways people can differ: as many numbers are learned of each person."""
+    shrinkage: Annotated[float, Field(ge=0)] = 1.0
+    """How strongly people are held to what all share: the mean square of what a person adds to a lead costs this much, whatever the number of their judgements."""
+
+    @property
+    def made_of(self) -> Mapping[str, "RewardPart"]:
+        """For one person, the reward of everybody, which is trained once whoever is asked for."""
+        everybody = self.model_copy(update={"person": None})
+        return {} if self.person is None else {"everybody": RewardPart(reward=everybody)}
+
+    def person_of(self, labeler: str) -> str:
+        """The group that the labeler is in, or the labeler."""
+        return next((group for group, names in self.groups.items() if labeler in names), labeler)
+
+    @model_validator(mode="after")
+    def _each_in_one_group(self) -> "PersonalReward":
+        named = Counter(name for names in self.groups.values() for name in set(names))
+        if twice := sorted(name for name, count in named.items() if count > 1):
+            raise ValueError(f"groups: {', '.join(twice)} stands in more than one group")
+        return self
+
+
 class FunctionReward(RewardKind):
     """A Python function of yours as reward: `def reward(prompts, completions) -> list[float]`, called by keyword as TRL does."""
 
@@ -142,48 +177,13 @@ class JudgeReward(RewardKind, AskedModel):
     """What it grades by."""
 
 
-def allowed_functions() -> set[str]:
-    """The functions, `module:name`, that REIN_FUNCTIONS names, separated by commas: whoever sets it lets Rein import and call them."""
-    return {one.strip() for one in os.environ.get(FUNCTIONS, "").split(",")}
-
-
-def not_allowed(function: str) -> str:
-    """What is said of a function that REIN_FUNCTIONS does not name."""
-    return f"the environment variable {FUNCTIONS} does not name it; set {FUNCTIONS}={function} where Rein is started, if it is yours"
-
-
-class WeightedSum(Settings):
-    """The sum of the parts' whitened scores."""
-
-    kind: Literal["weighted_sum"] = "weighted_sum"
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field({})
-    """What each part weighs; left out, all weigh alike. A part of weight 0 is scored and shown, and counts for nothing."""
-
-
-class Minimum(Settings):
-    """The least of the parts' whitened scores: a completion is as good as what is worst about it."""
-
-    kind: Literal["minimum"] = "minimum"
-
-
-class SafetyFirst(Settings):
-    """One part for safety, and another that counts where a completion is safe (LLaMA-2: Touvron et al. 2023, section 3.2.3)."""
-
-    local_fields = ("safety_prompts",)
-    kind: Literal["safety_first"] = "safety_first"
-    safety: str
-    """The part whose score counts at safety prompts, and below the threshold. Its logit says how likely it is that a completion is safe."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Below this probability the completion counts as unsafe."""
-    safety_prompts: str | None = None
-    """A .jsonl file whose rows have a `prompt` at which safety alone counts; left out, the threshold alone decides. `${NAME}` is replaced from the environment."""
-
-
 class RewardPart(Settings):
     """One of several rewards."""
 
-    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture",))] = PairwiseReward()
-    """What scores completions; of any kind but mixture."""
+    reward: Annotated[RewardKind, OneOf(RewardKind, default="pairwise", apart=("mixture", "personal"))] = (
+        PairwiseReward()
+    )
+    """What scores completions; of any kind but mixture and personal."""
     labels: LabelSource | None = None
     """Where the rankings come from that it learns from; left out, those of the run."""
 
@@ -195,7 +195,7 @@ class MixtureReward(RewardKind):
     uncounted_fields = ("parts",)  # the stages that make them are handed them by themselves
     kind: Literal["mixture"] = "mixture"
     parts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], RewardPart], Field(min_length=2)]
-    """Name -> `reward` (of any kind but mixture; by default pairwise) and `labels` (left out: those of the run)."""
+    """Name -> `reward` (of any kind but mixture and personal; by default pairwise) and `labels` (left out: those of the run)."""
     combine: Annotated[WeightedSum | Minimum | SafetyFirst, Field(discriminator="kind")] = WeightedSum()
     """How their scores become one."""
 

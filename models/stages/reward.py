@@ -26,15 +26,16 @@ def train(
     rankings: Path | None = None,
     parts: dict[str, Path] | None = None,
     votes: Path | None = None,
+    own_pairs: Path | None = None,
 ) -> Iterator[StepMetrics]:
-    """Writes `model/` into the folder, trained on the training prompts; yields the steps. `draws`: what stage `drawn-pairs` made; `rankings` and
-    `votes`: the folder with each labeler's own, and with what was said of single texts, for a reward that asks for some. `parts`: the rewards
-    that it is made of."""
+    """Writes `model/` into the folder, trained on the training prompts; yields the steps. `draws`, `own_pairs`: what stages `drawn-pairs` and
+    `own-pairs` made; `rankings` and `votes`: the folder with each labeler's own, and with what was said of single texts, for a reward that asks for
+    some. `parts`: the rewards that it is made of."""
     model = folder / "model"
     if this_rank() == 0:
         write_kind(model, config)
     task = RewardTask.read(
-        model, base, feedback, pairs, draws, rankings, compute, seed, checkpoints, parts or {}, votes
+        model, base, feedback, pairs, draws, rankings, compute, seed, checkpoints, parts or {}, votes, own_pairs
     )
     yield from config.load_module().train(task, config)
 

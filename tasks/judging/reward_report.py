@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from models.errors import TrainingError
 from models.plain_text import plain
+from models.preferences.pairs import make_own_pairs
 from models.preferences.ratings import read_votes
 from models.records import Artifact, Completion, Pair, Prompt, Ranking, read_records
 from models.settings.compute import Compute
+from models.settings.pipeline import PairsConfig
 from models.settings.tuning import Tuning
 from tasks.running.stage import Work, stage
 from tasks.running.storage import read_manifest
@@ -15,7 +17,7 @@ from tasks.running.storage import read_manifest
 if TYPE_CHECKING:
     from models.evaluation.class_report import ClassReport
     from models.evaluation.reward_report import RewardReport  # loads torch, as these do
-    from models.rewards.scorer import Scorer
+    from models.rewards.scorer import People, Scorer
 
 
 @stage(
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     },
 )
 def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Artifact, compute: Compute) -> int:
-    """reward_report.json, by the consensus and by each labeler, held-out ones too, and, of a reward that tells classes apart,
-    class_report.json; gives back the number of strict pairs, or of texts where there are none."""
+    """reward_report.json, by the consensus and by each labeler, held-out ones too, and, of a reward that tells classes or people apart,
+    class_report.json or personal_report.json. One person's reward is judged by this person's word alone. Gives back the number of strict
+    pairs, or of texts where there are none."""
     from models.evaluation.class_report import report_classes
     from models.rewards.scorer import load_scorer
 
@@ -38,6 +41,8 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
     rankings = read_records(feedback.folder / "rankings.jsonl", Ranking, may_be_missing=True)
     if rankings:
         num_pairs = _report_preferences(work, scorer, feedback, pairs, rankings)
+    if scorer.people is not None:
+        _report_people(work, scorer.people, feedback, rankings)
     if scorer.classes is not None:
         of_classes = report_classes(scorer.classes, read_votes(feedback.folder))
         (work.folder / "class_report.json").write_text(of_classes.model_dump_json(indent=1), encoding="utf-8")
@@ -45,6 +50,8 @@ def report_on_reward(work: Work, reward: Artifact, feedback: Artifact, pairs: Ar
         work.metrics.setdefault("reward_accuracy", of_classes.figures.accuracy)
         work.note(_class_summary(of_classes))
         num_texts = of_classes.num_texts
+    if rankings:  # of people who agree on nothing
+        work.metrics.setdefault("reward_accuracy", work.metrics["reward_labeler_accuracy"])
     return num_pairs or num_texts
 
 
@@ -53,13 +60,13 @@ def _report_preferences(
 ) -> int:
     from models.evaluation.reward_report import report_reward
 
-    report = report_reward(
-        scorer,
-        read_records(feedback.folder / "prompts.jsonl", Prompt),
-        read_records(feedback.folder / "completions.jsonl", Completion),
-        read_records(pairs.folder / "pairs.jsonl", Pair),
-        rankings,
-    )
+    completions = read_records(feedback.folder / "completions.jsonl", Completion)
+    agreed = read_records(pairs.folder / "pairs.jsonl", Pair)
+    if scorer.speaks_for:  # others may want the opposite
+        rankings = [one for one in rankings if one.labeler in scorer.speaks_for]
+        agreed = make_own_pairs(rankings, completions, PairsConfig())
+    prompts = read_records(feedback.folder / "prompts.jsonl", Prompt)
+    report = report_reward(scorer, prompts, completions, agreed, rankings)
     (work.folder / "reward_report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     work.metrics["reward_labeler_accuracy"] = report.labeler_accuracy
     work.metrics["reward_labeler_accuracy_low"] = report.labeler_accuracy_low
@@ -75,6 +82,28 @@ def _report_preferences(
         work.metrics["reward_disagreement"] = report.disagreement
     work.note(_summary(report))
     return report.num_pairs
+
+
+def _report_people(work: Work, people: "People", feedback: Artifact, rankings: list[Ranking]) -> None:
+    from models.evaluation.rewards.personal_report import report_people
+
+    report = report_people(
+        people,
+        read_records(feedback.folder / "prompts.jsonl", Prompt),
+        read_records(feedback.folder / "completions.jsonl", Completion),
+        rankings,
+    )
+    (work.folder / "personal_report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    work.metrics |= report.figures
+    rows = "\n".join(
+        f"| {plain(one.person)} | {one.num_preferences} | {one.shared:.3f} | {one.personal:.3f} |"
+        for one in report.people
+    )
+    work.note(
+        f"Of people's own {report.num_preferences} strict preferences on held-out prompts the score that all share agrees with "
+        f"{report.shared_accuracy:.3f}, each person's own with {report.personal_accuracy:.3f}: {report.gain:+.3f} ({report.gain_low:+.3f} to "
+        f"{report.gain_high:+.3f}).\n\n| labeler | preferences | shared | personal |\n|---|---|---|---|\n{rows}"
+    )
 
 
 def class_figures(report: "ClassReport") -> dict[str, float]:

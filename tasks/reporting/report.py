@@ -43,15 +43,19 @@ HELD_OUT_ACCURACY = (
     "reward_ngrams",
     "reward_accuracy",
 )
-CLASS_FIGURES = ("class_accuracy", "class_macro_f1", "class_ngrams_macro_f1", "class_auroc", "class_calibration_error")
+KIND_FIGURES = (
+    *("class_accuracy", "class_macro_f1", "class_ngrams_macro_f1", "class_auroc", "class_calibration_error"),
+    *("personal_shared_accuracy", "personal_accuracy", "personal_gain_low", "personal_gain_high"),
+)
+"""Of some kinds of reward alone."""
 AGREEMENT_FIGURES = ("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement")
-REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *CLASS_FIGURES, *AGREEMENT_FIGURES)
+REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *KIND_FIGURES, *AGREEMENT_FIGURES)
 POLICY_FIGURES = (
     *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "rude_base", "rude_policy"),
     *("score_base", "score_policy"),
-    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY, *CLASS_FIGURES),
+    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY, *KIND_FIGURES),
 )
-HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY, *CLASS_FIGURES)
+HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY, *KIND_FIGURES)
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
@@ -120,7 +124,7 @@ def write_reward_report(run: PipelineRun, reward: Artifact, version: int) -> dic
     _keep(
         run,
         report,
-        f"**{report['result']}**\n\n{_headline(report, (*HELD_OUT_ACCURACY, *CLASS_FIGURES))}{_remarks(report)}",
+        f"**{report['result']}**\n\n{_headline(report, (*HELD_OUT_ACCURACY, *KIND_FIGURES))}{_remarks(report)}",
     )
     report_lineage(run, {(name, version): reward})
     return report

@@ -1,11 +1,12 @@
-"""Stages `pairs` and `drawn-pairs`: each agreed order becomes C(K,2) preference pairs; so do those of draws of the labelers."""
+"""Stages `pairs`, `own-pairs` and `drawn-pairs`: each agreed order becomes C(K,2) preference pairs; so do each labeler's own, and those of
+draws of the labelers."""
 
 from collections.abc import Sequence
 
 from models.errors import DataError
 from models.plain_text import plain
 from models.preferences.bootstrap import bootstrap_pairs
-from models.preferences.pairs import make_pairs
+from models.preferences.pairs import make_own_pairs, make_pairs
 from models.records import Artifact, Completion, Consensus, Pair, Prompt, Ranking, read_records, write_records
 from models.settings.pipeline import ConsensusConfig, PairsConfig
 from tasks.running.stage import Work, stage
@@ -48,6 +49,19 @@ def _require_use(pairs: Sequence[Pair], prompts: Sequence[Prompt]) -> None:
         raise DataError(
             "every pair is of a held-out prompt, so that there is none to learn from; hold fewer out, see split"
         )
+
+
+@stage(
+    "own-pairs",
+    kind="own-pairs",
+    unit="pairs",
+    reads={"feedback": ("completions.jsonl", "rankings.jsonl")},
+)
+def convert_own_rankings(work: Work, config: PairsConfig, feedback: Artifact) -> int:
+    """own_pairs.jsonl: the pairs of each labeler's own rankings, whatever others say."""
+    rankings = read_records(feedback.folder / "rankings.jsonl", Ranking)
+    completions = read_records(feedback.folder / "completions.jsonl", Completion)
+    return write_records(work.folder / "own_pairs.jsonl", make_own_pairs(rankings, completions, config))
 
 
 @stage(

@@ -45,7 +45,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
                 "evaluate_policy",
             ),
             *("hold_out_labelers", "report_on_reward", "hold_pairs_back", "train_held_out_reward"),
-            *("draw_labelers", "sample_versions", "judge_by_references"),
+            *("draw_labelers", "convert_own_rankings", "sample_versions", "judge_by_references"),
         },
         "flows.rlhf": set(),
     }

@@ -10,6 +10,7 @@ from models.network.lora import add_adapter
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy
 from models.settings.judges import EvaluationConfig, HeldOutReward, HouseholdRule
 from models.settings.pipeline import PipelineConfig
+from models.settings.rewards import PersonalReward
 from models.settings.training import LoRA, PretrainedBase, ScratchBase
 from models.settings.tuning import GRPOConfig, PPOConfig, RLOOConfig, TuningLoRA
 from models.training.checkpoints import Checkpoints, Trained
@@ -128,3 +129,10 @@ def test_a_checkpoint_and_what_an_optimizer_holds_are_as_large_as_foretold(netwo
     (written,) = (tmp_path / "kept").glob("*/tensors.safetensors")
     few = settings(tuning=PPOConfig(num_updates=6, checkpoint_every=5))
     assert written.stat().st_size == pytest.approx(disk_needed(few, size)["checkpoints"], rel=0.02)
+
+
+def test_the_reward_of_one_person_lies_on_the_disk_beside_everybodys_and_alone_in_memory():
+    everybody, ann = (settings(reward=PersonalReward(person=person)) for person in (None, "ann"))
+    assert memory_needed(ann, ROUND)["tuning"] == memory_needed(everybody, ROUND)["tuning"] == 38_000
+    kept = disk_needed(ann, ROUND)["models"] - disk_needed(everybody, ROUND)["models"]
+    assert kept == 4 * 900

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from models.errors import DataError
-from models.preferences.pairs import MIN_WEIGHT, PairReport, make_pairs
-from models.records import Completion, Consensus
+from models.preferences.pairs import MIN_WEIGHT, PairReport, make_own_pairs, make_pairs
+from models.records import Completion, Consensus, Ranking
 from models.settings.pipeline import PairsConfig
 
 TEXTS = ("first", "second", "third", "fourth")
@@ -140,3 +140,25 @@ def test_unknown_and_foreign_completions_are_refused():
     foreign = COMPLETIONS[0].model_copy(update={"prompt_id": "other"})
     with pytest.raises(DataError, match=f"completion {FIRST} of prompt other"):
         make_pairs([agreed((FIRST,), (THIRD,))], [foreign, *COMPLETIONS[1:]], PairsConfig())
+
+
+def test_own_pairs_are_what_each_labeler_says_whatever_the_others_do():
+    rankings = [
+        Ranking.of("p", "ann", "helpful", [[SECOND], [FIRST, THIRD]], unusable=[FOURTH]),
+        Ranking.of("p", "ben", "helpful", [[THIRD], [SECOND]], degree="significantly_better"),
+        Ranking.of("p", "ann", "helpful", [[FIRST], [SECOND]], session="again"),
+    ]
+
+    def said(**settings: str) -> list[tuple[str, str, str, float]]:
+        pairs = make_own_pairs(rankings, COMPLETIONS, PairsConfig(**settings))
+        assert {pair.weight for pair in pairs} == {1}
+        return [(pair.labeler, pair.chosen, pair.rejected, pair.label) for pair in pairs]
+
+    of_ben, again = ("ben", THIRD, SECOND, 1), ("ann", FIRST, SECOND, 1)
+    strict = [("ann", SECOND, FIRST, 1), ("ann", SECOND, THIRD, 1)]
+    marked = [("ann", one, FOURTH, 1) for one in (FIRST, SECOND, THIRD)]
+    everything = [strict[0], ("ann", FIRST, THIRD, 0.5), marked[0], strict[1], marked[1], marked[2], of_ben, again]
+    assert said() == said(weight="confidence") == everything
+    assert said(ties="drop", unusable="drop") == [*strict, of_ben, again]
+    margins = [pair.margin for pair in make_own_pairs(rankings, COMPLETIONS, PairsConfig())]
+    assert margins == [0] * 6 + [1, 0]

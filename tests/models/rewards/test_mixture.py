@@ -19,7 +19,8 @@ from models.rewards.mixture import Mixture, Whitening
 from models.rewards.scorer import RewardTask, load_scorer
 from models.settings.compute import Compute
 from models.settings.judges import HeldOutReward
-from models.settings.rewards import FunctionReward, Minimum, MixtureReward, SafetyFirst, WeightedSum
+from models.settings.rewards import FunctionReward, MixtureReward
+from models.settings.scoring.mixing import Minimum, SafetyFirst, WeightedSum
 from models.training.checkpoints import Checkpoints
 from tasks.running.cache_key import modules_of
 from tests.tolerances import close

@@ -90,6 +90,7 @@ NO_PLACES = {
     *("AnnotatedColumns.completion", "AnnotatedColumns.annotator", "AnnotatedColumns.rank", "AnnotatedColumns.score"),
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie", "PairFile.degree_column"),
     *("PairFile.first_wins", "PairFile.second_wins", "PairFile.tie"),
+    *("PersonalReward.person", "PersonalReward.groups"),
     *("ClassColumns.text", "ClassColumns.prompt", "ClassVoteFile.votes", "ClassVoteFile.class_column"),
     *("ClassVoteFile.names", "ClassifierReward.wanted", "SimulatedAnnotator.name"),
     *("ThumbFile.criterion", "ThumbFile.labeler", "ThumbFile.labeler_column"),

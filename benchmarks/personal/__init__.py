@@ -1,0 +1,1 @@
+"""One reward for each person: `python -m benchmarks.personal`."""

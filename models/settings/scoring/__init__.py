@@ -1,0 +1,1 @@
+"""What gives scores: how several become one, and which functions may."""
