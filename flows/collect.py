@@ -7,6 +7,7 @@ from models.errors import ConfigError
 from models.footprint import NetworkSize
 from models.records import Artifact
 from models.settings.pipeline import PipelineConfig
+from tasks.judging.chosen_prompts import choose_prompts
 from tasks.running.pipeline_run import PipelineRun, open_run
 from tasks.running.space import require_space
 from tasks.stages.batch import hand_out, make_batch, publish_batch, read_instructions
@@ -24,6 +25,10 @@ def collect(config: PipelineConfig) -> dict[str, str]:
         instructions = read_instructions(config, config.batch.instructions, "batch.instructions")
         start, texts, prompts = sample(run)
         *_, completions = complete(run, start, texts, prompts)
+        if (choice := config.batch.choose) is not None:
+            prompts = completions = choose_prompts(
+                run, config=choice, prompts=prompts, completions=completions, compute=config.compute
+            )
         batch = make_batch(run, prompts=prompts, completions=completions, instructions=instructions)
         return {"batch": publish_batch(run, batch), "folder": str(hand_out(run, batch))}
 

@@ -41,6 +41,16 @@ class YesNoTask(Settings):
 BatchTask = Annotated[RankingTask | ChoiceTask | ThumbsTask | YesNoTask, Field(discriminator="kind")]
 
 
+class PromptChoice(Settings):
+    """Some of the sampled prompts, by what the members of a reward disagree on."""
+
+    local_fields = ("reward",)
+    reward: str
+    """The folder `model` of a reward of kind ensemble. `${NAME}` is replaced from the environment."""
+    num_prompts: Count
+    """How many prompts are handed out; of held-out ones a share by chance, of the others those that the members disagree on most."""
+
+
 class BatchConfig(Settings):
     """What labelers are given by flow `collect`."""
 
@@ -59,6 +69,9 @@ class BatchConfig(Settings):
     """JSONL of prompts whose order is known (`prompt`, `completions`, one annotation with `ranks`): they measure labelers, and nothing learns from them."""
     gold_every: Annotated[int, Field(ge=2)] = 10
     """One task in this many is a gold one, while there are any."""
+
+    choose: PromptChoice | None = None
+    """Hand out some of the sampled prompts alone, those on which a reward's members disagree; left out, all."""
 
     @model_validator(mode="after")
     def _gold_has_an_order(self) -> "BatchConfig":

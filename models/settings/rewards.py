@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from models.class_votes import UNWANTED, WANTED, ClassVotes
 from models.errors import DataError
-from models.settings.asked.judge_models import AskedModel
 from models.labeler_names import LabelerName
+from models.settings.asked.judge_models import AskedModel
 from models.settings.base import Count, Kind, OneOf, Positive, Settings
 from models.settings.labels import LabelSource
 from models.settings.scoring.functions import allowed_functions, not_allowed

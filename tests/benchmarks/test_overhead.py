@@ -33,7 +33,7 @@ def test_every_stage_that_a_flow_names_is_known_with_its_body():
             "fine_tune",
             "read_references",
         },
-        "flows.collect": {"make_batch", "sample_prompts", "generate_completions"},
+        "flows.collect": {"make_batch", "choose_prompts", "sample_prompts", "generate_completions"},
         "flows.feedback": {"ask_models", "ingest_feedback", "simulate_labels"},
         "flows.learn": {
             *(

@@ -45,6 +45,7 @@ OUTSIDE = [
     "labels={{kind: folder, path: /srv/batch}}",
     "batch.instructions=/etc/hostname",
     "batch.gold=/srv/gold.jsonl",
+    "batch.choose={{reward: /srv/reward, num_prompts: 5}}",
     "evaluation.judges=[{{kind: own_reward}}, {{kind: people, instructions: /srv/how.md}}]",
     "evaluation.references={{kind: file, path: /srv/references.jsonl}}",
     "reward={{kind: mixture, parts: {{a: {{}}, b: {{labels: {{kind: folder, path: /srv/batch}}}}}}}}",

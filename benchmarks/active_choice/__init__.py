@@ -1,0 +1,1 @@
+"""Which prompts to label next: `python -m benchmarks.active_choice`."""
