@@ -107,10 +107,11 @@ def test_a_kind_in_a_field_that_does_not_count_brings_no_code():
 
 
 def test_what_is_reached_through_other_modules_counts(changed_by):
-    """consensus.py imports agreement.py; pairs.py takes its probabilities from consensus.py; labels by a model are held against people's."""
+    """consensus.py imports agreement.py; pairs.py takes its probabilities from consensus.py, and the report on people's own scores their pairs
+    from pairs.py; labels by a model are held against people's."""
     assert changed_by("models/preferences/agreement.py") == {
         *("tasks.stages.consensus", "tasks.stages.pairs", "tasks.judging.held_out_reward"),
-        "tasks.judging.ai_labels",
+        *("tasks.judging.ai_labels", "tasks.judging.reward_report"),
     }
 
 

@@ -46,7 +46,7 @@ def judged(tmp_path, monkeypatch):
 
     def judge(*kinds: str) -> dict:
         config = EvaluationConfig(judges=[{"kind": kind} for kind in kinds], num_samples=1)
-        work = SimpleNamespace(folder=tmp_path, metrics={})
+        work = SimpleNamespace(folder=tmp_path, checkpoint_folder=tmp_path, metrics={})
         rewards = {"champion_reward": reward, "challenger_reward": reward, "held_out_reward": None}
         given = {"games": games, "champion": champion, "challenger": challenger, **rewards}
         challenge_champion.__wrapped__(work, config=config, **given, votes=None, compute=Compute())
