@@ -52,7 +52,7 @@ def train(task: RewardTask, config: ClassifierReward) -> Iterator[StepMetrics]:
         task.seed,
         task.checkpoints,
     )
-    fix_normalisation(whole(classifier), sequences_of(rows))
+    fix_normalisation(whole(classifier), sequences_of(rows), task.compute)
     classifier.save(task.folder, tokenizer)
 
 

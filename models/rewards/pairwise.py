@@ -178,7 +178,7 @@ def train_reward(
 ) -> Iterator[StepMetrics]:
     """`learn_comparisons`, and then the normalisation is fixed on the completions that were compared."""
     yield from learn_comparisons(reward_model, comparisons, config, compute, seed, checkpoints, pair_loss)
-    fix_normalisation(whole(reward_model), sequences_of(comparisons))
+    fix_normalisation(whole(reward_model), sequences_of(comparisons), compute)
 
 
 def learn_comparisons(
@@ -222,13 +222,16 @@ def learn_comparisons(
 
 
 @torch.no_grad()
-def fix_normalisation(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> Float[Tensor, " N"]:
-    """Sets mean and standard deviation of the logit over these sequences as the checkpoint's normalisation; gives back the logits.
+def fix_normalisation(
+    reward_model: RewardModel, sequences: Sequence[Sequence[int]], compute: Compute
+) -> Float[Tensor, " N"]:
+    """Sets mean and standard deviation of the logit over these sequences, computed as scores are, as the checkpoint's normalisation; gives back the logits.
 
     Raises TrainingError when a logit is not finite.
     """
     reward_model.set_normalisation(mean=0.0, std=1.0)
-    logits = gather_rows(score_sequences(reward_model, share_of(sequences))).double()
+    with autocast(compute):
+        logits = gather_rows(score_sequences(reward_model, share_of(sequences))).double()
     if not torch.isfinite(logits).all():
         raise TrainingError(
             "the reward model's logits on its training completions are not finite; try a lower reward.learning_rate, or "

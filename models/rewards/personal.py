@@ -109,7 +109,7 @@ def train(task: RewardTask, config: PersonalReward) -> Iterator[StepMetrics]:
         labelers = sorted({one.labeler for one in task.own_pairs})
         model = model_of_person(task.parts["everybody"] / "model", config.person, labelers)
         rows = own_comparisons(tokenizer, task, config, context_length(model.model.config))
-        fix_normalisation(model.to(pick_device(task.compute)), sequences_of(rows))
+        fix_normalisation(model.to(pick_device(task.compute)), sequences_of(rows), task.compute)
         model.save(task.folder, tokenizer)
         return
     people = number_people(task.own_pairs, config)
@@ -121,7 +121,7 @@ def train(task: RewardTask, config: PersonalReward) -> Iterator[StepMetrics]:
 
     yield from learn_rows(everybody, rows, losses, config, task.compute, task.seed, task.checkpoints)
     learned = whole(everybody)
-    fix_normalisation(learned, sequences_of(rows))
+    fix_normalisation(learned, sequences_of(rows), task.compute)
     learned.save(task.folder, tokenizer)
     if this_rank() == 0:
         numbers = {one.labeler: people[config.person_of(one.labeler)] for one in task.own_pairs}

@@ -10,6 +10,7 @@ import torch
 from models.errors import DataError
 from models.network.networks import RewardModel
 from models.network.packing import PackedBatch
+from models.network.precision import autocast
 from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import (
     Comparison,
@@ -21,9 +22,11 @@ from models.rewards.pairwise import (
     score_texts,
     train_reward,
 )
+from models.settings.compute import Compute
 from models.settings.rewards import PairwiseReward
 from tests.tolerances import close
 
+EXACT = Compute(device="cpu", precision="float32")
 FOUR = Comparison(
     sequences=[[1, 20, 30, 2], [1, 20, 40, 50, 60, 2], [1, 20, 2], [1, 20, 70, 80, 2]],
     chosen=[0, 0, 0, 1, 1, 2],
@@ -194,16 +197,28 @@ def test_normalisation_brings_the_scores_of_these_sequences_to_mean_0_and_std_1(
     reward_model.set_normalisation(mean=17.0, std=99.0)  # an earlier one must not enter
     sequences = FOUR.sequences + THREE.sequences
     logits = np.concatenate([logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)])
-    fix_normalisation(reward_model, sequences)
+    fix_normalisation(reward_model, sequences, EXACT)
     assert close(reward_model.model.config.score_mean, logits.mean(), tolerance=1e-5)
     assert close(reward_model.model.config.score_std, logits.std(), tolerance=1e-5)
     scores = score_sequences(reward_model, sequences)
     assert close(scores.mean(), 0.0, tolerance=1e-5) and close(scores.std(unbiased=False), 1.0, tolerance=1e-5)
 
 
+def test_normalisation_is_of_scores_as_they_will_be_computed(reward_model):
+    """In bfloat16 logits differ from those in float32 by some 2^-9 of their size, which a mean in float32 would leave in."""
+    rounded = Compute(device="cpu", precision="bfloat16")
+    sequences = FOUR.sequences + THREE.sequences
+    fix_normalisation(reward_model, sequences, rounded)
+    with autocast(rounded):
+        scores = score_sequences(reward_model, sequences)
+    assert close(scores.mean(), 0.0, tolerance=1e-5) and close(scores.std(unbiased=False), 1.0, tolerance=1e-5)
+    exact = score_sequences(reward_model, sequences)
+    assert not close(exact.mean(), 0.0, tolerance=1e-5)
+
+
 def test_equal_logits_are_not_divided_by_zero(base_folder_once):
     fresh = RewardModel.start(base_folder_once, seed=0)
-    fix_normalisation(fresh, FOUR.sequences)
+    fix_normalisation(fresh, FOUR.sequences, EXACT)
     assert close(score_sequences(fresh, FOUR.sequences), [0.0] * 4)
 
 
