@@ -13,11 +13,11 @@ from tasks.running.stage import Work, stage
 @stage(
     "chosen-prompts",
     kind="chosen-prompts",
-    unit="prompts",
+    unit="completions",
     reads={"prompts": ("prompts.jsonl",), "completions": ("completions.jsonl",)},
 )
 def choose_prompts(work: Work, config: PromptChoice, prompts: Artifact, completions: Artifact, compute: Compute) -> int:
-    """prompts.jsonl and completions.jsonl of those that were chosen. Raises ConfigError for a reward that has no members to disagree."""
+    """prompts.jsonl and completions.jsonl of those that were chosen; gives back the number of completions. Raises ConfigError for a reward that has no members to disagree."""
     from models.rewards.scorer import load_scorer
 
     scorer = load_scorer(Path(config.reward), compute)
@@ -32,5 +32,5 @@ def choose_prompts(work: Work, config: PromptChoice, prompts: Artifact, completi
     scores = scorer.members.score(texts, scorer.readable(texts, [one.text for one in written]))
     logits = scorer.logit_std * scores.double().numpy()
     chosen = most_disputed(sampled, logits, [one.prompt_id for one in written], config.num_prompts)
-    write_records(work.folder / "completions.jsonl", [one for one in written if one.prompt_id in chosen])
-    return write_records(work.folder / "prompts.jsonl", [one for one in sampled if one.id in chosen])
+    write_records(work.folder / "prompts.jsonl", [one for one in sampled if one.id in chosen])
+    return write_records(work.folder / "completions.jsonl", [one for one in written if one.prompt_id in chosen])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ def rows_of(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+ENSEMBLE = ("reward.kind=ensemble", "reward.num_members=3", "reward.aggregate=minimum", "tuning.num_updates=1")
+
+
 def test_a_run_with_an_ensemble(workplace: Workplace, first_report: dict):
-    asked = ("reward.kind=ensemble", "reward.num_members=3", "reward.aggregate=minimum", "tuning.num_updates=1")
-    report = workplace.report("rlhf", SMOKE, *asked)
+    report = workplace.report("rlhf", SMOKE, *ENSEMBLE)
     assert report["stages_run"] == ["drawn-pairs", "reward", "reward-report", "tuning", "matches", "evaluation"]
     made = {name: Path(folder) for name, folder in report["artifacts"].items()}
     members = [file.name for file in sorted(made["reward"].joinpath("model").glob("member-*"))]
@@ -38,6 +42,30 @@ def test_a_run_with_an_ensemble(workplace: Workplace, first_report: dict):
     assert [row["step"] for row in steps] == list(range(len(steps))) and steps[-1]["values"]["member"] == 3
     assert close(report["reward_loss"], steps[-1]["values"]["loss"])
     assert "reward_disagreement" not in first_report
+
+
+@dataclass(frozen=True)
+class OtherStore(Workplace):
+    """The same place with another feedback store, so that its batch is in nobody's way."""
+
+    store: str = ""
+
+    @property
+    def store_url(self) -> str:
+        return self.store
+
+
+def test_people_are_handed_what_the_members_disagree_on(workplace: Workplace, first_report: dict, tmp_path):
+    made = workplace.report("rlhf", SMOKE, *ENSEMBLE)["artifacts"]
+    place = OtherStore(workplace.folder, workplace.prefect_url, store=f"sqlite:///{tmp_path}/feedback.db")
+    done = place.rein("collect", SMOKE, f"batch.choose={{reward: {made['reward']}/model, num_prompts: 10}}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = re.findall(r"^batch to rank by other means: (.+)$", done.stdout, flags=re.MULTILINE)
+    sampled, handed_out = (rows_of(Path(one) / "prompts.jsonl") for one in (made["prompts"], folder))
+    held_out = [sum(row["split"] != "train" for row in rows) for rows in (sampled, handed_out)]
+    assert len(handed_out) == 10 and held_out[1] == round(10 / 40 * held_out[0])
+    asked = {row["prompt_id"] for row in rows_of(Path(folder) / "completions.jsonl")}
+    assert asked == {row["id"] for row in handed_out}
 
 
 def test_without_an_independent_judge_nothing_is_said_to_be_better(workplace, first_report):
