@@ -1,5 +1,6 @@
 """How much of what a server can give a labeler takes: 16 questions at once, each answered after 50 ms, are 320 a second."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -40,6 +41,9 @@ def measure(num_prompts: int) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "answers_per_second": round(per_second, 1),
         "share": round(per_second / possible, 3),
+        "load_average": round(
+            os.getloadavg()[0], 1
+        ),  # of the machine: what waits for a processor, too, waits longer for answers
         "as_wanted": per_second / possible >= WANTED_SHARE,
     }
 
