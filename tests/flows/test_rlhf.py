@@ -165,10 +165,12 @@ def test_the_same_again_is_all_cached(workplace, first_report, client):
     assert parent.data.metrics["kl_nats"] == pytest.approx(first_report["kl_nats"])
     assert_curves_and_plots(client, again["mlflow_run_id"])
     assert parent.data.tags["rein.stages_run"] == "none"
-    assert re.fullmatch(
-        r".+, since rlhf [\w-]+", parent.data.tags["rein.changed"]
-    )  # other tests have run flows here, too
-    assert parent.data.tags["mlflow.note.content"].startswith(f"**win_rate {again['win_rate']:.3g}, ")
+    changed = parent.data.tags["rein.changed"]
+    assert re.fullmatch(r".+, since rlhf [\w-]+", changed)  # other tests have run flows here, too
+    assert parent.data.tags["mlflow.note.content"].startswith(
+        f"**{again['result']}**\n\nwin_rate {again['win_rate']:.3g}, "
+    )
+    assert parent.data.tags["rein.result"] == again["result"] and again["result"].startswith("NOT SHOWN")
 
 
 @pytest.fixture(scope="module")
