@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import t as student
-
+from benchmarks.trials import student_interval
 from models.errors import DataError
 from models.evaluation.references import shares_told
 from tasks.reporting.plots import Share, plot_preferred_to_reference
@@ -24,9 +22,8 @@ from tasks.reporting.plots import Share, plot_preferred_to_reference
 
 def over_seeds(shares: Sequence[float]) -> Share:
     """Their mean with its 95 % interval by Student's t, within 0 and 1."""
-    mean = float(np.mean(shares))
-    half = float(student.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / np.sqrt(len(shares)))
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
+    mean, low, high = student_interval(shares)
+    return mean, max(0.0, low), min(1.0, high)
 
 
 def gather(reports: Sequence[dict[str, Any]]) -> tuple[dict[str, dict[str, Share]], str]:

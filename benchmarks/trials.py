@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
 
 from models.processor import processor_name
 
@@ -86,6 +89,21 @@ def keep(file: Path, row: Mapping[str, Any], place: Sequence[str]) -> None:
     others = [one for one in read_rows(file) if placed(one) != placed(row)]
     ordered = sorted([*others, row], key=placed)
     file.write_text(json.dumps({"rows": ordered}, indent=1) + "\n", encoding="utf-8")
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Their mean with its 95 % interval by Student's t."""
+    mean = float(np.mean(values))
+    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def read_command(text: str, worlds: Iterable[str]) -> argparse.Namespace:
+    """`world` and `seeds` of a trial that is made in several worlds; `text` says what it is."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("world", choices=list(worlds))
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -38,8 +38,7 @@ def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
         key = f"{prefix}{name}"
         lines.append(f"{key}{_default(field.default)}\n    {field.description or ''}")
         for variant in _settings_in(field.annotation, field.metadata):
-            kinds = variant.model_fields.get("kind")
-            suffix = f" ({get_args(kinds.annotation)[0]})" if kinds and len(get_args(kinds.annotation)) == 1 else ""
+            suffix = f" ({kind})" if (kind := _kind(variant)) else ""
             lines.append(f"  {key}{suffix}: {(variant.__doc__ or '').splitlines()[0]}")
             lines.append(describe_fields(variant, f"{key}."))
     return "\n".join(lines)
@@ -60,26 +59,15 @@ def describe_fields_below(model: type[BaseModel], prefix: str) -> str:
 
 def settings_page(model: type[BaseModel]) -> str:
     """Every setting in Markdown: a table for each group of settings and each kind, which stands where it is first met."""
-    groups = dict(_groups(model, ""))
-    tables = [
-        f"## {title or 'The run'}\n\n{_text(group)}\n\n{_table(group, title, groups)}"
-        for group, title in groups.items()
-    ]
-    return (
-        "\n\n".join(
-            [
-                "# Every setting",
-                "Written by `rein fields --markdown`; how settings are given: docs/options.md.",
-                *tables,
-            ]
-        )
-        + "\n"
-    )
+    groups = dict(_groups(model))
+    tables = [f"## {title}\n\n{_text(group)}\n\n{_table(group, groups)}" for group, title in groups.items()]
+    begins = ["# Every setting", "Written by `rein fields --markdown`; how settings are given: docs/options.md."]
+    return "\n\n".join([*begins, *tables]) + "\n"
 
 
-def _groups(model: type[BaseModel], key: str) -> Iterator[tuple[type[BaseModel], str]]:
+def _groups(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str]]:
     """Each settings class below, with its key and kind, in the order of the form; some come more than once, and the first key counts."""
-    yield model, key
+    yield model, "The run"
     waiting, seen = [(model, "")], {model}
     while waiting:
         group, prefix = waiting.pop(0)
@@ -89,26 +77,28 @@ def _groups(model: type[BaseModel], key: str) -> Iterator[tuple[type[BaseModel],
                 if variant not in seen:
                     seen.add(variant)
                     below.append((variant, f"{prefix}{name}."))
-                    yield variant, f"{prefix}{name}{_kind(variant, ': ')}"
+                    kind = _kind(variant)
+                    yield variant, f"{prefix}{name}: {kind}" if kind else f"{prefix}{name}"
         waiting = below + waiting
 
 
-def _kind(variant: type[BaseModel], before: str) -> str:
+def _kind(variant: type[BaseModel]) -> str | None:
+    """The one kind that these settings are of, if they are of one."""
     kinds = variant.model_fields.get("kind")
-    return f"{before}{get_args(kinds.annotation)[0]}" if kinds and len(get_args(kinds.annotation)) == 1 else ""
+    return get_args(kinds.annotation)[0] if kinds and len(get_args(kinds.annotation)) == 1 else None
 
 
 def _text(group: type[BaseModel]) -> str:
     return " ".join((group.__doc__ or "").split())
 
 
-def _table(group: type[BaseModel], title: str, groups: dict[type[BaseModel], str]) -> str:
+def _table(group: type[BaseModel], groups: dict[type[BaseModel], str]) -> str:
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in group.model_fields.items():
-        if name == "kind" and _kind(group, ""):
+        if name == "kind" and _kind(group):
             continue
         below = _settings_in(field.annotation, field.metadata)
-        links = ", ".join(f"[{_kind(one, '') or name}](#{_anchor(groups[one])})" for one in below)
+        links = ", ".join(f"[{_kind(one) or name}](#{_anchor(groups[one])})" for one in below)
         default = (
             ""
             if below and isinstance(field.default, BaseModel)

@@ -39,7 +39,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
         print(f"labeler {name} ranks against the others: have the instructions been understood?")
     if example := report.get("example"):
         for name in ("prompt", "base", "policy"):
-            print(_wrapped(f"{name}: {' '.join(example[name].split())}", lines=2))
+            print(_wrapped(f"{name}: {example[name]}", lines=2))
     for words, stages in (("run", report["stages_run"]), ("from the cache", report["stages_cached"])):
         print(_wrapped(f"stages {words}: {', '.join(stages) or 'none'}"))
     print(f"report: {report['path']}")
@@ -99,8 +99,6 @@ def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
     if waits_for_votes(report):
         print("let people vote: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
         print("then run the same again: the votes so far are counted, and all the rest comes from the cache")
-    if report["judge"] is None:
-        print("No independent judge: nothing here says that the policy got better. Name one in evaluation.judges.")
 
 
 def print_batch(config: PipelineConfig, published: dict[str, str], then: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.base import adapt_base, read_reference_texts, read_tuning_data
+from flows.base import adapt_base
 from flows.collect import complete, sample, write_completions
-from flows.feedback import Reading, ask_labelers, reading
+from flows.feedback import ask_labelers, reading
 from flows.learn import (
     Learned,
     agree_on_preferences,
@@ -20,16 +20,14 @@ from flows.learn import (
     learn_from_preferences,
     learn_from_source,
 )
+from flows.rlhf import asking, begin
 from models.errors import ConfigError
-from models.judge_model.reach import reaching
 from models.records import Artifact
 from models.settings.asked.labels import of_own_completions
-from models.settings.labels import LabelKind, StoredFeedback
+from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.snapshot import freeze_snapshot, snapshot_of_batch
-from tasks.judging.evaluation import require_judges
-from tasks.judging.people import require_people
 from tasks.judging.reward_report import report_on_reward
 from tasks.reporting.report import write_report
 from tasks.running.pipeline_run import PipelineRun, open_run
@@ -38,7 +36,6 @@ from tasks.stages.consensus import agree_on_rankings
 from tasks.stages.labels import join_feedback
 from tasks.stages.pairs import convert_to_pairs
 from tasks.stages.prompts import deal_prompts
-from tasks.stages.reward import require_reward
 from tasks.tracking.registry import find_policy
 
 
@@ -51,36 +48,29 @@ def iterate(config: PipelineConfig) -> dict[str, Any]:
     """
     with open_run(config, "iterate") as run:
         if of_own_completions(config.labels):
-            return _all_rounds(run, config.labels)
+            return _all_rounds(run)
         if isinstance(config.labels, StoredFeedback):
             return _next_round(run, config.labels)
         raise ConfigError(f"labels.kind {config.labels.kind}: rounds need labelers to ask, or kind store, for people")
 
 
-def _all_rounds(run: PipelineRun, labels: LabelKind) -> dict[str, Any]:
-    config = run.config
-    run.before_making = reaching(labels, config.reward, config.evaluation)
-    start, texts, prompts = sample(run)
-    require_judges(config.evaluation, prompts)
-    require_people(config)
-    require_reward(config.reward, prompts)
-    references = read_reference_texts(run, start, prompts)
-    data = read_tuning_data(run, start)
-    dealt = _deal(run, prompts)
-    pretrained, base = adapt_base(run, start, texts)
+def _all_rounds(run: PipelineRun) -> dict[str, Any]:
+    config, read = run.config, begin(run)
+    dealt = _deal(run, read.prompts)
+    pretrained, base = adapt_base(run, read.start, read.texts)
     feedback: Artifact | None = None
     rounds: list[Learned] = []
     for number, asked in enumerate(dealt, start=1):
         own = run if number == len(dealt) else run.part(f"round-{number}")
         completions = write_completions(own, rounds[-1].policy.policy if rounds else base, asked)
-        said = ask_labelers(own, labels, asked, completions)
+        said = ask_labelers(own, config.labels, asked, completions)
         feedback = join_feedback(own, earlier=feedback, later=said) if feedback else said
-        preferences = agree_on_preferences(own, feedback, _asking(feedback))
-        rounds.append(learn_from_preferences(own, base, preferences, hold_back(own, feedback), data))
+        preferences = agree_on_preferences(own, feedback, asking(feedback, feedback))  # parts: of all so far
+        rounds.append(learn_from_preferences(own, base, preferences, hold_back(own, feedback), read.data))
         if len(rounds) > 1:
             earlier, now = (one.policy.reward for one in rounds[-2:])
             _compare_rewards(own, earlier, now, said)
-    compare_with_references(run, references, pretrained, rounds[-1])
+    compare_with_references(run, read.references, pretrained, rounds[-1])
     return write_report(run, rounds[-1].matches, rounds[-1].policy)
 
 
@@ -93,17 +83,8 @@ def _deal(run: PipelineRun, prompts: Artifact) -> list[Artifact]:
     ]
 
 
-def _asking(shown: Artifact) -> Reading:
-    """Asks the labelers of a part of the reward about all completions so far."""
-
-    def ask(run: PipelineRun, labels: LabelKind) -> Artifact:
-        return ask_labelers(run, labels, shown, shown)
-
-    return ask
-
-
 def _next_round(run: PipelineRun, labels: StoredFeedback) -> dict[str, Any]:
-    """What stands in the feedback store says which round it is."""
+    """What stands in the feedback store says which round it is. The earlier reward is that of the policy which was registered last."""
     config = run.config
     if labels.criterion != config.batch.criterion:
         raise ConfigError(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+
+from benchmarks.trials import student_interval
 
 COLOURS = {"random": "#7f7f7f", "disagreement": "#1f4e79", "doubt": "#d55e00"}
 FAINT = "#c9d3dd"
@@ -43,8 +44,7 @@ def _curves(rows: Sequence[Mapping[str, Any]], world: str, name: str) -> np.ndar
 
 
 def _draw_gain(axes: Any, labels: Sequence[int], gains: np.ndarray, colour: str, name: str) -> None:
-    mean = gains.mean(axis=0)
-    axes.plot(labels, mean, "o-", color=colour, markersize=3, label=name)
+    axes.plot(labels, gains.mean(axis=0), "o-", color=colour, markersize=3, label=name)
     if len(gains) > 1:
-        half = student.ppf(0.975, len(gains) - 1) * gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
-        axes.fill_between(labels, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+        _, low, high = zip(*map(student_interval, gains.T), strict=True)
+        axes.fill_between(labels, low, high, color=colour, alpha=0.15, linewidth=0)

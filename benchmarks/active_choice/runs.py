@@ -14,19 +14,17 @@ Each set of completions gets one more judgement a round. The reward (benchmarks/
 same for all. Writes rows to benchmarks/results/active_choice.json, where others stay, and docs/pictures/active_choice.svg.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import t as student
 
 from benchmarks.active_choice.learner import Features, fit, fit_members
 from benchmarks.active_choice.picture import draw
 from benchmarks.active_choice.worlds import WORLDS, Pool
-from benchmarks.trials import PROJECT, circumstances, keep, read_rows
+from benchmarks.trials import PROJECT, circumstances, keep, read_command, read_rows, student_interval
 from models.evaluation.rewards.acquisition import disagreement
 from models.preferences.consensus import agree
 from models.records import Ranking
@@ -142,13 +140,6 @@ def rows_of(world: str, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Their mean with its 95 % interval by Student's t."""
-    mean = float(np.mean(values))
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean, mean - half, mean + half
-
-
 def summary(rows: Sequence[dict[str, Any]]) -> str:
     """A line for each world and choice: how the area under its curve, the mean accuracy over all rounds, differs from that of random choice."""
     lines = []
@@ -160,17 +151,14 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
             gains = [np.subtract(own[seed, name]["accuracy"], own[seed, "random"]["accuracy"]).mean() for seed in seeds]
             told = f"{world}, {name}: labels needed {needed}"
             if len(seeds) > 1 and name != "random":
-                told += ", mean accuracy {:+.4f} ({:+.4f} to {:+.4f}) over random".format(*interval(gains))
+                told += ", mean accuracy {:+.4f} ({:+.4f} to {:+.4f}) over random".format(*student_interval(gains))
             lines.append(told)
     return "\n".join(lines)
 
 
 def main() -> None:
     """Reads the command line, runs, writes and draws what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("world", choices=WORLDS)
-    parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    given = parser.parse_args()
+    given = read_command(__doc__, WORLDS)
     for seed in given.seeds:
         for row in rows_of(given.world, seed):
             keep(RESULTS, circumstances() | row, PLACE)

@@ -8,7 +8,6 @@ same base. Both are asked about the same held-out preferences. Writes a row for 
 rows stay, and draws docs/pictures/personal.svg. Seconds are the processor's, of the training alone.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -23,7 +22,7 @@ from torch import Tensor
 from benchmarks.personal.picture import draw
 from benchmarks.personal.worlds import COMPUTE, WORLDS, World
 from benchmarks.picture import over_seeds
-from benchmarks.trials import PROJECT, circumstances, keep, read_rows
+from benchmarks.trials import PROJECT, circumstances, keep, read_command, read_rows
 from models.evaluation.rewards.personal_report import PersonalReport, report_people
 from models.preferences.pairs import make_own_pairs
 from models.rewards.kind_file import write_kind
@@ -132,10 +131,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Reads the command line, trains, writes and draws what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("world", choices=WORLDS)
-    parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    given = parser.parse_args()
+    given = read_command(__doc__, WORLDS)
     for seed in given.seeds:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             row = row_of(WORLDS[given.world](seed, Path(folder, "base")), seed, Path(folder))

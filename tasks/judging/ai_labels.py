@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from labeling.feedback import Feedback
 from labeling.labelers.ai import Said, Shown, ask_model, shown_together
 from labeling.labelers.labeler import completions_by_prompt
-from models.class_votes import ClassVotes
 from models.errors import DataError
 from models.judge_model.kept_answers import KeptAnswers
 from models.plain_text import plain
 from models.preferences.agreement import order_agreement
-from models.records import Artifact, Authorship, Completion, Prompt, Ranking, Rating, read_records
+from models.records import Artifact, Completion, Prompt, Ranking, read_records
 from models.settings.asked.labels import AILabels
 from tasks.running.progress import ToldProgress
 from tasks.running.stage import Work, stage
@@ -25,7 +24,7 @@ def ask_models(
 
     `beside`: a snapshot of what people said of these completions, which is in it too; asked are the models about those that somebody ranked together.
     """
-    given = _read(prompts, completions, beside)
+    given = Feedback.of_folder(beside.folder) if beside else _generated(prompts, completions)
     if same := sorted(
         {one.labeler for one in (*given.rankings, *given.ratings)} & {one.name for one in config.labelers}
     ):
@@ -54,23 +53,12 @@ def ask_models(
     return write_feedback(work, given._replace(rankings=rankings))
 
 
-def _read(prompts: Artifact, completions: Artifact, beside: Artifact | None) -> Feedback:
-    """What is judged, and what people have said of it."""
+def _generated(prompts: Artifact, completions: Artifact) -> Feedback:
+    """What the run itself has written, of which nobody has said anything yet."""
     texts = read_records(completions.folder / "completions.jsonl", Completion)
     named = {one.prompt_id for one in texts}
     asked = read_records(prompts.folder / "prompts.jsonl", Prompt)
-    if beside is None:
-        return Feedback([one for one in asked if one.id in named], texts, [])
-    said = (
-        read_records(beside.folder / f"{name}.jsonl", kind, may_be_missing=True)
-        for name, kind in {
-            "rankings": Ranking,
-            "ratings": Rating,
-            "systems": Authorship,
-            "class_votes": ClassVotes,
-        }.items()
-    )
-    return Feedback(asked, texts, *said)
+    return Feedback([one for one in asked if one.id in named], texts, [])
 
 
 def _all_together(given: Feedback) -> list[Shown]:

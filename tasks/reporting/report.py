@@ -288,11 +288,7 @@ def _markdown(report: dict[str, Any]) -> str:
         else f"| {kind} | waits for votes | | | {said['learned_from']} |"
         for kind, said in report["judges"].items()
     )
-    by = (
-        f"Judge: {report['judge']}."
-        if report["judge"]
-        else "**No independent judge**: nothing here says that the policy got better."
-    )
+    by = f"Judge: {report['judge'] or 'none that is independent'}."
     by += "".join(f"\n\n{line}" for line in describe_votes(report))
     heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
     judges = f"\n\n{by}\n\n{heads}\n{judged}"

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.active_choice.learner import Features, fit, words_of
 from benchmarks.active_choice.picture import draw
-from benchmarks.active_choice.runs import CHOICES, accuracy, by_doubt, curve, interval, known_of, labels_needed
+from benchmarks.active_choice.runs import CHOICES, accuracy, by_doubt, curve, known_of, labels_needed
 from benchmarks.active_choice.worlds import Pool
+from benchmarks.trials import student_interval
 from models.records import Ranking
 from tests.tolerances import close
 
@@ -80,7 +81,7 @@ def test_labels_needed_are_read_off_the_best_so_far_over_the_logarithm():
 
 def test_an_interval_over_seeds_may_lie_below_zero():
     # mean -1, standard deviation 1, t(.975, 2) = 4.3027: half a width 4.3027 / sqrt 3
-    assert close(interval([-2, -1, 0]), (-1, -1 - 2.48414, -1 + 2.48414), 1e-4)
+    assert close(student_interval([-2, -1, 0]), (-1, -1 - 2.48414, -1 + 2.48414), 1e-4)
 
 
 def test_the_picture_has_two_panels_for_each_world(tmp_path):

@@ -73,7 +73,7 @@ def test_without_an_independent_judge_nothing_is_said_to_be_better(workplace, fi
     report = workplace.report_of(done)
     assert report["stages_run"] == ["evaluation"] and report["judge"] is None
     assert "win_rate" not in report and report["seconds_to_better"] is None and 0 <= report["own_reward/win_rate"] <= 1
-    assert "No independent judge: nothing here says that the policy got better." in done.stdout
+    assert "NO INDEPENDENT JUDGE: nothing here says that the policy got better" in done.stdout
     assert "own_reward: win rate" in done.stdout and "optimistic" in done.stdout
 
 

@@ -121,6 +121,10 @@ def made(place: Workplace, stage: str) -> dict[str, str]:
         ("labels={kind: folder, path: nowhere}", "nowhere"),
         ("iteration.num_rounds=40", "60 prompts are too few for 40 rounds: round"),
         ("iteration.num_rounds=1", "iteration.num_rounds"),
+        (
+            "reward={kind: mixture, parts: {a: {}, b: {labels: {kind: store}}}}",
+            "labels.kind store cannot answer at once",
+        ),
     ],
 )
 def test_what_gives_no_rounds_is_said_in_a_line(apart: Workplace, first_report, setting, said):
