@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.overoptimization --seeds 51 52 53
 
 For each seed, for 5 %, 25 % and 100 % of the rankings of training prompts (`--shares .05`: for these alone), and for one reward model and an
-ensemble of five (mean minus variance, and minimum): flow `learn` with a weak KL penalty and the last policy kept (with one reward model and 5 % also
+ensemble of five (mean minus variance, and minimum; `--rewards`: these alone): flow `learn` with a weak KL penalty and the last policy kept (with one reward model and 5 % also
 the best); then the best of n of the base's completions of held-out prompts. Score and both independent judges against KL, with the forms that
 Gao et al. 2022 fitted. Runs of a seed share their base. Writes benchmarks/results/overoptimization.json after each one, where other rows
 stay, and docs/pictures/overoptimization.svg at the end.
@@ -152,16 +152,22 @@ class Drawn:
 
 
 def rows_of_seed(
-    seed: int, shares: Sequence[float], folder: Path, num_prompts: int, overrides: Sequence[str]
+    seed: int,
+    shares: Sequence[float],
+    rewards: Sequence[str],
+    folder: Path,
+    num_prompts: int,
+    overrides: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
-    """A row for each of these shares of the rankings and each reward."""
+    """A row for each of these shares of the rankings and each of these rewards."""
     config = load_config(PRESET, [*overrides, f"seed={seed}"])
     outputs = config.sft.source.path
     prompts = f"tuning.prompts={{source: {{kind: file, path: {outputs}, column: prompt}}, num_prompts: 630}}"
     drawn = None
     for share in shares:
         path = thinned(config, share, seed, folder)
-        for reward, asked in REWARDS.items():
+        for reward in rewards:
+            asked = REWARDS[reward]
             given = (*LOOSE, prompts, f"labels.path={path}", f"seed={seed}", *asked, *overrides)
             report = run_flow("learn", str(PRESET), given, folder / ".rein")
             drawn = drawn or Drawn(config, report, num_prompts)
@@ -186,11 +192,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the rankings of training prompts")
+    parser.add_argument("--rewards", nargs="+", choices=REWARDS, default=list(REWARDS))
     parser.add_argument("--prompts", type=int, default=100, help="held-out prompts of best-of-n")
     parser.add_argument("overrides", nargs="*", help="key.path=value")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-            for row in rows_of_seed(seed, arguments.shares, Path(folder), arguments.prompts, arguments.overrides):
+            asked = (arguments.shares, arguments.rewards, Path(folder), arguments.prompts, arguments.overrides)
+            for row in rows_of_seed(seed, *asked):
                 keep(RESULTS, circumstances() | row, PLACE)
     draw(read_rows(RESULTS), PICTURE)
