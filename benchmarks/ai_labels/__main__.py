@@ -21,7 +21,7 @@ def main() -> None:
     """Reads the command line, measures, writes and prints what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["throughput", "preamble"])
-    parser.add_argument("--prompts", type=int, default=1600, help="of throughput; two questions each")
+    parser.add_argument("--prompts", type=int, default=6400, help="of throughput; two questions each")
     parser.add_argument("--data", choices=preamble.PRESETS, default="rankme")
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=71)

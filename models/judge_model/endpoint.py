@@ -53,6 +53,7 @@ class _Endpoint:
         self.config, self.num_at_once = config, config.concurrency
         self.price_prompt, self.price_completion = config.price_prompt, config.price_completion
         self.address = f"{config.address.rstrip('/')}/chat/completions"
+        self._url = httpx.URL(self.address)  # read once
         self.identity = f"{config.model} at {self.address}"
         self._stopped = threading.Event()
         self._http = httpx.Client(
@@ -98,7 +99,7 @@ class _Endpoint:
 
     def _asked_once(self, body: dict[str, Any], options: Sequence[str]) -> Answer:
         try:
-            response = self._http.post(self.address, json=body)
+            response = self._http.post(self._url, json=body)
         except httpx.TimeoutException:
             raise AnswerError(f"{self.address}: no answer within {self.config.timeout_seconds:g} s") from None
         except httpx.TransportError as error:

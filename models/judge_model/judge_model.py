@@ -6,6 +6,7 @@ The module of a kind of judge model offers:
 - `tells_probabilities(config) -> bool`: whether it does, of its answers; asked before a run makes anything, so that it raises where the model is away.
 """
 
+import contextvars
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Protocol
@@ -59,24 +60,29 @@ def ask_all(
 ) -> list[Answer]:
     """The answers in the order of the questions. What is kept is not asked, nor the same question twice; each answer is kept as it comes.
 
-    `tell` hears how many percent are answered. When a question fails for good, those under way are waited for and kept, the others are not asked.
+    `tell` hears how many percent are answered, from several threads in the context of this one. When a question fails for good, those under way
+    are waited for and kept, the others are not asked.
     """
     keys = [content_id("q", model.identity, one.model_dump()) for one in questions]
     waiting = {key: one for key, one in zip(keys, questions, strict=True) if kept.find(key) is None}
-    done = len(set(keys)) - len(waiting)
+    num_all, left = len(set(keys)), enumerate(waiting.items(), start=1)
 
-    def ask(key: str) -> None:
-        kept.keep(key, model.ask(waiting[key]).model_dump())
+    def ask_on() -> None:
+        # threads take the next from one iterator, each in one step; a future for each question, for which this thread wakes, slows all of them
+        for number, (key, question) in left:
+            kept.keep(key, model.ask(question).model_dump())
+            tell(100 * (num_all - len(waiting) + number) / num_all)
 
     with ThreadPoolExecutor(model.num_at_once, thread_name_prefix="judge") as pool:
-        asked = [pool.submit(ask, key) for key in waiting]
+        threads = range(min(model.num_at_once, len(waiting)))
+        asking = [pool.submit(contextvars.copy_context().run, ask_on) for _ in threads]
         try:
-            for number, future in enumerate(as_completed(asked), start=done + 1):
-                future.result()
-                tell(100 * number / (done + len(asked)))
+            for done in as_completed(asking):
+                done.result()
         except BaseException:
             model.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for _ in left:  # nobody finds another one
+                pass
             raise
     return [Answer.model_validate(kept.find(key)) for key in keys]
 

@@ -12,11 +12,12 @@ from tests.models.judge_server import longer_is_better, serving
 
 def test_the_server_takes_as_long_as_it_says_and_all_answers_come():
     row = throughput.measure(4)
-    assert row["answers"] == 8 and row["share"] == pytest.approx(row["answers_per_second"] / 320, abs=1e-3)
+    assert row["answers"] == 8 and row["server_can_per_second"] <= 320, "16 at once, each after 0.05 s"
+    assert row["share"] == pytest.approx(row["answers_per_second"] / row["server_can_per_second"], abs=1e-3)
     assert row["seconds"] >= 0.05 and row["as_wanted"] is (row["share"] >= 0.9)
-    with throughput.serving() as address:
+    with throughput.serving() as port:
         began = time.monotonic()
-        answer = httpx.post(f"{address}/chat/completions", json={})
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json={})
         assert answer.json()["choices"][0]["message"]["content"] == "1" and time.monotonic() - began >= 0.05
 
 
