@@ -12,6 +12,9 @@ from models.errors import DataError
 from tasks.running.storage import MANIFEST, Content, Manifest, read_manifest_in
 
 MIN_DIGEST_CHARACTERS = 4
+FEEDBACK = "feedback"
+TEXTS = {"prompts.jsonl", "completions.jsonl"}
+"""The files of feedback that say nothing of what labelers said."""
 
 
 class Lineage:
@@ -138,8 +141,20 @@ def manifests_below(root: Path) -> list[Manifest]:
 
 
 def inputs_of(manifest: Manifest) -> dict[str, Content]:
-    """Input name -> what it was. What was loaded and saved again unchanged is not its own source."""
-    return {name: one for name, one in manifest.made.inputs.items() if one != manifest.content}
+    """Input name -> what it was. What was loaded and saved again unchanged is not its own source, nor is feedback of which texts alone were read:
+    nothing that a labeler said went into it."""
+    silent = texts_read_by(manifest)
+    return {name: one for name, one in manifest.made.inputs.items() if one != manifest.content and name not in silent}
+
+
+def texts_read_by(manifest: Manifest) -> dict[str, Content]:
+    """Input name -> the feedback of which only prompts or completions were read: which side a prompt is on, say."""
+    made = manifest.made
+    return {
+        name: made.inputs[name]
+        for name, files in made.reads.items()
+        if made.inputs[name].kind == FEEDBACK and TEXTS.issuperset(files)
+    }
 
 
 def _read(manifest: Manifest) -> set[Content]:

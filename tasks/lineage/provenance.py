@@ -8,12 +8,10 @@ from typing import Any
 from models.errors import DataError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
-from tasks.lineage.makings import Lineage, inputs_of
+from tasks.lineage.makings import FEEDBACK, Lineage, inputs_of
 from tasks.lineage.origin import Origin, feedback_with, is_there, origins_of
 from tasks.running.storage import Content, Manifest
 from tasks.tracking.registry import digest_of_version, registered_versions
-
-FEEDBACK = "feedback"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from models.plain_text import plain, printable
-from tasks.lineage.makings import inputs_of
+from tasks.lineage.makings import FEEDBACK, inputs_of, texts_read_by
 from tasks.lineage.origin import Origin
-from tasks.lineage.provenance import FEEDBACK, Provenance, release_of
+from tasks.lineage.provenance import Provenance, release_of
 from tasks.running.storage import Content, Manifest
 
 MAX_NAMES = 20
@@ -91,7 +91,8 @@ def _back(role: str, content: Content, found: Provenance, opened: set[Content]) 
     if content in opened:
         return Branch(f"{title}: as above")
     opened.add(content)
-    branch = Branch(title, [_making(manifest, found), *_settings(manifest), *_alike(content, found)])
+    texts = [f"{name}: {_short(one)}, no judgement of it" for name, one in texts_read_by(manifest).items()]
+    branch = Branch(title, [_making(manifest, found), *_settings(manifest), *_alike(content, found), *texts])
     if content.kind == FEEDBACK:
         branch.children += _origin(found.origins[content.sha256], manifest.metrics)
     for name, one in sorted(inputs_of(manifest).items(), key=lambda item: _place(item[1], found)):

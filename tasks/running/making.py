@@ -34,6 +34,7 @@ def making_of(traits: StageTraits, module: str, inputs: dict[str, Any]) -> Makin
         unit=traits.unit,
         registered=traits.registered,
         inputs=read,
+        reads={name: traits.reads[name] for name in read if name in traits.reads},
         settings=_without_logins(_JSON.dump_python(given, mode="json")),
         chosen=tuple(chosen for name, value in given.items() for chosen in _chosen(name, value)),
         code_sha256=code_digest(*modules),

@@ -51,7 +51,7 @@ class Making(Record):
     """How an artifact came to be: by which stage, from which artifacts, with which settings and code, and when.
 
     `unit`: what its rows are; `registered`: whether it is registered as a model.
-    `inputs`: name of the stage's input -> what it was. `settings`: its other inputs, as JSON. `chosen`: the dotted names of
+    `inputs`: name of the stage's input -> what it was; `reads`: of those of which it read a few files alone, which. `settings`: its other inputs, as JSON. `chosen`: the dotted names of
     those settings that differ from their defaults. `environment`: versions of the packages that computed it, device and precision
     (tasks/running/environment.py). `git_commit` ends in `-dirty` where files had been edited.
     """
@@ -60,6 +60,7 @@ class Making(Record):
     unit: str
     registered: bool
     inputs: dict[str, Content]
+    reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     settings: dict[str, Any]
     chosen: tuple[str, ...]
     code_sha256: str

@@ -33,14 +33,21 @@ def making(stage: str = "made", settings: dict[str, Any] | None = None, **inputs
 
 
 def make(
-    root: Path, name: str, kind: str, *inputs: Artifact, holds: str = "", settings: dict[str, Any] | None = None
+    root: Path,
+    name: str,
+    kind: str,
+    *inputs: Artifact,
+    holds: str = "",
+    settings: dict[str, Any] | None = None,
+    reads: dict[str, tuple[str, ...]] | None = None,
 ) -> Artifact:
-    """An artifact of a kind, made from others; two that hold the same are one content. Inputs go by the name stages give them."""
+    """An artifact of a kind, made from others; two that hold the same are one content. Inputs go by the name stages give them; of those in
+    `reads` it read these files alone."""
     with scratch_folder(root / "artifacts") as folder:
         (folder / "model").mkdir()
         (folder / "model" / "weights.txt").write_text(holds or name)
         made = making(name.partition("-")[0], settings, **{INPUT_NAMES.get(one.kind, one.kind): one for one in inputs})
-        made = made.model_copy(update={"registered": kind in REGISTERED})
+        made = made.model_copy(update={"registered": kind in REGISTERED, "reads": reads or {}})
         return publish(folder, root / "artifacts" / name, kind, 1, "0" * 32, {}, made, 1.0)
 
 

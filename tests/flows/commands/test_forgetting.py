@@ -133,4 +133,7 @@ def test_a_worker_of_a_hundred_rankings_of_the_e2e_challenge_is_forgotten(workpl
         *("tuning.num_updates=1", "tuning.batch_size=8", "tuning.num_minibatches=1", "evaluation.references=null"),
         *("evaluation.num_prompts=4", "evaluation.judges=[{kind: restaurant_facts}, {kind: own_reward}]"),
     )
-    require_forgotten(met, never_met, take_in, worker, small)
+    after = require_forgotten(met, never_met, take_in, worker, small)
+    # the demonstrations came from the cache: they had asked the first snapshot on which side a prompt stands, and nothing else
+    assert "demonstrations" in after["stages_cached"]
+    assert f'"{worker}"' not in ask(met, "lineage", after["artifacts"]["tuning"], "--json")

@@ -100,6 +100,20 @@ def test_who_is_affected_when_ann_withdraws(tmp_path, made):
     assert by_snapshot.models == found.models
 
 
+def test_whose_prompts_alone_were_read_is_not_behind_it(tmp_path, made):
+    """Demonstrations, kept from an earlier run, asked that run's feedback on which side a prompt stands."""
+    feedback, *_ = made
+    shown = make(tmp_path, "demonstrations-1", "demonstrations", feedback, reads={"feedback": ("prompts.jsonl",)})
+    model = make(tmp_path, "sft-1", "language-model", shown)
+    policy = make(tmp_path, "tuning-2", "policy", model)
+    found = ask(tmp_path, policy.sha256)
+    assert answer(found)[0] == "No labeler's judgement is behind it."
+    assert f"feedback: feedback {short(feedback)}, no judgement of it" in lines(branches_behind(found))
+    assert policy.sha256 not in {one.sha256 for one in ask(tmp_path, "labeler:ann").models}
+    heard = make(tmp_path, "tuning-3", "policy", feedback, reads={"feedback": ("prompts.jsonl", "rankings.jsonl")})
+    assert ask(tmp_path, heard.sha256).labelers == {"ann": 1, "bob": 1}
+
+
 def test_the_same_for_programs(tmp_path, made):
     feedback, _, reward, policy = made
     told = json.loads(json.dumps(ask(tmp_path, policy.sha256).as_json()))
