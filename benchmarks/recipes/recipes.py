@@ -58,6 +58,10 @@ WORLDS = {
             "regression": ("reward.kind=regression", "reward.targets=bradley_terry", LAST),
             "thumbs": (TINY_THUMBS, "reward.kind=thumbs", LAST),
             "classifier": (TINY_THUMBS, "reward.kind=classifier", LAST),
+            "personal": (
+                "reward={kind: personal, num_epochs: 4, batch_size: 8, learning_rate: 5.0e-4, person: careful-1}",
+                LAST,
+            ),
             "function": (
                 "reward={kind: function, function: 'benchmarks.recipes.word_overlap:reward'}",
                 "tuning.min_reward_accuracy=0",
