@@ -144,6 +144,11 @@ for command, name, text in (
     ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
 ):  # named, not imported: what these need takes a second to load
     app.command(f"cli.feedback_commands:{command}", name=name, help=text)
+app.command(
+    "cli.standings:compare",
+    name="compare",
+    help="Lays runs side by side on one page: settings, figures, curves, what each wrote to the same prompts.",
+)
 app.command("cli.fields:fields", name="fields", help="Every setting, what it means and its default.")
 app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
 app.command(

@@ -42,7 +42,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
             print(_wrapped(f"{name}: {example[name]}", lines=2))
     for words, stages in (("run", report["stages_run"]), ("from the cache", report["stages_cached"])):
         print(_wrapped(f"stages {words}: {', '.join(stages) or 'none'}"))
-    print(f"report: {report['path']}")
+    print(f"report: {report['page']}")
     programs = os.path.relpath(Path(sys.executable).parent)
     served = config.tracking.uri.startswith("http")
     page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"

@@ -1,10 +1,11 @@
-"""`rein standings`: who stands where."""
+"""`rein standings` and `rein compare`: policies, and runs, beside each other."""
 
 import re
 from pathlib import Path
 
 from cli.defaults import set_defaults
 from cli.store_option import DEFAULT_STORE, Store
+from models.errors import ConfigError
 from models.plain_text import printable
 from models.settings.pipeline import StorageConfig, TrackingConfig
 
@@ -46,3 +47,23 @@ def standings(
             print(f"  {one.rating:6.0f}  ({interval}, {one.num_matches} matches)  {printable(one.name)}")
     if not (by_judge or by_criterion):
         print(f"{root}: no policy has been evaluated yet, and no feedback says which systems wrote what was ranked")
+
+
+def compare(*runs: str, root: str = StorageConfig().root, to: Path = Path("compare.html")) -> None:
+    """Lays runs side by side on one HTML page: what was set otherwise, figures, curves, what each wrote to the same prompts.
+
+    Parameters
+    ----------
+    runs
+        Two or more: the names of flow runs, the first signs of their ids, or the folders of their reports.
+    root
+        The folder of the artifacts (`storage.root`).
+    to
+        The page to write.
+    """
+    from tasks.reporting.page.compare import find_report, write_comparison
+
+    if len(runs) < 2:
+        raise ConfigError("compare: name two runs or more, such as `rein compare calm-owl brave-hare`")
+    write_comparison([find_report(one, Path(root)) for one in runs], to)
+    print(f"compared: {to}")

@@ -12,6 +12,8 @@ from models.evaluation.paired import Paired
 from models.records import Completion, Pair, Prompt, Ranking, Record
 from models.rewards.scorer import Score, Scorer
 
+MAX_MISTAKES = 8
+
 
 class CalibrationBand(Record):
     """Pairs whose predicted probability lies in one band: how sure the reward model was, how often it was right."""
@@ -21,6 +23,16 @@ class CalibrationBand(Record):
     num_pairs: int
     mean_probability: float
     accuracy: float
+
+
+class Mistake(Record):
+    """A preference that a reward model turns round: `labeler` preferred one completion, whose logit is `lead` below that of the other."""
+
+    prompt_id: str
+    labeler: str
+    preferred: str
+    other: str
+    lead: float
 
 
 class RewardReport(Record):
@@ -33,6 +45,8 @@ class RewardReport(Record):
     the easy pairs. `calibration_error`: mean distance, over consensus pairs, of a band's mean predicted probability from its
     accuracy (expected calibration error, Naeini et al. 2015). `length_rule` and `ngrams`: how rules that know nothing of language
     (models/evaluation/baselines.py) fare at labelers' own preferences; a reward model that is no better has learned no more.
+    `longer_preferred`: share of the same preferences of which the reward likes the longer text better, beside `length_rule`, people's own share.
+    `mistakes`: the worst, at most one of a prompt.
     `disagreement`: mean over the completions of the standard deviation of the members' scores; None where the reward has no members.
     """
 
@@ -43,12 +57,14 @@ class RewardReport(Record):
     labeler_ceiling: float
     num_foretold: int
     length_rule: float
+    longer_preferred: float
     ngrams: float
     accuracy: float
     num_pairs: int
     accuracy_by_labeler: dict[str, float]
     calibration_error: float
     bands: tuple[CalibrationBand, ...]
+    mistakes: tuple[Mistake, ...]
     disagreement: float | None = None
 
 
@@ -146,6 +162,19 @@ def calibration(
     )
 
 
+def worst_mistakes(
+    logits: Mapping[str, float], preferences: Mapping[str, Sequence[tuple[str, str]]], prompt_of: Mapping[str, str]
+) -> tuple[Mistake, ...]:
+    """The preferences (labeler -> (preferred, other)) that the logits turn round by most, worst first, at most one of a prompt."""
+    found: dict[str, Mistake] = {}
+    for labeler, own in preferences.items():
+        for better, worse in own:
+            lead, prompt = logits[worse] - logits[better], prompt_of[better]
+            if lead > 0 and (prompt not in found or lead > found[prompt].lead):
+                found[prompt] = Mistake(prompt_id=prompt, labeler=labeler, preferred=better, other=worse, lead=lead)
+    return tuple(sorted(found.values(), key=lambda one: (-one.lead, one.prompt_id))[:MAX_MISTAKES])
+
+
 def evaluate_reward(
     logits: Mapping[str, float],
     pairs: Sequence[Pair],
@@ -175,6 +204,7 @@ def evaluate_reward(
         labeler_ceiling=ceiling,
         num_foretold=num_foretold,
         length_rule=length_rule_accuracy(texts, preferences),
+        longer_preferred=length_rule_accuracy(texts, [_liked(logits, pair) for pair in preferences]),
         ngrams=ngram_accuracy(texts, learned_from, preferences),
         accuracy=pair_accuracy(logits, strict),
         num_pairs=len(strict),
@@ -182,8 +212,14 @@ def evaluate_reward(
         calibration_error=sum(band.num_pairs * abs(band.accuracy - band.mean_probability) for band in bands)
         / max(1, len(strict)),
         bands=bands,
+        mistakes=worst_mistakes(logits, by_labeler, prompt_of),
         disagreement=disagreement,
     )
+
+
+def _liked(logits: Mapping[str, float], pair: tuple[str, str]) -> tuple[str, str]:
+    """The pair, the completion with the higher logit first."""
+    return pair if logits[pair[0]] >= logits[pair[1]] else (pair[1], pair[0])
 
 
 def report_reward(

@@ -114,6 +114,67 @@ def plot_checks(
     return figure
 
 
+def plot_against_kl(
+    checks: Sequence[StepMetrics],
+    kl_nats: Mapping[int, float],
+    judges: Mapping[str, Mapping[str, Any]],
+    kept: int | None,
+) -> "Figure":
+    """What each judge and the policy's own score say, against how far it has gone: where they part, it pleases its reward alone.
+
+    As `plot_checks`; checks whose KL is not known, the last one say, are left out. `kept`: the update that was kept, if one was chosen.
+    """
+    from matplotlib.figure import Figure
+
+    known = sorted((one for one in checks if one.step in kl_nats), key=lambda one: kl_nats[one.step])
+    kl = [max(0.0, kl_nats[one.step]) for one in known]
+    figure = Figure(figsize=(8, 4.4), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    colours = iter(COLOURS)
+    for judge in (name for name in judges if f"{name}/win_rate" in checks[0].values):
+        independent = judges[judge]["independent"]
+        colour = next(colours) if independent else OPTIMISTIC
+        rates = [one.values[f"{judge}/win_rate"] for one in known]
+        axes.plot(kl, rates, color=colour, marker="o", linestyle="-" if independent else ":", label=judge)
+    axes.set_ylim(0, 1)
+    axes.axhline(0.5, color="black", linestyle="--", linewidth=1, zorder=1)
+    axes.set_ylabel("win rate over the policy as it began")
+    axes.set_xlabel(CURVES[KL])
+    axes.grid(color=FAINT, linewidth=0.5)
+    beside = axes.twinx()
+    beside.plot(kl, [one.values["score"] for one in known], color="dimgray", linestyle="--", label="its own score")
+    beside.set_ylabel("mean score, standard deviations")
+    if kept in kl_nats:
+        axes.axvline(max(0.0, kl_nats[kept]), color="black", linewidth=0.8, zorder=1)
+        axes.annotate("kept", (max(0.0, kl_nats[kept]), 0.03), xytext=(4, 0), textcoords="offset points")
+    lines = [*axes.get_lines()[: len(axes.get_legend_handles_labels()[0])], *beside.get_lines()]
+    figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower left", ncols=3, frameon=False)
+    return figure
+
+
+def plot_calibration(bands: Sequence[Mapping[str, float]]) -> "Figure":
+    """How often a reward is right against how sure it was, a dot for each band of pairs, as large as these are many; the line is what it claims."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.plot([0.5, 1], [0.5, 1], color="black", linestyle="--", linewidth=1, zorder=1)
+    sure = [band["mean_probability"] for band in bands]
+    most = max(band["num_pairs"] for band in bands)
+    sizes = [20 + 180 * band["num_pairs"] / most for band in bands]
+    axes.plot(sure, [band["accuracy"] for band in bands], color=INK, linewidth=1)
+    axes.scatter(sure, [band["accuracy"] for band in bands], s=sizes, color=INK, zorder=2)
+    for band in bands:
+        place = (band["mean_probability"], band["accuracy"])
+        axes.annotate(f"{band['num_pairs']:,}", place, xytext=(0, 10), textcoords="offset points", ha="center")
+    axes.set_xlim(0.48, 1.02)
+    axes.set_ylim(-0.02, 1.08)
+    axes.set_xlabel("how sure the reward model is")
+    axes.set_ylabel("share of pairs that it orders rightly")
+    axes.grid(color=FAINT, linewidth=0.5)
+    return figure
+
+
 def plot_preferred_to_reference(
     shares: Mapping[str, Mapping[str, Share]], judges: Mapping[str, Mapping[str, Any]], best_of: int, bars: str
 ) -> "Figure":

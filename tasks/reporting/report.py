@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.conversation import transcript
-from models.evaluation.judges.people import describe_votes
 from models.evaluation.metrics import Match
-from models.evaluation.references import FIGURE, share_lines, shares_told
+from models.evaluation.references import FIGURE, shares_told
 from models.plain_text import plain
 from models.processor import describe_processor
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
+from tasks.reporting.note import POLICY_FIGURES, REWARD_FIGURES, policy_note, reward_note
+from tasks.reporting.page.page import NAME as PAGE
+from tasks.reporting.page.page import write_page
 from tasks.reporting.plots import (
     CURVES,
     KL,
@@ -33,29 +35,6 @@ from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
 MAX_SAMPLE_ROWS = 200
-# what people said themselves goes before their consensus, which is easier or harder by how it is made
-HELD_OUT_ACCURACY = (
-    "reward_labeler_accuracy",
-    "reward_labeler_accuracy_low",
-    "reward_labeler_accuracy_high",
-    "reward_labeler_ceiling",
-    "reward_length_rule",
-    "reward_ngrams",
-    "reward_accuracy",
-)
-KIND_FIGURES = (
-    *("class_accuracy", "class_macro_f1", "class_ngrams_macro_f1", "class_auroc", "class_calibration_error"),
-    *("personal_shared_accuracy", "personal_accuracy", "personal_gain_low", "personal_gain_high"),
-)
-"""Of some kinds of reward alone."""
-AGREEMENT_FIGURES = ("krippendorff_alpha", "percent_agreement", "leave_one_out_agreement")
-REWARD_FIGURES = (*HELD_OUT_ACCURACY, "reward_calibration_error", *KIND_FIGURES, *AGREEMENT_FIGURES)
-POLICY_FIGURES = (
-    *("win_rate", "win_rate_low", "win_rate_high", "helpful_base", "helpful_policy", "rude_base", "rude_policy"),
-    *("score_base", "score_policy"),
-    *("kl_nats", "end_rate", *HELD_OUT_ACCURACY, *KIND_FIGURES),
-)
-HEADLINE = ("win_rate", "win_rate_low", "win_rate_high", "kl_nats", *HELD_OUT_ACCURACY, *KIND_FIGURES)
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
@@ -106,7 +85,7 @@ def write_report(
     report = {"result": policy_result(report), "example": example_of(samples)} | report
     if verdict is not None:
         report |= verdict.figures()
-    _keep(run, report, _markdown(report))
+    _keep(run, report, policy_note(report))
     _log_plots(run)
     _log_shares(run, report)
     create_table_artifact(shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
@@ -121,11 +100,7 @@ def write_reward_report(run: PipelineRun, reward: Artifact, version: int) -> dic
     name = run.config.tracking.reward_name
     report = _facts(run, {name: version})
     report = {"result": reward_result(report)} | report
-    _keep(
-        run,
-        report,
-        f"**{report['result']}**\n\n{_headline(report, (*HELD_OUT_ACCURACY, *KIND_FIGURES))}{_remarks(report)}",
-    )
+    _keep(run, report, reward_note(report))
     report_lineage(run, {(name, version): reward})
     return report
 
@@ -134,6 +109,7 @@ def _facts(run: PipelineRun, registered_versions: dict[str, int]) -> dict[str, A
     """What every report says: the figures of the stages, and which run this was."""
     return run.metrics | {
         "path": str(run.report_folder / "report.json"),
+        "page": str(run.report_folder / PAGE),
         "flow": run.flow_name,
         "changed": run.changed,
         "simulated_labelers": isinstance(run.config.labels, SimulatedLabels),
@@ -157,6 +133,10 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
     path = Path(report["path"])
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     run.tracked.log_file(path)
+    run.tracked.log_file(write_page(run.report_folder))
+    create_link_artifact(
+        _page_address(run), link_text="report.html", key="report-page", description="The report as a page"
+    )
     run.tracked.log_metrics({"seconds": report["seconds"]})
     stages = ", ".join(report["stages_run"]) or "none"
     run.tracked.set_tags(
@@ -167,6 +147,14 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
         }
     )
     create_markdown_artifact(markdown, key="report", description="The figures of this flow run")
+
+
+def _page_address(run: PipelineRun) -> str:
+    """Where a browser finds report.html: among MLflow's artifacts, or as a file where MLflow is one."""
+    uri, tracked = run.config.tracking.uri, run.tracked
+    if uri.startswith("http"):
+        return f"{uri}/#/experiments/{tracked.experiment_id}/runs/{tracked.run_id}/artifacts/{PAGE}"
+    return (run.report_folder / PAGE).as_uri()
 
 
 def seconds_to_better(run: PipelineRun) -> float | None:
@@ -272,41 +260,3 @@ def shown_samples(matches: list[Match]) -> list[dict[str, str]]:
         }
         for match in matches
     ]
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _markdown(report: dict[str, Any]) -> str:
-    beside_people = "".join(f"\n\n{line}." for line in share_lines(report))
-    judged = "\n".join(
-        f"| {kind} | {said['win_rate']:.3f} | {said['win_rate_low']:.3f} to {said['win_rate_high']:.3f} "
-        f"| {_shown(said.get('win_rate_length_controlled'))} "
-        f"| {said['learned_from']}{'; it chose the policy, by other prompts' if said['chose'] else ''} |"
-        if "win_rate" in said
-        else f"| {kind} | waits for votes | | | {said['learned_from']} |"
-        for kind, said in report["judges"].items()
-    )
-    by = f"Judge: {report['judge'] or 'none that is independent'}."
-    by += "".join(f"\n\n{line}" for line in describe_votes(report))
-    heads = "| judge | win rate over the base | 95 % interval | at equal lengths | has learned from |\n|---|---|---|---|---|"
-    judges = f"\n\n{by}\n\n{heads}\n{judged}"
-    return f"**{report['result']}**\n\n{_headline(report, HEADLINE)}{judges}{beside_people}{_remarks(report)}"
-
-
-def _headline(report: dict[str, Any], figures: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} {report[name]:.3g}" for name in figures if report.get(name) is not None)
-
-
-def _remarks(report: dict[str, Any]) -> str:
-    """What has changed, who the labelers were, and all figures."""
-    changed = f"\n\nChanged: {plain(report['changed'])}." if report["changed"] else ""
-    simulated = "\n\nThe labelers of this run were **simulated**." if report["simulated_labelers"] else ""
-    models = ", ".join(map(plain, report["ai_labelers"]))
-    by_models = f"\n\nLabels of {models} are by **language models**, not by people." if models else ""
-    against = ", ".join(report.get("upside_down_labelers", ()))  # flow `evaluate` asks no labelers
-    named = f"\n\nThese labelers rank against the others: {plain(against)}." if against else ""
-    shown = {name: value for name, value in report.items() if not name.startswith(FIGURE)}
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in shown.items() if isinstance(value, float | int))
-    return f"{changed}{simulated}{by_models}{named}\n\n| figure | value |\n|---|---|\n{rows}"

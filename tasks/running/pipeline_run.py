@@ -18,6 +18,9 @@ from models.settings.pipeline import PipelineConfig
 from models.settings.presets import require_files
 from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was_kept
 
+PLACES = ("storage.", "tracking.", "feedback.url")
+"""Settings of where a run keeps what it makes: they change nothing that it makes."""
+
 
 @dataclass(frozen=True)
 class StageOutcome:
@@ -128,11 +131,11 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe_changes(settings: dict[str, str], name: str, before: dict[str, str]) -> str:
-    """`key old → new, ..., since <name>`; a key that one side lacks is `unset` there."""
+    """`key old → new, ..., since <name>`; a key that one side lacks is `unset` there. Where things are kept is no change."""
     changes = [
         f"{key} {before.get(key, 'unset')} → {settings.get(key, 'unset')}"
         for key in sorted(settings.keys() | before.keys())
-        if settings.get(key) != before.get(key)
+        if settings.get(key) != before.get(key) and not key.startswith(PLACES)
     ]
     return f"{', '.join(changes) or 'nothing'}, since {name}"
 

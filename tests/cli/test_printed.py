@@ -19,7 +19,7 @@ REPORT = {
     **{"reward_labeler_accuracy": 0.6805, "krippendorff_alpha": 0.2137, "simulated_labelers": True},
     "ai_labelers": ["gpt"],
     **{"judge": "facts", "judges": {"facts": SAID, "own_reward": SAID}, "upside_down_labelers": ["ann"]},
-    **{"stages_run": ["tuning", "matches"], "stages_cached": STAGES, "path": ".rein/reports/1/report.json"},
+    **{"stages_run": ["tuning", "matches"], "stages_cached": STAGES, "page": ".rein/reports/1/report.html"},
     **{"flow": "learn", "prefect_flow_run_name": "calm-owl", "tuning_stopped_by_kl_budget": False},
     "example": {"prompt": "My house is too hot. " * 12, "base": "Well.\n\x1b[2Jgone", "policy": "Open a window."},
 }

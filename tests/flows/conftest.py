@@ -69,6 +69,8 @@ class Workplace:
             return []
         if arguments[0] in ("withdraw", "lineage", "standings"):
             return ["--root", str(self.root), "--tracking-uri", self.tracking_uri, "--store", self.store_url]
+        if arguments[0] == "compare":
+            return ["--root", str(self.root)]
         if arguments[0] == "import":
             return ["--store", self.store_url]
         if arguments[0] in ("score", "chat"):
@@ -96,14 +98,14 @@ class Workplace:
         return f"sqlite:///{self.root}/feedback.db"
 
     def report(self, *arguments: str | Path) -> dict:
-        """Runs a flow to its end and gives back its report.json, found by the path that the command prints."""
+        """Runs a flow to its end and gives back its report.json, beside the page whose path the command prints."""
         return self.report_of(self.rein(*arguments))
 
     def report_of(self, done: subprocess.CompletedProcess[str]) -> dict:
         """The report.json of a flow that has run to its end."""
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         printed = [line.removeprefix("report: ") for line in done.stdout.splitlines() if line.startswith("report: ")]
-        return json.loads(Path(printed[0]).read_text(encoding="utf-8"))
+        return json.loads(Path(printed[0]).with_name("report.json").read_text(encoding="utf-8"))
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -114,6 +114,12 @@ def test_evaluate_reward():
     # zoe's (a, b) and ann's (b, a) contradict each other; of the rest nobody else said anything
     assert (report.labeler_ceiling, report.num_foretold) == (0, 2)
     assert report.accuracy_by_labeler == {"ann": 0.25, "zoe": 1.0}
+    # ann's (b, c) is turned round by logit(.95), her other two by less; no prompt is shown twice
+    (worst,) = report.mistakes
+    assert (worst.prompt_id, worst.labeler, worst.preferred, worst.other) == ("p", "ann", "b", "c")
+    assert close(worst.lead, logit(0.95))
+    # of lengths 5, 4, 5, 5 the reward likes the longer one in (a, b) twice and in (b, c); (a, c) and (c, d) are as long
+    assert close(report.longer_preferred, 4 / 5) and close(report.length_rule, 2 / 5)
     assert [type(band) for band in report.bands] == [CalibrationBand] * 2
     # bands .7-.8: 1 pair, |1 - .75| = .25; .9-1: 2 pairs, |.5 - .95| = .45; (1 * .25 + 2 * .45) / 3
     assert close(report.calibration_error, 1.15 / 3)

@@ -8,15 +8,9 @@ from matplotlib.collections import PathCollection
 from models.conversation import conversation
 from models.evaluation.metrics import Match
 from models.records import Artifact, StepMetrics, write_records
-from tasks.reporting.plots import plot_checks, plot_score_against_kl, plot_updates
-from tasks.reporting.report import (
-    HEADLINE,
-    POLICY_FIGURES,
-    REWARD_FIGURES,
-    sample_table,
-    seconds_to_better,
-    shown_samples,
-)
+from tasks.reporting.note import HEADLINE, POLICY_FIGURES, REWARD_FIGURES
+from tasks.reporting.plots import plot_against_kl, plot_calibration, plot_checks, plot_score_against_kl, plot_updates
+from tasks.reporting.report import sample_table, seconds_to_better, shown_samples
 from tasks.running.pipeline_run import StageOutcome, describe_changes
 
 STEPS = [
@@ -44,6 +38,33 @@ def test_score_kl_and_entropy_are_drawn_against_the_update(tmp_path):
     ]
     figure.savefig(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_judges_and_score_are_drawn_against_the_distance_nearest_first(tmp_path):
+    checks = [
+        StepMetrics(step=step, num_steps=3, values={"score": score, "rule/win_rate": rate, "own/win_rate": 0.9})
+        for step, score, rate in ((0, 0.0, 0.5), (1, 2.0, 0.4), (2, 1.0, 0.7), (3, 3.0, 0.1))
+    ]
+    judges = {"rule": {"independent": True}, "own": {"independent": False}, "people": {"independent": True}}
+    figure = plot_against_kl(checks, {0: -0.01, 1: 8.0, 2: 3.0}, judges, kept=2)
+    axes, beside = figure.axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in (*axes.lines, *beside.lines)}
+    assert drawn["rule"] == [[0, 0.5], [3, 0.7], [8, 0.4]], "the last one's KL is not known"
+    assert drawn["its own score"] == [[0, 0], [3, 1], [8, 2]] and axes.lines[1].get_linestyle() == ":"
+    assert "people" not in drawn and [text.get_text() for text in axes.texts] == ["kept"]
+    figure.savefig(tmp_path / "plot.svg")
+
+
+def test_calibration_is_drawn_against_what_is_claimed(tmp_path):
+    bands = [
+        {"mean_probability": 0.55, "accuracy": 0.5, "num_pairs": 1000},
+        {"mean_probability": 0.9, "accuracy": 0.95, "num_pairs": 10},
+    ]
+    figure = plot_calibration(bands)
+    (axes,) = figure.axes
+    assert axes.lines[1].get_xydata().tolist() == [[0.55, 0.5], [0.9, 0.95]]
+    assert [text.get_text() for text in axes.texts] == ["1,000", "10"]
+    figure.savefig(tmp_path / "plot.svg")
 
 
 def test_samples_show_conversations_as_they_are_read():
