@@ -13,7 +13,7 @@ from models.generation.sampling import Sample
 from models.network.dialogue import encode_prompt
 from models.network.kl_estimates import kl_k1
 from models.network.logprobs import token_logprobs
-from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.packing import PackedBatch, read_in_parts
 from models.rewards.scorer import Score
 from models.settings.generation import SamplingConfig
 
@@ -76,17 +76,17 @@ def completion_kl(
     prompts: Sequence[str],
     samples: Sequence[Sample],
     temperature: float,
-    max_tokens: int = 8192,
 ) -> list[float]:
     """`log pi(completion) - log pi_base(completion)` in nats, of each completion that the policy drew (estimator k1)."""
     sequences = [
         encode_prompt(tokenizer, prompt) + sample.tokens for prompt, sample in zip(prompts, samples, strict=True)
     ]
-    totals: list[float] = []
-    for rows in cut_by_tokens([len(sequence) for sequence in sequences], max_tokens):
+
+    def read(rows: slice) -> list[float]:
         batch = PackedBatch.of(sequences[rows], policy.device)
         lengths = [len(sample.tokens) for sample in samples[rows]]
         places = batch.last(lengths)
         kl = kl_k1(*(token_logprobs(model, batch, places, temperature) for model in (policy, base)))
-        totals += [of_completion.sum().item() for of_completion in kl.split(lengths)]
-    return totals
+        return [of_completion.sum().item() for of_completion in kl.split(lengths)]
+
+    return [nats for part in read_in_parts([len(sequence) for sequence in sequences], read) for nats in part]

@@ -18,7 +18,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
 from models.network.attention import is_padded, use_attention
-from models.network.freed_memory import keep_freed_memory
+from models.network.memory import keep_freed_memory
 from models.network.tokens import pad_left, positions
 from models.shapes import Float
 

@@ -1,6 +1,7 @@
 """Prompts to sampled completions, with our own decode loop: one place decides how tokens are drawn."""
 
 import copy
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,19 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
 from models.network.architecture import context_length
 from models.network.dialogue import decode_completion, encode_prompt, end_tokens
+from models.network.memory import free_what_failed, is_out_of_memory
 from models.network.precision import autocast
 from models.network.tokens import check_lengths
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig
 from models.shapes import Float, Int
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,21 +133,25 @@ def sample_completions(
 ) -> list[Sample]:
     """One completion per prompt text (repeat a prompt to get several), in the order given; `numbers` as in `sample_tokens`.
 
-    Raises DataError for prompts that leave no room in the context for `max_new_tokens`.
+    Raises DataError for prompts that leave no room in the context for `max_new_tokens`. When memory runs out, half as many are drawn at a time, and
+    what is drawn is the same but for rounding; several ranks do not: the others would not know.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     room = context_length(model.config) - max_new_tokens
     check_lengths(encoded, prompts, room, f"max_new_tokens={max_new_tokens}")
-    rows = sample_tokens(
-        model,
-        encoded,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        batch_size=batch_size,
-        seed=seed,
-        numbers=numbers,
-    )
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+    rows = None
+    while rows is None:
+        try:
+            rows = sample_tokens(model, encoded, batch_size=batch_size, seed=seed, numbers=numbers, **how)
+        except Exception as error:
+            if not is_out_of_memory(error) or num_ranks() > 1 or batch_size == 1:
+                raise
+            batch_size = max(1, min(batch_size, len(prompts)) // 2)
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+        if rows is None:
+            free_what_failed()
+            _LOGGER.warning("out of memory while sampling (%s); going on with %d at a time", reason, batch_size)
     ends = end_tokens(model)
     ended = [row.tokens[-1] in ends for row in rows]
     return [

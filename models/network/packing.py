@@ -5,9 +5,14 @@ tokens are laid out as rectangles, a row per sequence, those of about one length
 hides the padding by itself. A network that cannot be read so gets rows that are padded throughout.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,7 +22,11 @@ from transformers import PreTrainedModel
 
 from models.network.attention import NO_MASK, Rectangles, is_padded, use_attention
 from models.network.llama_forward import has_own_pass, llama_hidden_states
+from models.network.memory import free_what_failed, is_out_of_memory
 from models.shapes import Float, Int
+
+_LOGGER = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 def rounded_up(number: int) -> int:
@@ -106,3 +115,43 @@ def cut_by_tokens(lengths: Sequence[int], max_tokens: int) -> Iterator[slice]:
         total += length
     if len(lengths) > start:
         yield slice(start, len(lengths))
+
+
+_AT_ONCE: ContextVar[int] = ContextVar("tokens_at_once", default=8192)
+
+
+@contextmanager
+def reading_at_once(num_tokens: int) -> Iterator[None]:
+    """Meanwhile `read_in_parts` reads no more than so many tokens at a time: what is learned in smaller parts is scored in such, too."""
+    token = _AT_ONCE.set(num_tokens)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(token)
+
+
+def read_in_parts(lengths: Sequence[int], read: Callable[[slice], Result]) -> list[Result]:
+    """What `read` gives for consecutive rows, without gradients: as many at a time as 8,192 tokens hold, or as `reading_at_once` says.
+
+    When memory runs out, the rows that did not fit are read again with half as many tokens at a time, which changes no number but by rounding; a single
+    row that does not fit raises as `read` does. From then on no more is tried, until the end of `reading_at_once`.
+    """
+    results: list[Result] = []
+    start = 0
+    while start < len(lengths):
+        (part,) = islice(cut_by_tokens(lengths[start:], _AT_ONCE.get()), 1)
+        rows = slice(start, start + part.stop)
+        try:
+            results.append(read(rows))
+        except Exception as error:
+            if not is_out_of_memory(error) or part.stop == 1:
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+        else:
+            start = rows.stop
+            continue
+        free_what_failed()
+        tried = sum(lengths[rows])
+        _AT_ONCE.set(max(1, tried // 2))
+        _LOGGER.warning("out of memory reading %d tokens at once (%s); going on with %d", tried, reason, tried // 2)
+    return results

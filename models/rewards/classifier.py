@@ -23,7 +23,7 @@ from models.distributed.fsdp import whole
 from models.errors import DataError
 from models.network.architecture import context_length
 from models.network.networks import Classifier, freeze
-from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.packing import PackedBatch, read_in_parts
 from models.network.precision import autocast, pick_device
 from models.preferences.ratings import classes_of
 from models.records import StepMetrics
@@ -33,8 +33,6 @@ from models.rewards.scorer import Classes, RewardTask, Scorer
 from models.settings.compute import Compute
 from models.settings.rewards import ClassifierReward
 from models.shapes import Float
-
-MAX_TOKENS = 8192  # read at once
 
 
 def train(task: RewardTask, config: ClassifierReward) -> Iterator[StepMetrics]:
@@ -52,7 +50,7 @@ def train(task: RewardTask, config: ClassifierReward) -> Iterator[StepMetrics]:
         task.seed,
         task.checkpoints,
     )
-    fix_normalisation(whole(classifier), sequences_of(rows), task.compute)
+    fix_normalisation(whole(classifier), sequences_of(rows), config, task.compute)
     classifier.save(task.folder, tokenizer)
 
 
@@ -123,8 +121,9 @@ def labelled_loss(classifier: Classifier, rows: Sequence[Labelled]) -> Losses:
 @torch.no_grad()
 def class_probabilities(classifier: Classifier, sequences: Sequence[Sequence[int]]) -> Float[Tensor, "N C"]:
     """Of token sequences, in their order, on the CPU; as many at a time as fit."""
-    found = [
-        classifier.class_logits(PackedBatch.of(sequences[part], classifier.model.device)).softmax(dim=-1).cpu()
-        for part in cut_by_tokens([len(sequence) for sequence in sequences], MAX_TOKENS)
-    ]
+
+    def read(rows: slice) -> Tensor:
+        return classifier.class_logits(PackedBatch.of(sequences[rows], classifier.model.device)).softmax(dim=-1).cpu()
+
+    found = read_in_parts([len(sequence) for sequence in sequences], read)
     return torch.cat(found) if found else torch.zeros(0, len(classifier.names))

@@ -102,7 +102,7 @@ def train(task: RewardTask, config: EnsembleReward) -> Iterator[StepMetrics]:
             yield StepMetrics(step=num_taken, num_steps=num_steps, values=step.values | {"member": number})
             num_taken += 1
         member = whole(member)
-        logits.append(fix_normalisation(member, sequences, task.compute).cpu())
+        logits.append(fix_normalisation(member, sequences, config, task.compute).cpu())
         member.save(task.folder / f"member-{number}", tokenizer)
     if this_rank() == 0:
         combination = Combination.of(torch.stack(logits), config)

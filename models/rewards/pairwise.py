@@ -19,7 +19,7 @@ from models.network.architecture import context_length
 from models.network.dialogue import encode_completion, encode_prompt
 from models.network.lora import learning_through_adapter
 from models.network.networks import RewardModel, freeze
-from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.packing import PackedBatch, cut_by_tokens, read_in_parts, reading_at_once
 from models.network.precision import autocast, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
 from models.rewards.learning import Row, sequences_of
@@ -27,6 +27,7 @@ from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.rewards.scorer import RewardTask, Scorer
 from models.settings.compute import Compute
 from models.settings.rewards import PairwiseReward, PairwiseTraining
+from models.settings.training import Training
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
 from models.training.loop import descend
@@ -178,7 +179,7 @@ def train_reward(
 ) -> Iterator[StepMetrics]:
     """`learn_comparisons`, and then the normalisation is fixed on the completions that were compared."""
     yield from learn_comparisons(reward_model, comparisons, config, compute, seed, checkpoints, pair_loss)
-    fix_normalisation(whole(reward_model), sequences_of(comparisons), compute)
+    fix_normalisation(whole(reward_model), sequences_of(comparisons), config, compute)
 
 
 def learn_comparisons(
@@ -223,14 +224,15 @@ def learn_comparisons(
 
 @torch.no_grad()
 def fix_normalisation(
-    reward_model: RewardModel, sequences: Sequence[Sequence[int]], compute: Compute
+    reward_model: RewardModel, sequences: Sequence[Sequence[int]], config: Training, compute: Compute
 ) -> Float[Tensor, " N"]:
-    """Sets mean and standard deviation of the logit over these sequences, computed as scores are, as the checkpoint's normalisation; gives back the logits.
+    """Sets mean and standard deviation of the logit over these sequences, computed as scores are and no more at once than was learned from, as the
+    checkpoint's normalisation; gives back the logits.
 
     Raises TrainingError when a logit is not finite.
     """
     reward_model.set_normalisation(mean=0.0, std=1.0)
-    with autocast(compute):
+    with autocast(compute), reading_at_once(config.microbatch_tokens):
         logits = gather_rows(score_sequences(reward_model, share_of(sequences))).double()
     if not torch.isfinite(logits).all():
         raise TrainingError(
@@ -242,14 +244,13 @@ def fix_normalisation(
 
 
 @torch.no_grad()
-def score_sequences(
-    reward_model: RewardModel, sequences: Sequence[Sequence[int]], max_tokens: int = 8192
-) -> Float[Tensor, " N"]:
-    """Normalised scores of token sequences, in their order, on the CPU; as many at a time as `max_tokens` hold."""
-    scores = [
-        reward_model.scores(PackedBatch.of(sequences[rows], reward_model.model.device)).cpu()
-        for rows in cut_by_tokens([len(sequence) for sequence in sequences], max_tokens)
-    ]
+def score_sequences(reward_model: RewardModel, sequences: Sequence[Sequence[int]]) -> Float[Tensor, " N"]:
+    """Normalised scores of token sequences, in their order, on the CPU; as many at a time as `read_in_parts` reads."""
+
+    def read(rows: slice) -> Tensor:
+        return reward_model.scores(PackedBatch.of(sequences[rows], reward_model.model.device)).cpu()
+
+    scores = read_in_parts([len(sequence) for sequence in sequences], read)
     return torch.cat(scores) if scores else torch.zeros(0)
 
 

@@ -37,7 +37,7 @@ from models.distributed.fsdp import forward_pass, whole
 from models.errors import DataError
 from models.network.architecture import context_length
 from models.network.networks import RewardModel, freeze
-from models.network.packing import PackedBatch, cut_by_tokens, hidden_states
+from models.network.packing import PackedBatch, hidden_states, read_in_parts
 from models.network.precision import autocast, pick_device
 from models.preferences.own_pair import OwnPair
 from models.records import Split, StepMetrics
@@ -58,7 +58,6 @@ from models.settings.rewards import PersonalReward
 from models.shapes import Float, Int
 
 VECTORS, NAMES = "people.safetensors", "people.json"
-MAX_TOKENS = 8192  # read at once
 
 
 class PersonalRewardModel(RewardModel):
@@ -109,7 +108,7 @@ def train(task: RewardTask, config: PersonalReward) -> Iterator[StepMetrics]:
         labelers = sorted({one.labeler for one in task.own_pairs})
         model = model_of_person(task.parts["everybody"] / "model", config.person, labelers)
         rows = own_comparisons(tokenizer, task, config, context_length(model.model.config))
-        fix_normalisation(model.to(pick_device(task.compute)), sequences_of(rows), task.compute)
+        fix_normalisation(model.to(pick_device(task.compute)), sequences_of(rows), config, task.compute)
         model.save(task.folder, tokenizer)
         return
     people = number_people(task.own_pairs, config)
@@ -121,7 +120,7 @@ def train(task: RewardTask, config: PersonalReward) -> Iterator[StepMetrics]:
 
     yield from learn_rows(everybody, rows, losses, config, task.compute, task.seed, task.checkpoints)
     learned = whole(everybody)
-    fix_normalisation(learned, sequences_of(rows), task.compute)
+    fix_normalisation(learned, sequences_of(rows), config, task.compute)
     learned.save(task.folder, tokenizer)
     if this_rank() == 0:
         numbers = {one.labeler: people[config.person_of(one.labeler)] for one in task.own_pairs}
@@ -233,9 +232,12 @@ def load(folder: Path, compute: Compute) -> Scorer:
 
     def read(prompts: Sequence[str], completions: Sequence[str]) -> tuple[Tensor, Tensor]:
         sequences = [encode_for_score(tokenizer, *one) for one in zip(prompts, completions, strict=True)]
-        cuts = cut_by_tokens([len(sequence) for sequence in sequences], MAX_TOKENS)
+
+        def read_rows(rows: slice) -> tuple[Tensor, Tensor]:
+            return everybody.read(PackedBatch.of(sequences[rows], everybody.model.device))
+
         with autocast(compute), torch.no_grad():
-            found = [everybody.read(PackedBatch.of(sequences[part], everybody.model.device)) for part in cuts]
+            found = read_in_parts([len(sequence) for sequence in sequences], read_rows)
         return tuple(torch.cat(told).cpu() for told in zip(*found, strict=True))
 
     vectors = {name: everybody.people.weight[number].cpu() for name, number in numbers.items()}

@@ -47,7 +47,7 @@ def train(task: RewardTask, config: ThumbsReward) -> Iterator[StepMetrics]:
         task.seed,
         task.checkpoints,
     )
-    fix_normalisation(whole(reward_model), sequences_of(rows), task.compute)
+    fix_normalisation(whole(reward_model), sequences_of(rows), config, task.compute)
     reward_model.save(task.folder, tokenizer)
 
 

@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-import torch
 from torch import nn
 
 from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
-from models.network.freed_memory import keep_freed_memory
+from models.network.memory import free_what_failed, is_out_of_memory, keep_freed_memory
 from models.settings.base import Settings
 from models.training.checkpoints import random_state, set_random_state
 
@@ -54,8 +53,7 @@ class MemoryBudget(Generic[Config]):
         # not inside `except`: there the error still holds on to all that the broken pass had computed
         for network in networks:
             network.zero_grad(set_to_none=True)
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        free_what_failed()
         set_random_state(before)
         self._halved = True
         half = max(1, tried // 2)
@@ -66,10 +64,3 @@ class MemoryBudget(Generic[Config]):
             *(tried, reason, half),
         )
         return self.fitting(num_tokens, compute, *networks)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU, torch on the CPU, numpy or Python could not get the memory it asked for."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

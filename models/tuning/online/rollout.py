@@ -14,7 +14,7 @@ from models.generation.sampling import Sample
 from models.network.kl_estimates import kl_k1, kl_k3
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
 from models.network.networks import ValueModel
-from models.network.packing import PackedBatch, cut_by_tokens
+from models.network.packing import PackedBatch, cut_by_tokens, reading_at_once
 from models.network.precision import autocast
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
@@ -89,7 +89,8 @@ def evaluate_samples(
     texts = scorer.readable(prompts, [sample.text for sample in samples])
     is_ended = [sample.ended and text == sample.text for sample, text in zip(samples, texts, strict=True)]
     ended = torch.tensor(is_ended, device=policy.device)
-    told = scorer.score_in_full(share_of(prompts), share_of(texts))
+    with reading_at_once(config.microbatch_tokens):
+        told = scorer.score_in_full(share_of(prompts), share_of(texts))
     scores = gather_rows(told.scores).to(policy.device)
     disagreement = None if told.disagreement is None else gather_rows(told.disagreement)
     return Rollout(

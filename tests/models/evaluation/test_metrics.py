@@ -20,6 +20,7 @@ from models.evaluation.reward_report import (
 from models.evaluation.writer import Writer
 from models.generation.sampling import Sample, sample_completions
 from models.network.dialogue import encode_prompt
+from models.network.packing import reading_at_once
 from models.records import Pair, Ranking
 from models.settings.generation import SamplingConfig
 from tests.tolerances import close
@@ -184,8 +185,9 @@ def test_completion_kl_equals_a_computation_without_batches(policy, other_policy
         policy, tokenizer, prompts, max_new_tokens=6, temperature=temperature, batch_size=8, seed=0
     )
     samples[1] = Sample([40, 2], [-1.0] * 2, "x", ended=True)  # lengths differ
-    for batch_size in (1, 4, 64):
-        kl = completion_kl(policy, other_policy, tokenizer, prompts, samples, temperature, batch_size)
+    for num_tokens in (1, 4, 64):
+        with reading_at_once(num_tokens):
+            kl = completion_kl(policy, other_policy, tokenizer, prompts, samples, temperature)
         for prompt, sample, nats in zip(prompts, samples, kl, strict=True):
             start = encode_prompt(tokenizer, prompt)
             ids = torch.tensor([start + sample.tokens])

@@ -17,7 +17,14 @@ from transformers import (
 from models.network import attention, packing
 from models.network.attention import Rectangles
 from models.network.logprobs import token_logprobs
-from models.network.packing import PackedBatch, cut_by_tokens, hidden_states, rounded_up
+from models.network.packing import (
+    PackedBatch,
+    cut_by_tokens,
+    hidden_states,
+    read_in_parts,
+    reading_at_once,
+    rounded_up,
+)
 from tests.models.conftest import enliven
 from tests.tolerances import close
 
@@ -208,3 +215,47 @@ def test_dropout_of_attention_weights_is_done_where_it_is_trained_with(gpt2):
             module.p = 0.0
     assert not torch.equal(hidden_states(body, batch, last), hidden_states(body, batch, last))
     assert torch.equal(hidden_states(body.eval(), batch, last), hidden_states(body, batch, last))
+
+
+# out of memory, without gradients
+
+
+LENGTHS = [4, 4, 4, 4, 3, 9, 1]
+
+
+def reader(num_tokens: int, read: list[slice]):
+    """Reads rows of no more than so many tokens; of others it really asks for an exbibyte."""
+
+    def read_rows(rows: slice) -> list[int]:
+        if sum(LENGTHS[rows]) > num_tokens:
+            torch.empty(2**60, dtype=torch.uint8)
+        read.append(rows)
+        return list(range(*rows.indices(len(LENGTHS))))
+
+    return read_rows
+
+
+def test_what_does_not_fit_is_read_in_halves_and_nothing_twice(caplog):
+    read: list[slice] = []
+    with reading_at_once(16):
+        parts = read_in_parts(LENGTHS, reader(9, read))
+        assert [number for part in parts for number in part] == list(range(len(LENGTHS)))
+        assert read[0] == slice(0, 2), "16 did not fit, 8 do"
+        (record,) = caplog.records
+        assert "out of memory reading 16 tokens at once" in record.message and "going on with 8" in record.message
+        assert read_in_parts(LENGTHS, reader(9, [])) == parts and len(caplog.records) == 1, "it is not tried again"
+    read.clear()
+    read_in_parts(LENGTHS, reader(99, read))
+    assert read == [slice(0, 7)], "afterwards as before"
+
+
+def test_a_row_that_does_not_fit_alone_and_other_errors_are_raised():
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        read_in_parts(LENGTHS, reader(8, []))  # one row has 9
+
+    def broken(rows: slice):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        read_in_parts(LENGTHS, broken)
+    assert read_in_parts([], broken) == []

@@ -9,7 +9,7 @@ import torch
 
 from models.errors import DataError
 from models.network.networks import RewardModel
-from models.network.packing import PackedBatch
+from models.network.packing import PackedBatch, reading_at_once
 from models.network.precision import autocast
 from models.records import Completion, Pair, Prompt
 from models.rewards.pairwise import (
@@ -173,9 +173,10 @@ def test_scores_come_in_the_order_given_whatever_the_batches(reward_model):
     expected = np.concatenate([logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)])
     assert expected.std() > 0.1
     for max_tokens in (1, 9, 12, 8192):
-        assert close(score_sequences(reward_model, sequences, max_tokens), expected, tolerance=1e-5)
+        with reading_at_once(max_tokens):
+            assert close(score_sequences(reward_model, sequences), expected, tolerance=1e-5)
     shuffled = [sequences[row] for row in (5, 2, 0)]
-    assert close(score_sequences(reward_model, shuffled, 7), expected[[5, 2, 0]], tolerance=1e-5)
+    assert close(score_sequences(reward_model, shuffled), expected[[5, 2, 0]], tolerance=1e-5)
 
 
 @torch.no_grad()
@@ -197,7 +198,7 @@ def test_normalisation_brings_the_scores_of_these_sequences_to_mean_0_and_std_1(
     reward_model.set_normalisation(mean=17.0, std=99.0)  # an earlier one must not enter
     sequences = FOUR.sequences + THREE.sequences
     logits = np.concatenate([logits_one_by_one(reward_model, FOUR), logits_one_by_one(reward_model, THREE)])
-    fix_normalisation(reward_model, sequences, EXACT)
+    fix_normalisation(reward_model, sequences, PairwiseReward(), EXACT)
     assert close(reward_model.model.config.score_mean, logits.mean(), tolerance=1e-5)
     assert close(reward_model.model.config.score_std, logits.std(), tolerance=1e-5)
     scores = score_sequences(reward_model, sequences)
@@ -208,7 +209,7 @@ def test_normalisation_is_of_scores_as_they_will_be_computed(reward_model):
     """In bfloat16 logits differ from those in float32 by some 2^-9 of their size, which a mean in float32 would leave in."""
     rounded = Compute(device="cpu", precision="bfloat16")
     sequences = FOUR.sequences + THREE.sequences
-    fix_normalisation(reward_model, sequences, rounded)
+    fix_normalisation(reward_model, sequences, PairwiseReward(), rounded)
     with autocast(rounded):
         scores = score_sequences(reward_model, sequences)
     assert close(scores.mean(), 0.0, tolerance=1e-5) and close(scores.std(unbiased=False), 1.0, tolerance=1e-5)
@@ -218,7 +219,7 @@ def test_normalisation_is_of_scores_as_they_will_be_computed(reward_model):
 
 def test_equal_logits_are_not_divided_by_zero(base_folder_once):
     fresh = RewardModel.start(base_folder_once, seed=0)
-    fix_normalisation(fresh, FOUR.sequences, EXACT)
+    fix_normalisation(fresh, FOUR.sequences, PairwiseReward(), EXACT)
     assert close(score_sequences(fresh, FOUR.sequences), [0.0] * 4)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from models.errors import TrainingError
 from models.network.dialogue import encode_prompt
+from models.network.memory import is_out_of_memory
 from models.network.networks import ValueModel
 from models.rewards.pairwise import train_reward
 from models.settings.rewards import PairwiseReward
@@ -19,7 +20,7 @@ from models.settings.tuning import PPOConfig
 from models.training import out_of_memory
 from models.training.causal_lm import LearnedSequence, train_language
 from models.training.checkpoints import Checkpoints
-from models.training.out_of_memory import MemoryBudget, is_out_of_memory
+from models.training.out_of_memory import MemoryBudget
 from models.tuning.online import loop as online
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.minibatch import learn_minibatch, learning_targets

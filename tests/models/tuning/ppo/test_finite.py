@@ -16,6 +16,7 @@ from models.rewards.pairwise import fix_normalisation, score_texts
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
+from models.settings.rewards import PairwiseReward
 from models.tuning.online import loop as online
 from models.tuning.online.rollout import require_finite_rollout
 from models.tuning.ppo.loop import train_ppo
@@ -148,7 +149,7 @@ def test_a_reward_model_whose_scores_are_not_finite_is_not_finished(reward_model
     with pytest.raises(
         TrainingError, match=r"logits on its training completions are not finite.*reward\.learning_rate"
     ):
-        fix_normalisation(spoil(reward_model, bad), [[1, 20, 30, 2], [1, 40, 2]], EXACT)
+        fix_normalisation(spoil(reward_model, bad), [[1, 20, 30, 2], [1, 40, 2]], PairwiseReward(), EXACT)
 
 
 def test_an_evaluation_judged_by_scores_that_are_not_finite_is_refused(policy, other_policy, reward_model, tokenizer):

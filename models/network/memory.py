@@ -1,8 +1,10 @@
-"""Memory that a step has freed is kept for the next one."""
+"""Memory that a step has freed is kept for the next one; and whether an error says that there was none left."""
 
 import ctypes
 import sys
 from functools import cache
+
+import torch
 
 # of malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -20,3 +22,16 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU, torch on the CPU, numpy or Python could not get the memory it asked for."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def free_what_failed() -> None:
+    """Gives what a broken pass on a GPU had taken back. Not inside `except`: there the error still holds on to it."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
