@@ -44,8 +44,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
         print(_wrapped(f"stages {words}: {', '.join(stages) or 'none'}"))
     print(f"report: {report['page']}")
     programs = os.path.relpath(Path(sys.executable).parent)
-    served = config.tracking.uri.startswith("http")
-    page = config.tracking.uri if served else f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
+    page = report["mlflow_runs"] or f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
     print(f"compare runs:  {page}")
     print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
 

@@ -18,7 +18,7 @@ from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
-from tasks.reporting.note import POLICY_FIGURES, REWARD_FIGURES, policy_note, reward_note
+from tasks.reporting.note import HEADLINE, POLICY_FIGURES, REWARD_FIGURES, policy_note, reward_note
 from tasks.reporting.page.page import NAME as PAGE
 from tasks.reporting.page.page import write_page
 from tasks.reporting.plots import (
@@ -35,6 +35,8 @@ from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
 MAX_SAMPLE_ROWS = 200
+RESULTS = (*HEADLINE, "helpful_policy", "perfect_policy", "facts_missing_policy", "facts_wrong_policy", "score_policy")
+"""What MLflow shows as a group of its own, `result/...`, to choose columns from and to compare by."""
 MAX_NOTE_CHARACTERS = 7000  # MLflow takes 8000 in a tag
 
 
@@ -122,6 +124,7 @@ def _facts(run: PipelineRun, registered_versions: dict[str, int]) -> dict[str, A
         "artifacts": {outcome.name: outcome.artifact.uri for outcome in run.outcomes},
         "mlflow_run_id": run.tracked.run_id,
         "mlflow_tracking_uri": run.config.tracking.uri,
+        "mlflow_runs": _runs_address(run),
         "prefect_flow_run_id": run.flow_run_id,
         "prefect_flow_run_name": run.flow_run_name,
     }
@@ -137,7 +140,8 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
     create_link_artifact(
         _page_address(run), link_text="report.html", key="report-page", description="The report as a page"
     )
-    run.tracked.log_metrics({"seconds": report["seconds"]})
+    results = {f"result/{name}": report[name] for name in RESULTS if report.get(name) is not None}
+    run.tracked.log_metrics({"seconds": report["seconds"]} | results)
     stages = ", ".join(report["stages_run"]) or "none"
     run.tracked.set_tags(
         {
@@ -147,6 +151,13 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
         }
     )
     create_markdown_artifact(markdown, key="report", description="The figures of this flow run")
+
+
+def _runs_address(run: PipelineRun) -> str | None:
+    """Where MLflow's page lists the runs of this one's experiment; by itself it opens on another list. None where MLflow is a file."""
+    uri = run.config.tracking.uri
+    listed = f"{uri}/#/experiments/{run.tracked.experiment_id}?workflowType=machine_learning"
+    return listed if uri.startswith("http") else None
 
 
 def _page_address(run: PipelineRun) -> str:

@@ -20,7 +20,7 @@ REPORT = {
     "ai_labelers": ["gpt"],
     **{"judge": "facts", "judges": {"facts": SAID, "own_reward": SAID}, "upside_down_labelers": ["ann"]},
     **{"stages_run": ["tuning", "matches"], "stages_cached": STAGES, "page": ".rein/reports/1/report.html"},
-    **{"flow": "learn", "prefect_flow_run_name": "calm-owl", "tuning_stopped_by_kl_budget": False},
+    **{"flow": "learn", "prefect_flow_run_name": "calm-owl", "tuning_stopped_by_kl_budget": False, "mlflow_runs": None},
     "example": {"prompt": "My house is too hot. " * 12, "base": "Well.\n\x1b[2Jgone", "policy": "Open a window."},
 }
 
@@ -41,6 +41,15 @@ def test_a_run_fits_a_screen_and_begins_with_what_it_has_shown(config, capsys):
     assert "labeler ann ranks against the others: have the instructions been understood?" in lines
     assert "Labels of gpt are by language models, not by people." in lines
     assert "rankings" not in text.replace("the rankings", "")
+
+
+def test_where_runs_are_compared_is_an_address_that_opens_on_them(config, capsys):
+    address = "http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"
+    print_report(config, REPORT | {"mlflow_runs": address})
+    print_report(config, REPORT)
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("compare runs:")]
+    assert shown[0] == f"compare runs:  {address}"
+    assert shown[1].endswith(f"mlflow ui --backend-store-uri {config.tracking.uri}")
 
 
 def test_all_figures_are_shown_when_they_are_asked_for(config, capsys):

@@ -82,8 +82,10 @@ def test_a_run_leaves_a_page_that_needs_nothing_else(first_report, workplace):
         assert f"<td>{stage}</td>" in text
     assert f"rein rlhf {page.with_name('config.yaml')}" in text
     assert text.count("<svg") >= 3 and "var(--accent)" in text
-    artifacts = MlflowClient(workplace.tracking_uri).list_artifacts(first_report["mlflow_run_id"])
-    assert "report.html" in {one.path for one in artifacts}
+    mlflow = MlflowClient(workplace.tracking_uri)
+    assert "report.html" in {one.path for one in mlflow.list_artifacts(first_report["mlflow_run_id"])}
+    metrics = mlflow.get_run(first_report["mlflow_run_id"]).data.metrics
+    assert metrics["result/win_rate"] == first_report["win_rate"], "what runs are compared by is a group of its own"
 
 
 def test_the_page_says_the_same_when_it_is_written_again(first_report, copied):
