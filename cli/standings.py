@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cli.defaults import set_defaults
+from cli.starting.defaults import set_defaults
 from cli.store_option import DEFAULT_STORE, Store
 from models.plain_text import printable
 from models.settings.pipeline import StorageConfig, TrackingConfig
