@@ -159,14 +159,14 @@ MUTANTS = (
     ),
     Mutant(
         "Ctrl-C ends the temporary server first",
-        "cli/temporary_server.py",
+        "cli/starting/temporary_server.py",
         "        process_group=0,  # it has to hear of a Ctrl-C, not to end by it\n",
         "",
         ("tests/cli/test_temporary_server.py::test_it_hears_of_a_ctrl_c_before_it_ends",),
     ),
     Mutant(
         "the temporary server outlives its command",
-        "cli/temporary_server.py",
+        "cli/starting/temporary_server.py",
         "    os.kill(os.getpid(), signal.SIGTERM)\n",
         "",
         ("tests/cli/test_temporary_server.py::test_it_ends_with_a_command_that_is_killed",),

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.defaults import set_defaults
+from cli.starting.defaults import set_defaults
 from models.conversation import Message, conversation
 from models.errors import ArtifactError, DataError
 from models.plain_text import printable

@@ -3,18 +3,17 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from cli.defaults import set_defaults
+from cli.starting.before_a_run import require_all_there, require_said
+from cli.starting.presets import Overrides, Preset, read_config
+from cli.starting.rows import all_labels, require_rows
 from models.errors import DataError
 from models.footprint import NetworkSize
 from models.settings.allowed_roots import require_allowed
 from models.settings.generation import PromptsConfig
 from models.settings.labels import FeedbackFiles
 from models.settings.pipeline import PipelineConfig
-from models.settings.presets import load_config, require_files
 from models.settings.training import ScratchBase
 
 if TYPE_CHECKING:
@@ -24,19 +23,17 @@ if TYPE_CHECKING:
 
 
 def check(
-    preset: Path,
-    *overrides: Annotated[
-        str, Parameter(help="key.path=value, such as sampling.max_new_tokens=64 (see `rein fields`)")
-    ],
+    preset: Preset,
+    *overrides: Overrides,
 ) -> None:
     """Loads the base and says how it reads the preset's prompts, how many fit, and about how long an update takes; trains nothing.
 
     `--check` of the other commands reads the settings alone.
     """
-    config = load_config(preset, overrides)
-    set_defaults(Path(config.storage.root).resolve())
+    config = read_config(preset, overrides)
     require_allowed(config)
-    require_files(config)
+    require_all_there(config)
+    require_rows(config)
     for line in findings(config):
         print(line, flush=True)
 
@@ -73,6 +70,11 @@ def findings(config: PipelineConfig) -> Iterator[str]:
     for key, labels in {"labels": config.labels, **own}.items():
         if isinstance(labels, FeedbackFiles):
             yield _count_feedback(key, labels, config, room, fitting)
+    for labels in all_labels(config):
+        try:
+            require_said(labels, config)
+        except DataError as error:  # as it is before `rein collect`
+            yield f"labels: {error}"
     prompts = [room.prompt(text) for text in fitting or [ASKED]]
     if fitting:
         probe_reward(config.reward, fitting[0])

@@ -1,25 +1,28 @@
 """The command `rein`: the same flows and the same settings as in Prefect, from a terminal."""
 
-import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from cli.defaults import set_defaults
 from cli.printed import print_batch, print_report
+from cli.starting.before_a_run import make_ready, require_registered
+from cli.starting.defaults import set_defaults
+from cli.starting.endings import leave_the_end_to_the_command, stoppable
+from cli.starting.presets import Overrides, Preset, read_config
+from cli.starting.temporary_server import start_prefect_server
 from cli.store_option import DEFAULT_STORE, Store
-from cli.temporary_server import start_prefect_server
+from models.base_files import require_there
 from models.errors import PipelineError
 from models.evaluation.promotion import PromotionRequest
 from models.footprint import NetworkSize
 from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
-from models.settings.presets import load_config
 from models.settings.training import PretrainedBase
 from tasks.running.space import describe_needs
 
@@ -28,50 +31,53 @@ if TYPE_CHECKING:
 
 app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
 
-Overrides = Annotated[tuple[str, ...], Parameter(help="key.path=value, such as tuning.kl.coef=0.1 (see `rein fields`)")]
 All = Annotated[bool, Parameter(name="--all", negative="", help="Print all figures, not only those that say most.")]
 Check = Annotated[bool, Parameter(negative="", help="Only check the settings; run nothing.")]
 
 
 @app.command
-def rlhf(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
+def rlhf(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From prompts to a tuned policy, with simulated labelers."""
     _run("rlhf", preset, overrides, check, everything)
 
 
 @app.command
-def collect(preset: Path, *overrides: str, check: Check = False) -> None:
+def collect(preset: Preset, *overrides: Overrides, check: Check = False) -> None:
     """Prompts and completions, as a batch for people to rank."""
     _run("collect", preset, overrides, check)
 
 
 @app.command
-def learn(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
+def learn(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From rankings to a tuned policy."""
     _run("learn", preset, overrides, check, everything)
 
 
 @app.command
-def iterate(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
+def iterate(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """Rounds of both: each asks about what the policy of the round before writes. With people (labels.kind=store) a round a call."""
     _run("iterate", preset, overrides, check, everything)
 
 
 @app.command
-def reward(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
+def reward(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From rankings to a reward model and how good it is; `learn` goes on from there."""
     _run("reward", preset, overrides, check, everything)
 
 
 @app.command
-def retrain(preset: Path, *overrides: str, check: Check = False, everything: All = False) -> None:
+def retrain(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """Learns from what people have said since, and keeps the better of champion and challenger."""
     _run("retrain", preset, overrides, check, everything)
 
 
 @app.command
 def evaluate(
-    preset: Path, *overrides: str, policy: str = "challenger", opponent: str = "champion", everything: All = False
+    preset: Preset,
+    *overrides: Overrides,
+    policy: str = "challenger",
+    opponent: str = "champion",
+    everything: All = False,
 ) -> None:
     """Two registered versions of the policy on the same held-out prompts.
 
@@ -82,13 +88,16 @@ def evaluate(
     opponent
         The version that it meets.
     """
-    config = load_config(preset, overrides)
-    set_defaults(Path(config.storage.root).resolve())
-    wait_for_server = start_prefect_server()
-    from flows.evaluate import evaluate as compare
+    with stoppable():
+        config = make_ready("evaluate", read_config(preset, overrides))
+        require_registered(config.tracking, policy, opponent)
+        wait_for_server = start_prefect_server()
+        from flows.evaluate import evaluate as compare
 
-    wait_for_server()
-    print_report(config, compare(config, policy, opponent), everything)
+        wait_for_server()
+        leave_the_end_to_the_command()
+        report = compare(config, policy, opponent)
+    print_report(config, report, everything)
 
 
 @app.command
@@ -116,14 +125,17 @@ def promote(
     tracking_uri
         Where models are registered (`tracking.uri`).
     """
+    action = "roll_back" if roll_back else "promote"
+    where = {"tracking": TrackingConfig(uri=tracking_uri), "feedback": FeedbackConfig(url=store)}
+    request = PromotionRequest(action=action, version=version, made_by=by, reason=reason, **where)
     set_defaults(Path(StorageConfig().root).resolve())
+    require_registered(request.tracking, *(() if roll_back else (version,)))
     wait_for_server = start_prefect_server()
     from flows.promote import promote as move
 
     wait_for_server()
-    action = "roll_back" if roll_back else "promote"
-    where = {"tracking": TrackingConfig(uri=tracking_uri), "feedback": FeedbackConfig(url=store)}
-    champion = move(PromotionRequest(action=action, version=version, made_by=by, reason=reason, **where))
+    leave_the_end_to_the_command()
+    champion = move(request)
     print(f"champion: version {champion}")
 
 
@@ -161,6 +173,16 @@ app.command("cli.chat:chat", name="chat", help="Tries a policy in the terminal, 
 app.command(
     "cli.standings:standings", name="standings", help="Elo ratings of policies, and of systems that people ranked."
 )
+app.command(
+    "cli.lineage_commands:withdraw",
+    name="withdraw",
+    help="Takes a labeler's judgements out of all later snapshots, and lists what has learned from them.",
+)
+app.command(
+    "cli.lineage_commands:lineage",
+    name="lineage",
+    help="Where a model comes from, whose judgements are behind it, and what was made from it.",
+)
 app.command("cli.storage_commands:forget", name="forget", help="The next run makes anew what a stage has made.")
 app.command(
     "cli.storage_commands:prune",
@@ -169,120 +191,43 @@ app.command(
 )
 
 
-@app.command
-def withdraw(
-    name: str,
-    *,
-    reason: str = "",
-    store: Store = DEFAULT_STORE,
-    root: str = StorageConfig().root,
-    tracking_uri: str = TrackingConfig().uri,
-) -> None:
-    """Takes a labeler's judgements out of all later snapshots, and lists the models that have learned from them.
-
-    Parameters
-    ----------
-    name
-        The labeler.
-    reason
-        Kept with the withdrawal.
-    root
-        The folder of the artifacts (`storage.root`).
-    tracking_uri
-        Where models are registered (`tracking.uri`).
-    """
-    set_defaults(Path(root).resolve())
-    from tasks.lineage.withdrawal import learned_from, withdraw_labeler
-
-    tracking = TrackingConfig(uri=tracking_uri)
-    snapshots = withdraw_labeler(store, name, reason)
-    print(f"{name} has withdrawn; what they said is kept, and no later snapshot holds it.")
-    print(f"snapshots that hold it: {', '.join(one[:16] for one in snapshots) or 'none'}", flush=True)
-    try:
-        learned = learned_from(store, name, Path(root).resolve(), tracking)
-    except PipelineError as error:
-        later = f"rein lineage labeler:{name}"
-        raise PipelineError(
-            f"this is recorded, but what learned from it cannot be listed now: {error}; later: {later}"
-        ) from None
-    for one in learned:
-        print(f"learned from it: {one.artifact.kind} {one.artifact.uri} {', '.join(one.versions) or 'not registered'}")
-    if not learned:
-        print("No reward model or policy has learned from it.")
-
-
-@app.command
-def lineage(
-    asked: str,
-    *,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    store: Store = DEFAULT_STORE,
-    root: str = StorageConfig().root,
-    tracking_uri: str = TrackingConfig().uri,
-) -> None:
-    """Where a model or any artifact comes from, whose judgements are behind it, and what was made from it.
-
-    Parameters
-    ----------
-    asked
-        policy@champion, policy@3, reward@champion; labeler:NAME; a digest or its first characters; an artifact's folder.
-    as_json
-        For programs: everything that is known, as JSON.
-    root
-        The folder of the artifacts (`storage.root`).
-    tracking_uri
-        Where models are registered (`tracking.uri`).
-    """
-    set_defaults(Path(root).resolve())
-    from tasks.lineage.provenance import trace
-    from tasks.lineage.tree import answer, as_tree, branches_after, branches_behind
-
-    found = trace(asked, Path(root).resolve(), store, TrackingConfig(uri=tracking_uri))
-    if as_json:
-        print(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    console = Console()
-    for line in answer(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    trees = ("What it was made from", branches_behind(found)), ("What was made from it", branches_after(found))
-    for heading, branches in trees:
-        if branches:
-            console.print()
-            console.print(as_tree(branches, heading))
-
-
-def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool, everything: bool = False) -> None:
-    config = load_config(preset, overrides)
+def _run(flow_name: str, preset: str, overrides: tuple[str, ...], check: bool, everything: bool = False) -> None:
+    config = read_config(preset, overrides)
     if check:
-        _check_base(config)
-        print(f"{preset}: fits")
-        if size := NetworkSize.of(config.base):
-            print("\n".join(describe_needs(config, size)))
+        for line in _checked(preset, config):
+            print(line)
         return
-    set_defaults(Path(config.storage.root).resolve())
-    wait_for_server = start_prefect_server()
-    with collector_paused():  # what is imported stays
-        flow = _imported(flow_name)
-        wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
-    done = flow(config, return_state=True)
-    if done.name == "Skipped":
-        print(f"skipped: {done.message}")
-        return
-    result = done.result()
+    with stoppable():
+        config = make_ready(flow_name, config)
+        wait_for_server = start_prefect_server()
+        with collector_paused():  # what is imported stays
+            flow = _imported(flow_name)
+            wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
+        leave_the_end_to_the_command()
+        done = flow(config, return_state=True)
+        if done.name == "Skipped":
+            print(f"skipped: {done.message}")
+            return
+        result = done.result()
     if "path" in result:
         print_report(config, result, everything)
     if "batch" in result:
         print_batch(config, result, then="iterate" if flow_name == "iterate" else "learn")
 
 
-def _check_base(config: PipelineConfig) -> None:
-    """Raises ConfigError where the config.json of a model in a folder says already that it cannot be learned."""
-    if isinstance(config.base, PretrainedBase) and Path(config.base.model).is_dir():
-        from models.network.base import require_known
+def _checked(preset: str, config: PipelineConfig) -> Iterator[str]:
+    """Lines for people. Raises ConfigError where what lies in a model's folder says already that it cannot be learned."""
+    if isinstance(config.base, PretrainedBase):
+        if Path(config.base.model).exists():
+            from models.network.base import require_known
 
-        require_known(config.base)
+            require_known(config.base)
+            require_there(config.base)
+        else:
+            yield f"base.model {config.base.model}: not looked at, since it is on the hub; `rein check` loads it"
+    yield f"{preset}: fits"
+    if size := NetworkSize.of(config.base):
+        yield from describe_needs(config, size)
 
 
 def _imported(flow_name: str) -> "Flow":

@@ -1,9 +1,8 @@
 """Every setting of the configuration as readable lines, and as a page."""
 
 import re
-from collections.abc import Iterator, Sequence
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import yaml
 from cyclopts import Parameter
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from models.errors import ConfigError
-from models.settings.base import OneOf
+from models.setting_keys import kind_of, settings_in
 from models.settings.pipeline import PipelineConfig
 
 
@@ -37,8 +36,8 @@ def describe_fields(model: type[BaseModel], prefix: str = "") -> str:
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
         lines.append(f"{key}{_default(field.default)}\n    {field.description or ''}")
-        for variant in _settings_in(field.annotation, field.metadata):
-            suffix = f" ({kind})" if (kind := _kind(variant)) else ""
+        for variant in settings_in(field.annotation, field.metadata):
+            suffix = f" ({kind})" if (kind := kind_of(variant)) else ""
             lines.append(f"  {key}{suffix}: {(variant.__doc__ or '').splitlines()[0]}")
             lines.append(describe_fields(variant, f"{key}."))
     return "\n".join(lines)
@@ -73,19 +72,13 @@ def _groups(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str]]:
         group, prefix = waiting.pop(0)
         below = []
         for name, field in group.model_fields.items():
-            for variant in _settings_in(field.annotation, field.metadata):
+            for variant in settings_in(field.annotation, field.metadata):
                 if variant not in seen:
                     seen.add(variant)
                     below.append((variant, f"{prefix}{name}."))
-                    kind = _kind(variant)
+                    kind = kind_of(variant)
                     yield variant, f"{prefix}{name}: {kind}" if kind else f"{prefix}{name}"
         waiting = below + waiting
-
-
-def _kind(variant: type[BaseModel]) -> str | None:
-    """The one kind that these settings are of, if they are of one."""
-    kinds = variant.model_fields.get("kind")
-    return get_args(kinds.annotation)[0] if kinds and len(get_args(kinds.annotation)) == 1 else None
 
 
 def _text(group: type[BaseModel]) -> str:
@@ -95,10 +88,10 @@ def _text(group: type[BaseModel]) -> str:
 def _table(group: type[BaseModel], groups: dict[type[BaseModel], str]) -> str:
     rows = ["| setting | default | |", "|---|---|---|"]
     for name, field in group.model_fields.items():
-        if name == "kind" and _kind(group):
+        if name == "kind" and kind_of(group):
             continue
-        below = _settings_in(field.annotation, field.metadata)
-        links = ", ".join(f"[{_kind(one) or name}](#{_anchor(groups[one])})" for one in below)
+        below = settings_in(field.annotation, field.metadata)
+        links = ", ".join(f"[{kind_of(one) or name}](#{_anchor(groups[one])})" for one in below)
         default = (
             ""
             if below and isinstance(field.default, BaseModel)
@@ -126,16 +119,3 @@ def _default(value: Any) -> str:
         plain = [one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in value]
         return f" = {yaml.safe_dump(plain, default_flow_style=True, width=1000).strip()}"
     return f" = {value}"
-
-
-def _settings_in(annotation: Any, beside: Sequence[Any] = ()) -> list[type[BaseModel]]:
-    """The settings models that an annotation allows, with what stands beside it: unions and tuples opened, all kinds at a seam."""
-    for seam in (one for one in beside if isinstance(one, OneOf)):
-        return list(seam.kinds().values())
-    if get_origin(annotation) is Annotated:
-        return _settings_in(annotation.__origin__, annotation.__metadata__)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (Union, UnionType, tuple):
-        return [model for part in get_args(annotation) for model in _settings_in(part)]
-    return []

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from cli.defaults import set_defaults
+from cli.starting.defaults import set_defaults
 from labeling.exporters.scores import RowToScore, read_rows_to_score, require_writable, scored_lines, write_scored
 from labeling.sources.bad_rows import BadRows
 from models.errors import DataError

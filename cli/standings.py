@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cli.defaults import set_defaults
+from cli.starting.defaults import set_defaults
 from cli.store_option import DEFAULT_STORE, Store
 from models.errors import ConfigError
 from models.plain_text import printable

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from cli.defaults import set_defaults
+from cli.starting.defaults import set_defaults
 from models.settings.pipeline import StorageConfig, TrackingConfig
 
 

@@ -3,7 +3,6 @@
 from prefect import flow
 
 from flows.base import adapt_base, open_base
-from models.errors import ConfigError
 from models.footprint import NetworkSize
 from models.records import Artifact
 from models.settings.pipeline import PipelineConfig
@@ -36,14 +35,13 @@ def collect(config: PipelineConfig) -> dict[str, str]:
 def sample(run: PipelineRun) -> tuple[Artifact, Artifact | None, Artifact]:
     """The base as configured, the texts to pretrain it on (as `open_base` gives them), and the sampled prompts."""
     config = run.config
-    if config.prompts is None:
-        raise ConfigError("prompts: this flow needs to know where prompts come from")
+    asked = config.required_prompts
     require_runner(config.generation)
     start, texts = open_base(run)
     require_space(config, NetworkSize.of_folder(start.folder / "model"))
     prompts = sample_prompts(
         run,
-        config=config.prompts,
+        config=asked,
         split=config.split,
         base=start,
         max_new_tokens=config.sampling.max_new_tokens,

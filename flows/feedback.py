@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from models.errors import ConfigError
 from models.records import Artifact
-from models.settings.asked.labels import AILabels, of_own_completions
+from models.settings.asked.labels import AILabels, require_at_once, require_existing
 from models.settings.labels import LabelKind, SimulatedLabels, StoredFeedback
 from tasks.champion.snapshot import freeze_snapshot
 from tasks.judging.ai_labels import ask_models
@@ -17,10 +16,7 @@ Reading = Callable[[PipelineRun, LabelKind], Artifact]
 
 def find_source(run: PipelineRun, labels: LabelKind) -> LabelKind:
     """Where rankings that exist already are read from, of the feedback store a snapshot taken now; shared with flow `reward`."""
-    if of_own_completions(labels):
-        raise ConfigError(
-            f"labels.kind {labels.kind} has no rankings to start from; use flow rlhf, or labels of people"
-        )
+    require_existing(labels)
     if isinstance(labels, AILabels) and labels.beside:
         return labels.model_copy(update={"beside": find_source(run, labels.beside)})
     return freeze_snapshot(run, labels) if isinstance(labels, StoredFeedback) else labels
@@ -28,11 +24,10 @@ def find_source(run: PipelineRun, labels: LabelKind) -> LabelKind:
 
 def ask_labelers(run: PipelineRun, labels: LabelKind, prompts: Artifact, completions: Artifact) -> Artifact:
     """A feedback snapshot by labelers that are no people, who are asked now. Raises ConfigError for labels that exist already."""
+    require_at_once(labels)
     if isinstance(labels, SimulatedLabels):
         return simulate_labels(run, config=labels, prompts=prompts, completions=completions, seed=run.config.seed)
-    if isinstance(labels, AILabels) and labels.beside is None:
-        return ask_models(run, config=labels, prompts=prompts, completions=completions)
-    raise ConfigError(f"labels.kind {labels.kind} cannot answer at once; use flows collect and learn")
+    return ask_models(run, config=labels, prompts=prompts, completions=completions)
 
 
 def reading(base: Artifact) -> Reading:

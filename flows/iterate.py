@@ -23,7 +23,7 @@ from flows.learn import (
 from flows.rlhf import asking, begin
 from models.errors import ConfigError
 from models.records import Artifact
-from models.settings.asked.labels import of_own_completions
+from models.settings.asked.labels import require_rounds
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
@@ -47,11 +47,8 @@ def iterate(config: PipelineConfig) -> dict[str, Any]:
     `folder` beside the report, as flow `collect` gives them; the first call only publishes, the last only learns.
     """
     with open_run(config, "iterate") as run:
-        if of_own_completions(config.labels):
-            return _all_rounds(run)
-        if isinstance(config.labels, StoredFeedback):
-            return _next_round(run, config.labels)
-        raise ConfigError(f"labels.kind {config.labels.kind}: rounds need labelers to ask, or kind store, for people")
+        require_rounds(config.labels)
+        return _next_round(run, config.labels) if isinstance(config.labels, StoredFeedback) else _all_rounds(run)
 
 
 def _all_rounds(run: PipelineRun) -> dict[str, Any]:

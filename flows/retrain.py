@@ -6,11 +6,10 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.learn import learn_from_source
-from models.errors import ConfigError
 from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
+from models.settings.asked.labels import require_stored
 from models.settings.judges import People
-from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.files import with_files
 from tasks.champion.promotion import Standing, Verdict, conclude, read_standing
@@ -30,19 +29,16 @@ def retrain(config: PipelineConfig) -> dict[str, Any] | State:
 
     With fewer new judgements than `retraining.min_new_judgements` it ends as Skipped, and nothing is done.
     """
-    if not isinstance(config.labels, StoredFeedback):
-        raise ConfigError(
-            f"labels.kind {config.labels.kind}: retraining learns from the feedback store; say kind: store"
-        )
+    labels = require_stored(config.labels)
     require_allowed(config)  # before the store is opened, which would make it
-    news = count_news(config, config.labels)
+    news = count_news(config, labels)
     wanted = config.retraining.min_new_judgements
     if news.since_finished < wanted and news.unfinished is None:
         return Completed(name="Skipped", message=f"{news.since_finished} new judgements, {wanted} are wanted")
     with open_run(config, "retrain") as run:
         if champion := read_standing(config.tracking, config.feedback).champion:
             with_files(run, champion, *OF_CHAMPION)  # what the challenger will meet is here before it is trained
-        with open_retraining(run, config.labels, news) as retraining:
+        with open_retraining(run, labels, news) as retraining:
             learned = learn_from_source(run, retraining.feedback)
             retraining.verdict = settle(run, learned.policy, learned.held_out_reward)
         return write_report(run, learned.matches, learned.policy, retraining.verdict)

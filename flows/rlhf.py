@@ -9,10 +9,9 @@ from flows.base import TuningData, read_reference_texts, read_tuning_data
 from flows.collect import complete, sample
 from flows.feedback import Reading, ask_labelers
 from flows.learn import agree_on_preferences, compare_with_references, hold_back, learn_from_preferences
-from models.errors import ConfigError
 from models.judge_model.reach import reaching
 from models.records import Artifact
-from models.settings.asked.labels import of_own_completions
+from models.settings.asked.labels import require_at_once
 from models.settings.labels import LabelKind
 from models.settings.pipeline import PipelineConfig
 from tasks.judging.evaluation import require_judges
@@ -57,8 +56,7 @@ def begin(run: PipelineRun) -> Beginning:
     config = run.config
     all_labels = (config.labels, *(part.labels for part in config.reward.made_of.values() if part.labels))
     for labels in all_labels:
-        if not of_own_completions(labels):
-            raise ConfigError(f"labels.kind {labels.kind} cannot answer at once; use flows collect and learn")
+        require_at_once(labels)
     run.before_making = reaching(*all_labels, config.reward, config.evaluation)
     start, texts, prompts = sample(run)
     require_judges(config.evaluation, prompts)

@@ -229,7 +229,7 @@ def test_code_is_imported_only_by_import_statements_and_kinds():
         waiting = {"importlib", "importlib.import_module"}  # for the server, by a command that imports all of it soon
         allowed = {"models.settings.base": {"importlib"}, "tasks.running.code_digest": {"importlib.util"}}
         allowed["models.rewards.function"] = {"importlib"}  # whose module the settings name, so that it counts
-        allowed |= {"cli.temporary_server": waiting}
+        allowed |= {"cli.starting.temporary_server": waiting}
         assert loaders <= allowed.get(name, set()), name
         assert "__import__" not in file.read_text(encoding="utf-8"), name
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NoReturn
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from labeling.feedback import Feedback, in_order, rankings_of_ratings
 from labeling.store.counted import newest_of_each_set, rankings_of, ratings_of, read_counted
 from labeling.store.schema import (
+    Assignment,
     Batch,
     CompletionRow,
     CompletionSystem,
@@ -42,9 +44,26 @@ def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ())
         derived = [(0, one) for one in rankings_of_ratings(rated)]  # what somebody ranked outright goes before
         rankings = newest_of_each_set([*((1, one) for one in rankings), *derived])
     if not rankings and not rated:
-        of = f" of batch {', '.join(batches)}" if batches else ""
-        raise DataError(f"the feedback store holds no judgement by {criterion!r}{of}: has anybody labelled yet?")
+        _refuse_nothing(session, criterion, batches)
     return _with_texts(session, rankings, rated)
+
+
+def require_judgements(session: Session, criterion: str, batches: Sequence[str] = ()) -> None:
+    """Raises DataError as `take_snapshot` does where nobody has said anything yet, without reading what was said."""
+    _require_to_learn_from(session, batches)
+    said = select(Judgement.id).join(Assignment).join(Batch).where(Batch.criterion == criterion, Batch.is_learned_from)
+    if batches:
+        said = said.where(Batch.id.in_(batches))
+    if session.scalar(said.limit(1)) is None:
+        _refuse_nothing(session, criterion, batches)
+
+
+def _refuse_nothing(session: Session, criterion: str, batches: Sequence[str]) -> NoReturn:
+    of = f" of batch {', '.join(batches)}" if batches else ""
+    judged = select(Batch.criterion).join(Assignment).join(Judgement).where(Batch.is_learned_from)
+    others = sorted(set(session.scalars(judged.distinct())) - {criterion})
+    hint = f"; there are some by {', '.join(map(repr, others))} (labels.criterion)" if others else ""
+    raise DataError(f"the feedback store holds no judgement by {criterion!r}{of}: has anybody labelled yet?{hint}")
 
 
 def take_votes(session: Session, batch_id: str) -> Feedback:

@@ -44,7 +44,7 @@ def local_places(settings: Settings, prefix: str = "") -> Iterator[tuple[str, st
                     yield from local_places(one, f"{prefix}{name}.{place}.")
         elif isinstance(value, str) and name in settings.place_fields:
             yield from ((f"{prefix}{name}", path) for path in _paths_of_address(value))
-        elif isinstance(value, str) and name in settings.local_fields and not _is_hub_name(value):
+        elif isinstance(value, str) and name in settings.local_fields and not is_hub_name(value):
             yield f"{prefix}{name}", value
 
 
@@ -61,7 +61,7 @@ def _is_below(path: str, roots: list[str]) -> bool:
     return all(any(reading.is_relative_to(root) for root in roots) for reading in readings)
 
 
-def _is_hub_name(value: str) -> bool:
+def is_hub_name(value: str) -> bool:
     """Whether a name is one of the hub: it looks like one, and there is no such file or folder here."""
     return _HUB_NAME.fullmatch(value) is not None and not os.path.lexists(value)
 

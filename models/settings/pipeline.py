@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from models.errors import ConfigError
 from models.settings.addresses import MirrorAddress, TrackingAddress
 from models.settings.asked.labels import asked_models, of_own_completions
 from models.settings.base import Fraction, Seed, Settings
@@ -85,6 +86,11 @@ class TrackingConfig(Settings):
     patience_seconds: float = Field(300, gt=0)
     """How long a run waits for MLflow's server or database when it is away, in seconds. Training steps never wait for it."""
 
+    @property
+    def nothing_registered(self) -> str:
+        """What to say where there is no version of the policy at all."""
+        return f"{self.uri} has no {self.policy_name} yet: `rein rlhf`, `rein learn` and `rein retrain` register what they tune"
+
     @model_validator(mode="after")
     def _models_differ(self) -> "TrackingConfig":
         if self.reward_name == self.policy_name:
@@ -100,6 +106,10 @@ class StorageConfig(Settings):
     """A folder; artifacts go to `artifacts/` in it, reports to `reports/`, checkpoints of what still trains to `checkpoints/`."""
     mirror: MirrorAddress | None = None
     """Artifacts are also copied here, and taken from here when they are missing in `root`: `s3://bucket/folder`, `file:///mnt/share`."""
+
+
+UNREAD_BY_REWARD = ("tuning", "first_tuning", "evaluation", "promotion")
+"""What flow `reward` does not read."""
 
 
 class PipelineConfig(Settings):
@@ -152,6 +162,13 @@ class PipelineConfig(Settings):
     """Where files go."""
     tracking: TrackingConfig = TrackingConfig()
     """Where runs are recorded."""
+
+    @property
+    def required_prompts(self) -> PromptsConfig:
+        """Where prompts come from. Raises ConfigError where the settings do not say it."""
+        if self.prompts is None:
+            raise ConfigError("prompts: this flow needs to know where prompts come from")
+        return self.prompts
 
     @property
     def tunings(self) -> dict[str, TuningKind]:

@@ -1,5 +1,6 @@
 """Reads a configuration: a YAML preset, `key.path=value` overrides, `${NAME}` from the environment."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ import yaml
 from pydantic import ValidationError
 
 from models.errors import ConfigError, DataError
+from models.setting_keys import describe_unknown
 from models.settings.base import Seed, Settings, kinds_of
 from models.settings.labels import LabelKind, LabelSource
 from models.settings.pipeline import PipelineConfig, SplitConfig
 
+FILES = ("path", "safety_model", "safety_prompts", "instructions", "gold")
+"""Settings that name a file or folder and nothing else."""
 _NO_COMMENT = "number-sign"
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
@@ -34,13 +38,25 @@ def read_preset(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         raise ConfigError(f"{file}: no such preset")
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not YAML: it is no text in UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(_not_yaml(file, error)) from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
     for override in overrides:
         _apply_override(tree, override)
     return tree
+
+
+def _not_yaml(file: Path, error: yaml.YAMLError) -> str:
+    """`file:line: what is wrong`, and where that began which was not ended."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{file}: not YAML: {' '.join(str(error).split())}"
+    begun = f" {error.context}, which begins in line {error.context_mark.line + 1}:" if error.context_mark else ""
+    return f"{file}:{error.problem_mark.line + 1}: not YAML:{begun} {error.problem}"
 
 
 def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig:
@@ -72,16 +88,36 @@ def _validate(model: type[SettingsType], tree: dict[str, Any], source: str) -> S
     try:
         return model.model_validate(_expand(tree))
     except ValidationError as error:
-        lines = []
-        for item in error.errors():
-            key = _key_of(item["loc"], tree) or "(whole config)"
+        wrong = [(_key_of(item["loc"], tree), item) for item in error.errors()]
+        left_over = _left_over([key for key, item in wrong if item["type"] == "extra_forbidden"], tree)
+        lines = [f"  {line}" for line in left_over.values()]
+        for key, item in wrong:
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
-                message = "no such key (see `rein fields` for all of them)"
+                message = describe_unknown(model, key)
             elif item["type"] == "union_tag_not_found":
                 message = "say which `kind` it is (see `rein fields`)"
-            lines.append(f"  {key}: {message}")
+            elif item["type"] == "union_tag_invalid":
+                message = f"there is no kind {item['ctx']['tag']!r}; there are {item['ctx']['expected_tags']}"
+            if not (item["type"] == "extra_forbidden" and key.rpartition(".")[0] in left_over):
+                lines.append(f"  {key or '(whole config)'}: {message}")
         raise ConfigError(f"{source} does not fit:\n" + "\n".join(lines)) from None
+
+
+def _left_over(unknown: list[str], tree: dict[str, Any]) -> dict[str, str]:
+    """Group -> a line for all its keys, where it says its `kind` and several of its keys are of another one: only `kind` was changed."""
+    told = {}
+    for group, keys in itertools.groupby(unknown, key=lambda key: key.rpartition(".")[0]):
+        names = [key.rpartition(".")[2] for key in keys]
+        node: Any = tree
+        for part in group.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if len(names) > 1 and isinstance(node, dict) and "kind" in node:
+            told[group] = (
+                f"{group}: kind {node['kind']} has no {', '.join(names)}; to replace the whole of it: "
+                f"{group}='{{kind: {node['kind']}, …}}'"
+            )
+    return told
 
 
 def _key_of(location: tuple[str | int, ...], tree: Any) -> str:
@@ -148,10 +184,22 @@ def _environment(match: re.Match[str]) -> str:
 
 
 def require_files(config: PipelineConfig) -> None:
-    """Raises DataError naming every file or folder of the configuration that is not there, and its key."""
-    missing = [f"{key}: {path}: no such file or folder" for key, path in _paths(config) if not Path(path).exists()]
-    if missing:
-        raise DataError("; ".join(missing))
+    """Raises DataError naming every file or folder of the configuration that is not there, is empty or cannot be read, and its key."""
+    wrong = [f"{key}: {path}: {why}" for key, path in _paths(config) if (why := _why_unread(Path(path)))]
+    if wrong:
+        raise DataError("; ".join(wrong))
+
+
+def _why_unread(path: Path) -> str:
+    try:
+        if path.is_dir():
+            return "" if any(path.iterdir()) else "the folder is empty"
+        if not path.exists():
+            return "no such file or folder"
+        with path.open("rb") as file:
+            return "" if file.read(1) else "the file is empty"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def _paths(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -159,9 +207,9 @@ def _paths(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(settings, name)
         if isinstance(value, Settings):
             yield from _paths(value, f"{prefix}{name}.")
-        elif isinstance(value, dict):
-            for key, one in value.items():
+        elif isinstance(value, tuple | dict):
+            for place, one in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(one, Settings):
-                    yield from _paths(one, f"{prefix}{name}.{key}.")
-        elif name in ("path", "safety_model", "safety_prompts") and name in settings.local_fields and value is not None:
+                    yield from _paths(one, f"{prefix}{name}.{place}.")
+        elif name in FILES and name in settings.local_fields and value is not None:
             yield f"{prefix}{name}", value

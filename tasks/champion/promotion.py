@@ -21,7 +21,7 @@ from models.evaluation.promotion import Challenge, Check, check_challenge, reaso
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from tasks.running.pipeline_run import PipelineRun
-from tasks.tracking.registry import RegisteredPolicy, crown, find_policy
+from tasks.tracking.registry import RegisteredPolicy, crown, find_policy, require_policy
 from tasks.tracking.tracked_run import run_logger
 
 
@@ -153,9 +153,7 @@ def promote_policy(
     tracking: TrackingConfig, feedback: FeedbackConfig, version: str, made_by: str, why: str
 ) -> RegisteredPolicy:
     """Makes a version (a number, or `challenger`) champion because a person says so. Raises ConfigError where there is none."""
-    chosen = find_policy(tracking, version)
-    if chosen is None:
-        raise ConfigError(f"{tracking.policy_name}: no version has the alias {version}; name a version by its number")
+    chosen = require_policy(tracking, version)
     while True:
         seen = read_standing(tracking, feedback)
         if seen.champion is not None and seen.champion.version == chosen.version:

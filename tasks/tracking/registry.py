@@ -72,6 +72,15 @@ def find_policy(config: TrackingConfig, which: str) -> RegisteredPolicy | None:
     return RegisteredPolicy(int(number), made_from["reward_version"], **artifacts, snapshot=made_from["snapshot"])
 
 
+def require_policy(config: TrackingConfig, which: str) -> RegisteredPolicy:
+    """As above. Raises ConfigError where there is none, too."""
+    if (found := find_policy(config, which)) is not None:
+        return found
+    if aliases_of(connect(config), config.policy_name) is None:
+        raise ConfigError(config.nothing_registered)
+    raise ConfigError(f"{config.policy_name}: no version has the alias {which}; name a version by its number")
+
+
 def _version(client: Patient, name: str, number: str) -> ModelVersion | None:
     try:
         return client.get_model_version(name, number)

@@ -137,3 +137,30 @@ def test_check_refuses_a_base_that_cannot_be_learned_in_one_line(config, complai
     assert done.returncode == 1 and "fits" not in done.stdout
     (line,) = done.stderr.strip().splitlines()
     assert complaint in line and str(tmp_path) in line
+
+
+def test_what_a_run_would_not_find_is_told(preset, tmp_path):
+    (tmp_path / "none.jsonl").touch()
+    (tmp_path / "half.jsonl").write_text('{"prompt": "a"}\n')
+    texts = (SHORT, "the lamp")
+    for override, told in (
+        ("sft={source: {kind: file, path: away.jsonl}}", "sft.source.path: away.jsonl: no such file or folder"),
+        (f"sft={{source: {{kind: file, path: {tmp_path}/none.jsonl}}}}", "none.jsonl: the file is empty"),
+        (f"sft={{source: {{kind: file, path: {tmp_path}/half.jsonl}}}}", "no column 'completion'"),
+        (f"pretraining={{source: {{kind: file, path: {tmp_path}/half.jsonl}}}}", "no column 'text'"),
+        (f"batch.instructions={tmp_path}/away.md", "batch.instructions: "),
+    ):
+        done = call_rein("check", str(preset(*texts)), override)
+        assert (done.returncode, done.stdout) == (1, "") and told in done.stderr, override
+    assert (
+        "labels: the feedback store holds no judgement by 'helpfulness'"
+        in call_rein("check", str(preset(*texts))).stdout
+    )
+
+
+def test_a_base_on_the_hub_is_not_looked_at_by_the_settings_alone(preset):
+    done = call_rein("learn", str(preset(SHORT, "the lamp")), "base.model=somebody/something", "--check")
+    assert done.returncode == 0
+    assert done.stdout.startswith(
+        "base.model somebody/something: not looked at, since it is on the hub; `rein check` loads it\n"
+    )

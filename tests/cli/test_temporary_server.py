@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from cli import temporary_server
-from cli.temporary_server import ServerError, wait_until_ready
+from cli.starting import temporary_server
+from cli.starting.temporary_server import ServerError, wait_until_ready
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.templates import empty_prefect
@@ -25,7 +25,7 @@ from tests.waiting import CEILING_SECONDS, answers, until
 
 TRY = """
 import json, os, psutil
-from cli.temporary_server import start_prefect_server
+from cli.starting.temporary_server import start_prefect_server
 wait = start_prefect_server()
 import prefect
 wait()
@@ -38,7 +38,7 @@ with prefect.get_client(sync_client=True) as client:
 WAIT = """
 import os, signal, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background inherits that it is ignored
-from cli.temporary_server import start_prefect_server
+from cli.starting.temporary_server import start_prefect_server
 wait = start_prefect_server()
 from prefect import flow
 wait()

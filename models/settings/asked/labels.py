@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.errors import ConfigError
 from models.labeler_names import LabelerName
 from models.settings.asked.judge_models import AskedModel
 from models.settings.base import OneOf, Settings
-from models.settings.labels import LabelKind, SimulatedLabels
+from models.settings.labels import LabelKind, SimulatedLabels, StoredFeedback
 
 
 class AILabeler(AskedModel):
@@ -44,6 +45,33 @@ class AILabels(LabelKind):
 def of_own_completions(labels: LabelKind) -> bool:
     """Whether these labels are of completions that the run itself generates, by labelers that are no people."""
     return isinstance(labels, SimulatedLabels) or (isinstance(labels, AILabels) and labels.beside is None)
+
+
+def require_existing(labels: LabelKind) -> None:
+    """Raises ConfigError for labels that are no rankings yet."""
+    if of_own_completions(labels):
+        raise ConfigError(
+            f"labels.kind {labels.kind} has no rankings to start from; use flow rlhf, or labels of people"
+        )
+
+
+def require_at_once(labels: LabelKind) -> None:
+    """Raises ConfigError for labels that exist already, or that are waited for."""
+    if not of_own_completions(labels):
+        raise ConfigError(f"labels.kind {labels.kind} cannot answer at once; use flows collect and learn")
+
+
+def require_rounds(labels: LabelKind) -> None:
+    """Raises ConfigError for labels that nobody can be asked for again."""
+    if not (of_own_completions(labels) or isinstance(labels, StoredFeedback)):
+        raise ConfigError(f"labels.kind {labels.kind}: rounds need labelers to ask, or kind store, for people")
+
+
+def require_stored(labels: LabelKind) -> StoredFeedback:
+    """The labels, which are those of the feedback store. Raises ConfigError for others."""
+    if not isinstance(labels, StoredFeedback):
+        raise ConfigError(f"labels.kind {labels.kind}: retraining learns from the feedback store; say kind: store")
+    return labels
 
 
 def asked_models(settings: Settings) -> Iterator[AskedModel]:

@@ -48,7 +48,7 @@ def start_prefect_server() -> Callable[..., None]:
     if settings.api.url or not settings.server.ephemeral.enabled:
         return lambda *meanwhile: None
     url = f"http://{HOST}:{_free_port()}"
-    served = ("--factory", "cli.temporary_server:create_app", "--log-level", "error")
+    served = ("--factory", "cli.starting.temporary_server:create_app", "--log-level", "error")
     where = ("--host", HOST, "--port", url.rpartition(":")[2])
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", *served, *where],
