@@ -23,7 +23,8 @@ def stoppable() -> Iterator[None]:
 
 
 def leave_the_end_to_the_command() -> None:
-    """Keeps out of the terminal what Prefect says of a failed or stopped run: the command says it. Prefect's server is told all the same.
+    """Keeps out of the terminal in which state Prefect sees a run or a stage end: stages tell what they gave, and the command how it all ended. Prefect's
+    server is told all the same.
 
     To be called once Prefect is imported, which sets up its handlers then.
     """
@@ -37,4 +38,4 @@ def _is_no_end(record: logging.LogRecord) -> bool:
         return True
     said = record.getMessage()
     is_stop = "aborted by an interrupt signal" in said
-    return not (getattr(record, "is_told", False) or is_stop or said.startswith("Finished in state Failed("))
+    return not (getattr(record, "is_told", False) or is_stop or said.startswith("Finished in state "))

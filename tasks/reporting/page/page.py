@@ -13,8 +13,8 @@ from models.conversation import transcript
 from models.evaluation.metrics import Match, Meeting
 from models.evaluation.references import share_lines, shares_told
 from models.records import Completion, Consensus, Prompt, Ranking, StepMetrics, read_records
+from models.written_numbers import FILTERS
 from tasks.reporting.page.labels import examples_of
-from tasks.reporting.page.numbers import FILTERS
 from tasks.reporting.page.samples import Sample, chosen_samples
 from tasks.reporting.page.svg import inline_svg
 from tasks.reporting.page.warning_signs import warning_signs

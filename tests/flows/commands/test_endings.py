@@ -29,6 +29,8 @@ def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(workplace: Workplace
     report = workplace.report_of(again)
     assert "pretraining" in report["stages_cached"] and "tuning" in report["stages_run"]
     assert re.search(r"resumed at step \d+ of 30", again.stdout + again.stderr)
+    assert re.search(r"pretraining: [\d,]+ steps, from the cache\n", again.stderr), "a line a stage: what it gave"
+    assert re.search(r"tuning: 30 updates, \d+ s\n", again.stderr), "and how long that took"
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 
 from models.evaluation.metrics import Match
 from models.records import Completion, Consensus, Prompt, Ranking
+from models.written_numbers import duration, figure, percent
 from tasks.reporting.page.labels import examples_of
-from tasks.reporting.page.numbers import duration, figure, percent
 from tasks.reporting.page.samples import chosen_samples
 from tasks.reporting.page.svg import inline_svg
 from tasks.reporting.page.warning_signs import repeats_itself, warning_signs
