@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from cli.doctor import installed
 from cli.printed import print_batch, print_report
 from cli.starting.before_a_run import make_ready, require_registered
 from cli.starting.defaults import set_defaults
 from cli.starting.endings import leave_the_end_to_the_command, stoppable
 from cli.starting.presets import Overrides, Preset, read_config
 from cli.starting.temporary_server import start_prefect_server
+from cli.starting.typed import example
 from cli.store_option import DEFAULT_STORE, Store
 from models.base_files import require_there
 from models.errors import PipelineError
@@ -29,49 +31,58 @@ from tasks.running.space import describe_needs
 if TYPE_CHECKING:
     from prefect import Flow
 
-app = App(name="rein", help="Turns human rankings into a better language model.", version_flags=[])
+app = App(
+    name="rein",
+    help="Turns human rankings into a better language model.",
+    version=lambda: f"rein {installed('rein')}",
+    version_flags=["--version"],
+    help_epilogue=example("rlhf tiny"),
+)
+app.register_install_completion_command(
+    help="Lets the shell complete `rein` (bash, zsh or fish).", help_epilogue=example("--install-completion")
+)
 
 All = Annotated[bool, Parameter(name="--all", negative="", help="Print all figures, not only those that say most.")]
 Check = Annotated[bool, Parameter(negative="", help="Only check the settings; run nothing.")]
 
 
-@app.command
+@app.command(help_epilogue=example("rlhf tiny seed=1"))
 def rlhf(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From prompts to a tuned policy, with simulated labelers."""
     _run("rlhf", preset, overrides, check, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("collect tiny prompts.num_prompts=50"))
 def collect(preset: Preset, *overrides: Overrides, check: Check = False) -> None:
     """Prompts and completions, as a batch for people to rank."""
     _run("collect", preset, overrides, check)
 
 
-@app.command
+@app.command(help_epilogue=example("learn tiny 'labels={kind: store}'"))
 def learn(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From rankings to a tuned policy."""
     _run("learn", preset, overrides, check, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("iterate tiny iteration.num_rounds=2"))
 def iterate(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """Rounds of both: each asks about what the policy of the round before writes. With people (labels.kind=store) a round a call."""
     _run("iterate", preset, overrides, check, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("reward tiny 'labels={kind: store}'"))
 def reward(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """From rankings to a reward model and how good it is; `learn` goes on from there."""
     _run("reward", preset, overrides, check, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("retrain tiny 'labels={kind: store}'"))
 def retrain(preset: Preset, *overrides: Overrides, check: Check = False, everything: All = False) -> None:
     """Learns from what people have said since, and keeps the better of champion and challenger."""
     _run("retrain", preset, overrides, check, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("evaluate tiny --policy 2 --opponent 1"))
 def evaluate(
     preset: Preset,
     *overrides: Overrides,
@@ -100,7 +111,7 @@ def evaluate(
     print_report(config, report, everything)
 
 
-@app.command
+@app.command(help_epilogue=example("promote 2 --by ann --reason 'kinder answers'"))
 def promote(
     version: str = "challenger",
     *,
@@ -139,7 +150,7 @@ def promote(
     print(f"champion: version {champion}")
 
 
-@app.command
+@app.command(help_epilogue=example("watch"))
 def watch() -> None:
     """Starts the deployment `retrain` whenever enough new judgements have come in. Runs until it is stopped."""
     set_defaults(Path(StorageConfig().root).resolve())
@@ -148,47 +159,78 @@ def watch() -> None:
     look()
 
 
-for command, name, text in (
-    ("label", "label", "Serves the labelling page."),
-    ("labelers", "labelers", "Who may sign in to the labelling page."),
-    ("label_studio", "label-studio", "Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN."),
-    ("import_feedback", "import", "Imports feedback into the store; doing it again changes nothing."),
-    ("export_feedback", "export", "Writes rankings, consensus, Elo ratings and pairs to a new folder."),
+for place, name, text, words in (
+    (
+        "check:check",
+        "check",
+        "Loads the base of a preset and says how it reads the prompts, and what a run takes.",
+        "check tiny sampling.max_new_tokens=32",
+    ),
+    (
+        "doctor:doctor",
+        "doctor",
+        "What is installed, what this machine has, what is reached, and what would be slow.",
+        "doctor",
+    ),
+    ("fields:fields", "fields", "Every setting, what it means and its default.", "fields tuning.kl"),
+    ("feedback_commands:label", "label", "Serves the labelling page.", "label --port 8301"),
+    (
+        "feedback_commands:import_feedback",
+        "import",
+        "Imports feedback into the store; doing it again changes nothing.",
+        "import pairs pairs.jsonl",
+    ),
+    (
+        "feedback_commands:export_feedback",
+        "export",
+        "Writes rankings, consensus, Elo ratings and pairs to a new folder.",
+        "export feedback",
+    ),
+    (
+        "lineage_commands:withdraw",
+        "withdraw",
+        "Takes a labeler's judgements out of all later snapshots, and lists what has learned from them.",
+        "withdraw ann --reason 'asked to'",
+    ),
+    (
+        "lineage_commands:lineage",
+        "lineage",
+        "Where a model comes from, whose judgements are behind it, and what was made from it.",
+        "lineage policy@champion",
+    ),
+    ("standings:standings", "standings", "Elo ratings of policies, and of systems that people ranked.", "standings"),
+    (
+        "standings:compare",
+        "compare",
+        "Lays runs side by side on one page: settings, figures, curves, what each wrote to the same prompts.",
+        "compare calm-owl brave-hare",
+    ),
+    (
+        "scoring:score",
+        "score",
+        "Scores texts in a file with a reward model.",
+        "score champion texts.jsonl --to scored.jsonl",
+    ),
+    ("chat:chat", "chat", "Tries a policy in the terminal, beside its base.", "chat champion"),
+    ("storage_commands:forget", "forget", "The next run makes anew what a stage has made.", "forget tuning"),
+    (
+        "storage_commands:prune",
+        "prune",
+        "What no registered model was made from, and what killed stages left.",
+        "prune --days 7",
+    ),
 ):  # named, not imported: what these need takes a second to load
-    app.command(f"cli.feedback_commands:{command}", name=name, help=text)
-app.command(
-    "cli.standings:compare",
-    name="compare",
-    help="Lays runs side by side on one page: settings, figures, curves, what each wrote to the same prompts.",
-)
-app.command("cli.fields:fields", name="fields", help="Every setting, what it means and its default.")
-app.command("cli.fetch_commands:fetch", name="fetch", help="Published rankings and a small model, into a folder.")
-app.command(
-    "cli.check:check",
-    name="check",
-    help="Loads the base of a preset and says how it reads the prompts, and what a run takes.",
-)
-app.command("cli.scoring:score", name="score", help="Scores texts in a file with a reward model.")
-app.command("cli.chat:chat", name="chat", help="Tries a policy in the terminal, beside its base.")
-app.command(
-    "cli.standings:standings", name="standings", help="Elo ratings of policies, and of systems that people ranked."
-)
-app.command(
-    "cli.lineage_commands:withdraw",
-    name="withdraw",
-    help="Takes a labeler's judgements out of all later snapshots, and lists what has learned from them.",
-)
-app.command(
-    "cli.lineage_commands:lineage",
-    name="lineage",
-    help="Where a model comes from, whose judgements are behind it, and what was made from it.",
-)
-app.command("cli.storage_commands:forget", name="forget", help="The next run makes anew what a stage has made.")
-app.command(
-    "cli.storage_commands:prune",
-    name="prune",
-    help="What no registered model was made from, and what killed stages left.",
-)
+    app.command(f"cli.{place}", name=name, help=text, help_epilogue=example(words))
+for place, name, text in (
+    ("fetch_commands:fetch", "fetch", "Published rankings and a small model, into a folder."),
+    ("feedback_commands:labelers", "labelers", "Who may sign in to the labelling page."),
+    (
+        "feedback_commands:label_studio",
+        "label-studio",
+        "Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.",
+    ),
+):  # groups of commands, which say themselves what their example is
+    app.command(f"cli.{place}", name=name, help=text)
 
 
 def _run(flow_name: str, preset: str, overrides: tuple[str, ...], check: bool, everything: bool = False) -> None:
@@ -212,7 +254,7 @@ def _run(flow_name: str, preset: str, overrides: tuple[str, ...], check: bool, e
     if "path" in result:
         print_report(config, result, everything)
     if "batch" in result:
-        print_batch(config, result, then="iterate" if flow_name == "iterate" else "learn")
+        print_batch(config, result, () if flow_name == "iterate" else ("learn", preset, *overrides))
 
 
 def _checked(preset: str, config: PipelineConfig) -> Iterator[str]:

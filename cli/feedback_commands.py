@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from sqlalchemy import select
 
+from cli.starting.typed import example, typed
 from cli.store_option import DEFAULT_STORE, Store
 from labeling.exporters.tables import export_consensus, export_elo, export_pairs, export_raw, export_standings
 from labeling.feedback import describe
@@ -23,18 +25,30 @@ from labeling.store.intake import take_in
 from labeling.store.schema import Labeler, Withdrawal
 from labeling.store.snapshots import take_snapshot
 from models.errors import ConfigError
+from models.plain_text import printable
 from models.preferences.consensus import agree
 from models.preferences.pairs import make_pairs
 from models.settings.labels import FeedbackFiles, LabelStudioExport
 from models.settings.pipeline import ConsensusConfig, PairsConfig
 from models.settings.presets import parse_import
 
-labelers = App(name="labelers", help="Who may sign in to the labelling page.")
-label_studio = App(name="label-studio", help="Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.")
+labelers = App(
+    name="labelers", help="Who may sign in to the labelling page.", help_epilogue=example("labelers add ann")
+)
+label_studio = App(
+    name="label-studio",
+    help="Labelling in Label Studio; its token is taken from LABEL_STUDIO_TOKEN.",
+    help_epilogue=example("label-studio pull http://127.0.0.1:8080 1 said.json"),
+)
+
+
+HOST, PORT = "127.0.0.1", 8300
+PAGE = f"http://{HOST}:{PORT}"
+"""Where `rein label` serves the page unless told otherwise."""
 
 
 def label(
-    *, host: str = "127.0.0.1", port: int = 8300, allow_host: tuple[str, ...] = (), store: Store = DEFAULT_STORE
+    *, host: str = HOST, port: int = PORT, allow_host: tuple[str, ...] = (), store: Store = DEFAULT_STORE
 ) -> None:
     """Serves the labelling page.
 
@@ -58,16 +72,18 @@ def label(
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
     with FeedbackStore(store) as opened, opened.read() as session:
         if session.scalar(select(Labeler.id).where(Labeler.token_sha256.is_not(None)).limit(1)) is None:
-            print("Nobody can sign in yet: `rein labelers add NAME` gives a labeler a token.")
+            print(
+                f"Nobody can sign in yet; this gives a labeler a token: {typed('labelers', 'add', 'ann', store=store)}"
+            )
     print(f"labelling page: http://{host}:{port}", flush=True)
     serve(store, host=host, port=port, allowed_hosts=(*LOCAL_HOSTS, host, *allow_host))
 
 
-@labelers.command(name="add")
+@labelers.command(name="add", help_epilogue=example("labelers add ann"))
 def add_labeler(
     name: str, *, overseer: Annotated[bool, Parameter(negative="")] = False, store: Store = DEFAULT_STORE
 ) -> None:
-    """Adds a labeler and prints the token to sign in with; it is shown once.
+    """Adds a labeler and prints the token to sign in with, which is shown once; on standard output the token alone.
 
     Parameters
     ----------
@@ -76,18 +92,26 @@ def add_labeler(
     """
     with FeedbackStore(store) as opened, opened.write() as session:
         token = accounts.add_labeler(session, name, overseer, datetime.now(UTC))
-    print(token)
+    _show(name, token, store)
 
 
-@labelers.command(name="renew")
+@labelers.command(name="renew", help_epilogue=example("labelers renew ann"))
 def renew_token(name: str, *, store: Store = DEFAULT_STORE) -> None:
     """Prints a new token for a labeler; the old one stops working."""
     with FeedbackStore(store) as opened, opened.write() as session:
         token = accounts.renew_token(session, name)
+    _show(name, token, store)
+
+
+def _show(name: str, token: str, store: str) -> None:
+    renewing = typed("labelers", "renew", name, store=store)
+    print(f"page:  {PAGE} (once it is served: {typed('label', store=store)})", file=sys.stderr)
+    print(f"name:  {printable(name)}", file=sys.stderr)
+    print(f"token, shown once (a new one: {renewing}):", file=sys.stderr, flush=True)
     print(token)
 
 
-@labelers.command(name="list")
+@labelers.command(name="list", help_epilogue=example("labelers list"))
 def list_labelers(*, store: Store = DEFAULT_STORE) -> None:
     """Lists everybody who has labelled or may."""
     with FeedbackStore(store) as opened, opened.read() as session:
@@ -146,7 +170,7 @@ def import_feedback(
         print(f"bad rows: {len(set_aside.read_bytes().splitlines())}, set aside in {set_aside}")
 
 
-@label_studio.command(name="push")
+@label_studio.command(name="push", help_epilogue=example("label-studio push http://127.0.0.1:8080 batch-1"))
 def push(url: str, batch: str, *, store: Store = DEFAULT_STORE) -> None:
     """Makes a Label Studio project of a batch of rankings and prints its number; pushing again adds only what is missing.
 
@@ -172,7 +196,7 @@ def push(url: str, batch: str, *, store: Store = DEFAULT_STORE) -> None:
     print(project)
 
 
-@label_studio.command(name="pull")
+@label_studio.command(name="pull", help_epilogue=example("label-studio pull http://127.0.0.1:8080 1 said.json"))
 def pull(url: str, project: int, file: Path) -> None:
     """Writes what people said in a Label Studio project to a new JSON file; `rein import label_studio FILE` reads it.
 
@@ -190,9 +214,8 @@ def pull(url: str, project: int, file: Path) -> None:
     with LabelStudio(url) as client:
         annotations = pull_annotations(client, project)
     file.write_text(json.dumps(annotations, ensure_ascii=False), encoding="utf-8")
-    print(
-        f"tasks: {len(annotations)}; next: rein import label_studio {file} --complete --source label-studio-{project}"
-    )
+    print(f"tasks: {len(annotations)}")
+    print("next: " + typed("import", "label_studio", str(file), "--complete", "--source", f"label-studio-{project}"))
 
 
 def export_feedback(

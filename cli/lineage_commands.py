@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cli.starting.defaults import set_defaults
+from cli.starting.typed import typed
 from cli.store_option import DEFAULT_STORE, Store
 from models.errors import PipelineError
 from models.settings.pipeline import StorageConfig, TrackingConfig
@@ -43,7 +44,7 @@ def withdraw(
     try:
         learned = learned_from(store, name, Path(root).resolve(), tracking)
     except PipelineError as error:
-        later = f"rein lineage labeler:{name}"
+        later = typed("lineage", f"labeler:{name}", store=store)
         raise PipelineError(
             f"this is recorded, but what learned from it cannot be listed now: {error}; later: {later}"
         ) from None

@@ -1,12 +1,15 @@
 """What `rein` prints when a flow has ended."""
 
+import json
 import os
+import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.store_option import DEFAULT_STORE
+from cli.starting.typed import typed, typed_again
 from models.evaluation.references import FIGURE, share_lines
 from models.plain_text import printable
 from models.settings.pipeline import PipelineConfig
@@ -46,7 +49,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
     programs = os.path.relpath(Path(sys.executable).parent)
     page = report["mlflow_runs"] or f"{programs}/mlflow ui --backend-store-uri {config.tracking.uri}"
     print(f"compare runs:  {page}")
-    print(f"look at flows: PREFECT_HOME={os.environ['PREFECT_HOME']} {programs}/prefect server start")
+    print(f"look at flows: PREFECT_HOME={shlex.quote(os.environ['PREFECT_HOME'])} {programs}/prefect server start")
 
 
 def _wrapped(text: str, lines: int | None = None) -> str:
@@ -96,25 +99,26 @@ def _print_judges(config: PipelineConfig, report: dict[str, Any]) -> None:
     for line in [*describe_votes(report), *share_lines(report)]:
         print(_wrapped(line))
     if waits_for_votes(report):
-        print("let people vote: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
-        print("then run the same again: the votes so far are counted, and all the rest comes from the cache")
+        print(f"let people vote: {_labelling(config)}")
+        print(f"then run the same again: {typed_again()}")
+        print("the votes so far are counted then, and all the rest comes from the cache")
 
 
-def print_batch(config: PipelineConfig, published: dict[str, str], then: str) -> None:
-    """What has been published, and what comes next: `then`, the flow that goes on from what people say."""
+def print_batch(config: PipelineConfig, published: dict[str, str], learn: Sequence[str]) -> None:
+    """What has been published, and what comes next: `learn`, the words of the command that learns from it; none where the same command goes on."""
     print(f"batch: {published['batch']} in {config.feedback.url}")
-    print("let people judge it: `rein labelers add NAME`, then `rein label`" + _store_argument(config))
-    if then == "iterate":
-        print(
-            "then run the same again: it learns from what they say, and publishes what the policy writes to the next prompts"
-        )
+    print(f"let people judge it: {_labelling(config)}")
+    if not learn:
+        print(f"then run the same again: {typed_again()}")
+        print("it learns from what they say, and publishes what the policy writes to the next prompts")
         return
-    print(f"then learn: `rein learn` with 'labels={{kind: store, criterion: {config.batch.criterion}}}'")
+    print("then learn: " + typed(*learn, f"labels={{kind: store, criterion: {config.batch.criterion}}}"))
     print(f"batch to rank by other means: {published['folder']}")
-    print(
-        f"Write rankings.jsonl into it, then run `rein learn` with 'labels={{kind: folder, path: {published['folder']}}}'"
-    )
+    folder = json.dumps(published["folder"], ensure_ascii=False)
+    print("write rankings.jsonl into it, then: " + typed(*learn, f"labels={{kind: folder, path: {folder}}}"))
 
 
-def _store_argument(config: PipelineConfig) -> str:
-    return "" if config.feedback.url == DEFAULT_STORE else f", both with --store {config.feedback.url}"
+def _labelling(config: PipelineConfig) -> str:
+    """The commands that let people in, and serve the page to them."""
+    store = config.feedback.url
+    return f"{typed('labelers', 'add', 'ann', store=store)} && {typed('label', store=store)}"

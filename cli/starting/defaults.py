@@ -24,6 +24,7 @@ def set_defaults(root: Path) -> None:
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")  # a server that is away for four minutes ends no run
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "900")  # of one that `watch` may start
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's and others' notices of what they would tell their makers
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

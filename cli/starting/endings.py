@@ -1,11 +1,11 @@
 """How a run ends in the terminal, where it does not end well: in one line, by whoever started it."""
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cli.starting.typed import typed_again
 from tasks.running.told_errors import LOGGERS
 
 STOPPED = 128 + 2  # as a shell gives it back of what ended by SIGINT
@@ -17,8 +17,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        again = shlex.join(["rein", *sys.argv[1:]])
-        print(f"\nstopped; the same command goes on from what is done so far: {again}", file=sys.stderr)
+        print(f"\nstopped; the same command goes on from what is done so far: {typed_again()}", file=sys.stderr)
         sys.exit(STOPPED)
 
 

@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from models.errors import ConfigError
@@ -43,7 +43,7 @@ class FeedbackStore:
             if not is_current:
                 with self._writer.begin() as connection:
                     _migrate(connection)
-        except OperationalError as error:
+        except DBAPIError as error:
             self.close()
             raise ConfigError(f"feedback store {url}: cannot be opened: {_first_line(error)}") from None
         except ConfigError:

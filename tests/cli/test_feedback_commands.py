@@ -1,6 +1,7 @@
 """The commands about feedback, as they are typed."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,14 +42,20 @@ def pair(number: int, chosen: str = "Open it.", rejected: str = "Shut it.") -> d
 
 
 def test_labelers_are_added_renewed_and_listed(rein):
-    status, token = rein("labelers", "add", "ann")
-    assert status == 0 and token.startswith("rein_") and len(token) > 40
+    added = call_rein("labelers", "add", "ann")
+    token = added.stdout.removesuffix("\n")
+    assert added.returncode == 0 and re.fullmatch(r"rein_\S{36,}", token), "a script reads the token alone"
+    assert added.stderr.splitlines() == [
+        "page:  http://127.0.0.1:8300 (once it is served: rein label)",
+        "name:  ann",
+        "token, shown once (a new one: rein labelers renew ann):",
+    ]
     assert rein("labelers", "add", "ann") == (
         1,
         "DataError: labeler ann: this name is taken; a lost token is renewed, not added",
     )
-    status, renewed = rein("labelers", "renew", "ann")
-    assert status == 0 and renewed.startswith("rein_") and renewed != token
+    renewed = call_rein("labelers", "renew", "ann")
+    assert renewed.returncode == 0 and re.fullmatch(r"rein_\S{36,}\n", renewed.stdout) and token not in renewed.stdout
     rein("labelers", "add", "olga", "--overseer")
     assert rein("labelers", "list") == (0, "ann\tlabeler\tcan sign in\nolga\toverseer\tcan sign in")
 

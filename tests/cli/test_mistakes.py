@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Path:
     """A folder to be called in, with what mistakes name."""
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("nothing but text")
+    (tmp_path / "notes.txt").write_text("nothing but text " * 20)
     (tmp_path / "pairs.jsonl").write_text(
         '{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "chosen": 3}\n'
     )
@@ -125,6 +125,10 @@ def call(place: Path, *words: str) -> tuple[int, list[str], str]:
         (
             ["labelers", "add", "ann", "--store", "sqlite:////proc/x/feedback.db"],
             "feedback store sqlite:////proc/x/feedback.db: cannot be made",
+        ),
+        (
+            ["labelers", "list", "--store", "sqlite:///notes.txt"],
+            "feedback store sqlite:///notes.txt: cannot be opened: file is not a database",
         ),
         # too early
         (["learn", "smoke", "labels={kind: store}"], "holds no judgement by 'helpfulness': has anybody labelled yet?"),

@@ -118,7 +118,7 @@ def made(place: Workplace, stage: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("labels={kind: folder, path: nowhere}", "nowhere"),
+        ("labels={kind: folder, path: nowhere}", "labels.kind folder: rounds need labelers to ask"),
         ("iteration.num_rounds=40", "60 prompts are too few for 40 rounds: round"),
         ("iteration.num_rounds=1", "iteration.num_rounds"),
         (
