@@ -14,7 +14,7 @@ const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating
 
 let task = null; // what is judged now
 let view = null; // how it is judged
-let last = null; // the submission that undo takes back
+let last = null; // the submission that undo opens again
 let isBusy = true; // an answer is under way
 let isUnsaved = false; // it has not arrived yet
 
@@ -32,7 +32,9 @@ function show({ task: next, progress, last: submission, read_instructions: mustR
   byId("judging").hidden = !task;
   byId("done").hidden = Boolean(task);
   byId("reopened").hidden = !task?.former;
-  for (const id of ["add-note", "skip", "submit"]) if (byId(id)) byId(id).hidden = !task;
+  for (const [id, isMeant] of [["counts", task?.judged_by], ["taken-back", !task?.judged_by], ["keep", task?.judged_by]]) byId(id).hidden = !isMeant;
+  for (const id of ["add-note", "submit"]) if (byId(id)) byId(id).hidden = !task;
+  byId("skip").hidden = !task || task.judged_by;
   if (task) showTask();
   else view = null;
 }
@@ -74,7 +76,7 @@ function showWhetherReady() {
 function setBusy(now) {
   isBusy = now;
   byId("judging").inert = now;
-  for (const id of ["undo", "skip"]) byId(id).disabled = now;
+  for (const id of ["undo", "skip", "keep", "take-back"]) byId(id).disabled = now;
   showWhetherReady();
 }
 
@@ -102,9 +104,19 @@ function submit() {
   send({ url: `/api/assignments/${task.assignment}/judgement`, body, assignment: task.assignment, done: "Saved" });
 }
 
-function skip() {
+function skip(done = "Skipped") {
   if (isBusy || !task) return;
-  send({ url: `/api/assignments/${task.assignment}/skip`, body: { submission: submissionOf(task.assignment) }, assignment: task.assignment, done: "Skipped" });
+  const body = { submission: submissionOf(task.assignment), takes_back: task.judged_by };
+  send({ url: `/api/assignments/${task.assignment}/skip`, body, assignment: task.assignment, done });
+}
+
+// What was said before stands, and nothing of what was changed since: no key on the way back costs an answer.
+async function keep() {
+  if (isBusy || !task) return;
+  setBusy(true);
+  dropTask(task.assignment);
+  setStatus("Kept as it was");
+  await load();
 }
 
 // Sends until the server has answered. Until then it is kept, also over a reload or a sign-in.
@@ -166,7 +178,7 @@ async function undo() {
     return;
   }
   setBusy(true);
-  const reply = await post(`/api/batches/${batch}/take-back`, { submission: last }, formToken);
+  const reply = await post(`/api/batches/${batch}/reopen`, { submission: last }, formToken);
   setBusy(false);
   if (reply?.status === 401) askToSignIn();
   else if (reply?.status !== 200) showError(`Not undone. ${reply?.data.error ?? "The server does not answer."}`);
@@ -210,7 +222,7 @@ function wasUsed(event, isCommand) {
   else if (isBusy || (event.target === byId("prompt") && key.startsWith("arrow"))) return false;
   else if (key === "u") undo();
   else if (!task) return false;
-  else if (key === "s") skip();
+  else if (key === "s") task.judged_by ? keep() : skip();
   else if (key === noteKey.toLowerCase()) openNote();
   else if (key === "enter") return !event.target.closest("button, a, summary") && (submit(), true);
   else return view.key(event);
@@ -227,7 +239,9 @@ document.addEventListener("click", (event) => isSecondClick(event, task) && even
 offerSwitch(byId("shortcuts"));
 byId("note").addEventListener("input", changed);
 byId("submit")?.addEventListener("click", submit);
-byId("skip").addEventListener("click", skip);
+byId("skip").addEventListener("click", () => skip());
+byId("keep").addEventListener("click", keep);
+byId("take-back").addEventListener("click", () => skip("Taken back"));
 byId("undo").addEventListener("click", undo);
 byId("add-note").addEventListener("click", openNote);
 byId("open-instructions").addEventListener("click", () => byId("instructions").showModal());

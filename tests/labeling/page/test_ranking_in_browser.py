@@ -140,7 +140,9 @@ def test_the_order_shown_is_not_saved_by_itself(site: Site, visit: Callable[...,
     assert site.judgements("Ada") == []
 
 
-def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: Callable[..., Page]):
+def test_what_was_submitted_last_is_opened_filled_in_and_counts_until_the_next_answer(
+    site: Site, visit: Callable[..., Page]
+):
     site.publish(TWO)
     page = visit("Ada")
     start(page)
@@ -153,7 +155,14 @@ def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: 
     expect(page.locator("#progress-text")).to_have_text("1 done, 1 left")
     page.keyboard.press("u")
     expect(page.locator("#prompt")).to_have_text("My house is too hot.")
-    expect(page.get_by_text("You have judged this one before")).to_be_visible()
+    expect(page.get_by_text("That answer counts until you submit another")).to_be_visible()
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False]
+    page.keyboard.press("s")  # no key on the way back costs the answer
+    expect(page.get_by_role("status")).to_have_text("Kept as it was")
+    expect(page.locator("#prompt")).to_have_text("It is dark.")
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False]
+    page.keyboard.press("u")
+    expect(page.locator("#prompt")).to_have_text("My house is too hot.")
     assert texts_on(page, 1) == ["Open the windows."]
     expect(card(page, "Close them.").locator(".reason")).to_have_text("harmful")
     expect(page.get_by_label("Note")).to_have_value("Burglars? [?]")
@@ -162,7 +171,13 @@ def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: 
     page.keyboard.press("Enter")
     submitted(page)
     expect(page.locator("#prompt")).to_have_text("It is dark.")
-    assert [(one.revision, one.unusable) for one in site.judgements("Ada")][1:] == [(2, None), (3, {})]
+    assert [(one.revision, one.unusable) for one in site.judgements("Ada")][1:] == [(2, {})]
+    page.keyboard.press("u")
+    expect(page.locator("#skip")).to_be_hidden()
+    page.get_by_role("button", name="Take it back and skip").click()
+    expect(page.get_by_role("status")).to_have_text("Taken back")
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False, False, True]
+    assert site.states("Ada") == ["skipped", "open"]
 
 
 def test_skipping_and_the_instructions_by_keys(site: Site, visit: Callable[..., Page]):
