@@ -7,9 +7,12 @@ import { isSecondClick, isSecondPress } from "./presses.js";
 import { Ranking } from "./ranking.js";
 import { Rating } from "./rating.js";
 import { post, postUntilAnswered } from "./server.js";
-import { areShortcutsOn, offerSwitch } from "./shortcuts.js";
+import { areShortcutsOn, isOn, offerSwitch } from "./switches.js";
 
 const { kind, batch, formToken, noteKey, degrees } = byId("task").dataset;
+const SIDE_BY_SIDE = "rein.side-by-side";
+const MOST_SIDE_BY_SIDE = 4;
+const isWide = window.matchMedia("(min-width: 60rem)");
 const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating };
 
 let task = null; // what is judged now
@@ -44,10 +47,24 @@ function showTask() {
   showPrompt(task.turns);
   byId("note").value = draft?.note ?? task.former?.note ?? "";
   byId("note-box").hidden = !byId("note").value;
-  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit, degrees: degrees.split(" ").filter(Boolean) }, kind);
+  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit, isSideBySide, degrees: degrees.split(" ").filter(Boolean) }, kind);
   showWhetherReady();
+  showWidth();
   window.scrollTo(0, 0);
   view.focus();
+}
+
+const fitsSideBySide = () => kind === "ranking" && isWide.matches && task?.completions.length <= MOST_SIDE_BY_SIDE;
+const isSideBySide = () => Boolean(fitsSideBySide() && isOn(SIDE_BY_SIDE, false));
+
+function showWidth() {
+  byId("side-by-side").hidden = !fitsSideBySide();
+  document.body.classList.toggle("wide", isSideBySide());
+}
+
+function showWidthAgain() {
+  showWidth();
+  if (view instanceof Ranking) view.layOut();
 }
 
 // Of a conversation each turn below who said it, and the last one, which is to be answered, in view.
@@ -55,7 +72,7 @@ function showPrompt(turns) {
   const [first, ...more] = turns;
   const told = ({ speaker, text }) => element("div", { class: "turn" }, element("b", {}, speaker), element("p", {}, text));
   byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [first.text]));
-  byId("prompt").scrollTop = byId("prompt").scrollHeight;
+  byId("prompt").scrollTop = more.length ? byId("prompt").scrollHeight : 0;
 }
 
 function showProgress({ done, skipped, left }) {
@@ -208,8 +225,9 @@ function onKey(event) {
 
 function wasUsed(event, isCommand) {
   const key = event.key.toLowerCase();
-  if (!isCommand && !event.altKey && !areShortcutsOn()) return false;
-  if (event.repeat) return key.startsWith("arrow") && view instanceof Ranking && !isBusy && view.key(event);
+  const isArrow = key.startsWith("arrow");
+  if (!isCommand && !event.altKey && !areShortcutsOn() && !(isArrow && view?.hasArrows)) return false;
+  if (event.repeat) return isArrow && view instanceof Ranking && !isBusy && view.key(event);
   if (isSecondPress(key, task)) return true;
   if (isCommand) {
     if (key === "enter") submit();
@@ -219,7 +237,7 @@ function wasUsed(event, isCommand) {
   }
   if (event.altKey) return !isBusy && Boolean(task) && view.key(event);
   if (key === "?") byId("instructions").showModal();
-  else if (isBusy || (event.target === byId("prompt") && key.startsWith("arrow"))) return false;
+  else if (isBusy || (event.target === byId("prompt") && isArrow)) return false;
   else if (key === "u") undo();
   else if (!task) return false;
   else if (key === "s") task.judged_by ? keep() : skip();
@@ -236,7 +254,14 @@ function openNote() {
 
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", (event) => isSecondClick(event, task) && event.stopPropagation(), { capture: true });
-offerSwitch(byId("shortcuts"));
+offerSwitch(byId("shortcuts"), "rein.shortcuts", true, (isOn) => document.body.classList.toggle("no-shortcuts", !isOn));
+offerSwitch(byId("side-by-side"), SIDE_BY_SIDE, false, showWidthAgain);
+isWide.addEventListener("change", showWidthAgain);
+// The prompt stays in sight: what scrolls into view stops below it, and above the buttons.
+for (const [id, name] of [["prompt-section", "--prompt-height"], ["actions", "--actions-height"]]) {
+  const measure = () => document.documentElement.style.setProperty(name, `${byId(id).offsetHeight}px`);
+  new ResizeObserver(measure).observe(byId(id));
+}
 byId("note").addEventListener("input", changed);
 byId("submit")?.addEventListener("click", submit);
 byId("skip").addEventListener("click", () => skip());

@@ -103,7 +103,7 @@ def test_cards_are_moved_tied_and_undone_by_keys(site: Site, visit: Callable[...
     page.keyboard.press("t")
     assert texts_on(page, 1) == sorted([BEST, GOOD])
     expect(page.locator("#announcer")).to_contain_text(
-        f"Completion {letters[GOOD]}, level 1 of 3, tied with {letters[BEST]}"
+        f"Completion {letters[GOOD]}, rank 1 of 3, tied with {letters[BEST]}"
     )
     page.keyboard.press("u")
     page.keyboard.press("Control+z")
