@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from labeling.page.access import Posting, Store, utc_now
+from labeling.page.markdown import text_html
 from labeling.page.pages import published_batch
 from labeling.store import judgements
 from labeling.store.accounts import Visitor
@@ -148,11 +149,16 @@ def _wanted(batch: Batch, answer: str | None) -> bool | None:
 def _shown(given: Given) -> dict[str, Any]:
     return {
         "assignment": given.assignment_id,
-        "turns": [{"speaker": SPEAKERS[one["role"]], "text": one["content"]} for one in turns(given.prompt)],
-        "completions": [{"id": name, "text": text} for name, text in given.completions],
+        "turns": [{"speaker": SPEAKERS[one["role"]], **_text(one["content"])} for one in turns(given.prompt)],
+        "completions": [{"id": name, **_text(text)} for name, text in given.completions],
         "former": None if given.former is None else _former(given.batch, given.former),
         "judged_by": given.judged_by,
     }
+
+
+def _text(text: str) -> dict[str, str]:
+    """A text as it is written, and as a reader would see it."""
+    return {"text": text, "html": text_html(text)}
 
 
 def _former(batch: Batch, former: Judgement) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def publish(
     """Publishes prompts with their completions to labelers and gives back the batch's id.
 
     The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
-    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) hold from then on. The same to learn from
+    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) and how texts are shown first hold from then on. The same to learn from
     and not to learn from (`is_learned_from`) are two batches.
     Raises DataError for empty instructions, for a prompt with fewer than two completions where they are compared, and for
     one that is a gold prompt as well.
@@ -249,6 +249,7 @@ def _tasks_of(task: BatchTask, prompts: Sequence[Prompt], completions: Sequence[
 
 
 def _set_numbers(batch: Batch, config: BatchConfig) -> None:
+    batch.texts = config.texts
     batch.labelers_per_prompt = config.labelers_per_prompt
     batch.lease_seconds = config.lease_minutes * 60
     batch.gold_every = config.gold_every

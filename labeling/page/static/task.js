@@ -8,8 +8,9 @@ import { Ranking } from "./ranking.js";
 import { Rating } from "./rating.js";
 import { post, postUntilAnswered } from "./server.js";
 import { areShortcutsOn, isOn, offerSwitch } from "./switches.js";
+import { showPlain, words } from "./text.js";
 
-const { kind, batch, formToken, noteKey, degrees } = byId("task").dataset;
+const { kind, batch, texts, formToken, noteKey, degrees } = byId("task").dataset;
 const SIDE_BY_SIDE = "rein.side-by-side";
 const MOST_SIDE_BY_SIDE = 4;
 const isWide = window.matchMedia("(min-width: 60rem)");
@@ -70,8 +71,8 @@ function showWidthAgain() {
 // Of a conversation each turn below who said it, and the last one, which is to be answered, in view.
 function showPrompt(turns) {
   const [first, ...more] = turns;
-  const told = ({ speaker, text }) => element("div", { class: "turn" }, element("b", {}, speaker), element("p", {}, text));
-  byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [first.text]));
+  const told = (turn) => element("div", { class: `turn ${turn.speaker.toLowerCase()}` }, element("b", {}, turn.speaker), words(turn));
+  byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [words(first)]));
   byId("prompt").scrollTop = more.length ? byId("prompt").scrollHeight : 0;
 }
 
@@ -240,6 +241,7 @@ function wasUsed(event, isCommand) {
   else if (isBusy || (event.target === byId("prompt") && isArrow)) return false;
   else if (key === "u") undo();
   else if (!task) return false;
+  else if (key === "p") byId("plain-text").click();
   else if (key === "s") task.judged_by ? keep() : skip();
   else if (key === noteKey.toLowerCase()) openNote();
   else if (key === "enter") return !event.target.closest("button, a, summary") && (submit(), true);
@@ -255,6 +257,7 @@ function openNote() {
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", (event) => isSecondClick(event, task) && event.stopPropagation(), { capture: true });
 offerSwitch(byId("shortcuts"), "rein.shortcuts", true, (isOn) => document.body.classList.toggle("no-shortcuts", !isOn));
+offerSwitch(byId("plain-text"), `rein.plain.${batch}`, texts === "plain", showPlain);
 offerSwitch(byId("side-by-side"), SIDE_BY_SIDE, false, showWidthAgain);
 isWide.addEventListener("change", showWidthAgain);
 // The prompt stays in sight: what scrolls into view stops below it, and above the buttons.

@@ -15,6 +15,8 @@ TEXTS = {
     "It is dark.": ["Switch on the light.", "Wait."],
 }
 
+IT_IS_DARK = {"speaker": "Human", "text": "It is dark.", "html": '<p dir="auto">It is dark.</p>'}
+
 
 def ranking_of(task: dict, submission: str = "s1") -> dict:
     """An answer that puts all completions in the order shown."""
@@ -31,7 +33,7 @@ def test_a_ranking_is_stored_and_the_next_task_comes_with_the_answer(site: Site)
     (stored,) = site.judgements("Ada")
     assert (stored.levels, stored.unusable, stored.note) == ([sorted([third, first])], {second: "off topic"}, "Hm.")
     assert answer["saved"] == stored.id
-    assert answer["next"]["task"]["turns"] == [{"speaker": "Human", "text": "It is dark."}]
+    assert answer["next"]["task"]["turns"] == [IT_IS_DARK]
     assert answer["next"]["progress"] == {"done": 1, "skipped": 0, "left": 1}
 
 
@@ -201,7 +203,7 @@ def test_no_task_before_the_newest_instructions_were_read(site: Site):
     assert "version 2" in page and "<strong>shortest</strong>" in page
     assert client.post(f"/batches/{batch}/instructions-read", data={"version": 3}).status_code == 422
     read(client, batch, 2)
-    assert next_of(client, batch)["task"]["turns"] == [{"speaker": "Human", "text": "It is dark."}]
+    assert next_of(client, batch)["task"]["turns"] == [IT_IS_DARK]
 
 
 def test_the_start_goes_to_the_one_batch_with_work_else_to_the_list(site: Site):

@@ -232,6 +232,8 @@ def test_text_from_a_model_is_shown_as_text(site: Site, visit: Callable[..., Pag
     site.publish({attack: [attack, "Fine."]}, title=attack, instructions=attack)
     page = visit("Ada <b>bold</b>")
     start(page)
+    assert page.locator("#task img, #task script").count() == 0
+    page.get_by_role("switch", name="Plain text").click()
     assert page.locator("#prompt").text_content() == attack
     assert page.locator(".card .text", has_text="alert").text_content() == attack
     expect(page.locator(".who")).to_have_text("Ada <b>bold</b>")

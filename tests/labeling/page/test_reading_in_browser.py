@@ -156,3 +156,50 @@ def test_tab_stops_at_one_card_and_arrows_go_to_the_others_also_without_single_k
     page.keyboard.press("ArrowDown")
     expect(page.locator(".card").nth(1)).to_be_focused()
     assert page.evaluate(TAB_STOPS) == 9 and page.locator(".card[tabindex='0']").count() == 1
+
+
+CODE = "# Lists\n\n```python\nbackwards = values[::-1]  # " + "very " * 80 + "long\n```\n\n- `reversed`"
+HOSTILE = (
+    "[a](https://a.example/) ![b](https://a.example/spy.png) <img src=x onerror=alert(1)> [c](javascript:alert(2))\n\n"
+    "<svg onload=alert(3)></svg><script>alert(4)</script>\n\n| x |\n|--:|\n| 1 |\n\n```html\n</pre><script>alert(5)</script>\n```"
+)
+ARABIC = "\u0627\u0641\u062a\u062d \u0627\u0644\u0646\u0648\u0627\u0641\u0630."
+
+
+def test_texts_are_formatted_and_the_batch_says_what_is_shown_first(site: Site, visit: Callable[..., Page]):
+    for title, first in (("One", "formatted"), ("Two", "plain")):
+        batch = site.publish({f"How, {title}?": [CODE, ARABIC]}, title=title, shown_first=first)
+        page = visit("Ada" if title == "One" else "Bo", f"/batches/{batch}", **LAPTOP)
+        start(page)
+        code = page.locator(".card", has_text="Lists").locator(".text")
+        switch = page.get_by_role("switch", name="Plain text")
+        if first == "plain":
+            expect(switch).to_be_checked()
+            assert code.text_content() == CODE
+            page.keyboard.press("p")
+        expect(switch).not_to_be_checked()
+        expect(code.locator("h3")).to_have_text("Lists")
+        block = code.locator("pre")
+        assert block.evaluate(
+            "one => [one.scrollWidth > one.clientWidth, getComputedStyle(one.firstChild).fontFamily]"
+        ) == [
+            True,
+            'ui-monospace, "DejaVu Sans Mono", monospace',
+        ]
+        assert page.locator(".card p", has_text=ARABIC).evaluate("one => getComputedStyle(one).direction") == "rtl"
+        page.keyboard.press("p")
+        assert code.text_content() == CODE
+        page.reload()
+        expect(switch).to_be_checked()  # this browser remembers it
+
+
+def test_nothing_that_a_model_wrote_runs_loads_or_leads_anywhere(site: Site, visit: Callable[..., Page]):
+    site.publish({HOSTILE: [HOSTILE, f"{HOSTILE}!"]})
+    page = visit("Ada", **LAPTOP)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    start(page)
+    expect(page.locator(".card td").first).to_have_text("1")
+    assert page.locator("#judging :is(a, img, script, svg, iframe, [style], [onerror], [href], [src])").count() == 0
+    assert [url for url in asked if not url.startswith(site.url)] == []
+    expect(page.locator(".card .picture").first).to_have_text("Picture: b")
