@@ -14,6 +14,11 @@ from models.preferences.agreement_report import LabelerReport
 from models.records import Rating
 
 MIN_FOR_BIAS = 10  # rankings; with fewer, chance looks like a habit
+MIN_FOR_SPEED = 5  # judgements with a time
+FAST_SHARE = 1 / 3  # of the median time of the others
+LEAST_SECONDS = 1.0  # for a completion: nobody reads one in less
+MIN_PROMPTS = 10  # to be relied on
+MIN_RELIABILITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,16 @@ class LabelerFigures:
     models/preferences/agreement.py. `agreement`: mean tau-b with the others; of ratings, the share of the others' ratings of the same
     completions that say the same. `wanted_rate`: share of ratings that want the completion. `gold_accuracy`: share of
     `num_gold_pairs` that are ordered as known. `as_shown_quickly`: share of rankings that repeat the order shown exactly and
-    took less than half the batch's median time.
+    took less than half the batch's median time. `is_very_fast`: of 5 judgements or more, the median time is less than a third of the
+    others', or less than a second for each completion shown.
     """
 
     labeler: str
     is_withdrawn: bool
     num_judgements: int
+    num_prompts: int
     median_seconds: float | None
+    is_very_fast: bool
     tie_rate: float | None
     unusable_rate: float | None
     wanted_rate: float | None
@@ -61,6 +69,12 @@ class LabelerFigures:
     position_bias: PositionBias | None
     as_shown_quickly: float | None
 
+    @property
+    def can_be_relied_on(self) -> bool:
+        """Whether 10 prompts or more show a reliability of .5 or more, and the labeler does not rank upside down."""
+        is_known = self.num_prompts >= MIN_PROMPTS and self.reliability is not None
+        return is_known and self.reliability >= MIN_RELIABILITY and not self.is_upside_down
+
 
 def labeler_figures(
     counted: Sequence[Counted], ratings: Sequence[Rating], reports: Mapping[str, LabelerReport]
@@ -69,8 +83,8 @@ def labeler_figures(
     of_labeler: dict[tuple[bool, str], list[Counted]] = {}
     for one in counted:
         of_labeler.setdefault((one.is_withdrawn, one.labeler), []).append(one)
-    times = [one.seconds for one in counted if one.is_learned_from and one.seconds is not None]
-    quick = median(times) / 2 if times else 0.0
+    times = [(one.labeler, one.seconds) for one in counted if one.is_learned_from and one.seconds is not None]
+    quick = median(seconds for _, seconds in times) / 2 if times else 0.0
     same = _same_as_others(ratings)
     found = []
     for (is_withdrawn, name), own in sorted(of_labeler.items()):
@@ -83,7 +97,9 @@ def labeler_figures(
                 labeler=name,
                 is_withdrawn=is_withdrawn,
                 num_judgements=len(judged),
+                num_prompts=len({one.prompt_id for one in judged}),
                 median_seconds=median(seconds) if seconds else None,
+                is_very_fast=is_very_fast(judged, [taken for other, taken in times if other != name]),
                 tie_rate=report.tie_rate if report else None,
                 unusable_rate=report.unusable_rate if report else None,
                 wanted_rate=_share([one.wanted for one in judged if one.wanted is not None]),
@@ -128,6 +144,16 @@ def repeats_order(one: Counted, quick: float) -> bool:
     if one.seconds is None or one.seconds >= quick:
         return False
     return in_order_shown(one) == list(range(1, len(one.shown) + 1))
+
+
+def is_very_fast(judged: Sequence[Counted], others: Sequence[float]) -> bool:
+    """Whether someone takes less than a third of the `others`' median time (in seconds), or less than a second for each completion shown."""
+    timed = [one for one in judged if one.seconds is not None]
+    if len(timed) < MIN_FOR_SPEED:
+        return False
+    if median(one.seconds / len(one.completion_ids) for one in timed) < LEAST_SECONDS:
+        return True
+    return bool(others) and median(one.seconds for one in timed) < FAST_SHARE * median(others)
 
 
 def position_bias(rankings: Sequence[Sequence[int]]) -> PositionBias | None:

@@ -1,7 +1,7 @@
 """Every two labelers of every prompt: how alike they order it, over time and where they contradict each other most."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -35,6 +35,8 @@ class Disagreement:
     labelers: tuple[str, str]
     num_reversed: int
     num_compared: int
+    is_of_reliable: bool = False
+    """Whether both can be relied on."""
 
 
 class AlphaValues(NamedTuple):
@@ -68,23 +70,25 @@ class LabelerPairs:
         self.num_reversed = np.bincount(pair, left * right < 0).astype(np.int64)
         self.num_compared = np.bincount(pair)
 
-    def disagreements(self, reliability: Mapping[str, float]) -> list[Disagreement]:
-        """The prompts that two reliable labelers see most differently, the sharpest contradiction first.
+    def disagreements(self, reliability: Mapping[str, float], relied_on: Collection[str] = ()) -> list[Disagreement]:
+        """The prompts that two labelers see most differently, the sharpest contradiction first.
 
-        Of each prompt the pair of labelers counts whose share of reversed comparisons, times the reliability of both, is
-        highest; without reliability, the share alone.
+        Contradictions of two who are both `relied_on` come before the others. Of each prompt the pair of labelers counts whose share
+        of reversed comparisons, times the reliability of both, is highest; without reliability, the share alone.
         """
         votes = self.votes
         trust = np.array([reliability[name] for name in votes.labelers])[votes.voter_labeler]
+        is_known = np.array([name in relied_on for name in votes.labelers])[votes.voter_labeler]
+        both = is_known[self.first] & is_known[self.second]
         share = self.num_reversed / self.num_compared
-        order = np.lexsort((-share, -share * trust[self.first] * trust[self.second]))
+        order = np.lexsort((-share, -share * trust[self.first] * trust[self.second], ~both))
         found: dict[str, Disagreement] = {}
         for pair in order[self.num_reversed[order] > 0].tolist():
             prompt_id, _ = votes.questions[votes.voter_question[self.first[pair]]]
             if prompt_id not in found:
                 one, other = (votes.labelers[votes.voter_labeler[side[pair]]] for side in (self.first, self.second))
                 reversed_of = int(self.num_reversed[pair]), int(self.num_compared[pair])
-                found[prompt_id] = Disagreement(prompt_id, (one, other), *reversed_of)
+                found[prompt_id] = Disagreement(prompt_id, (one, other), *reversed_of, bool(both[pair]))
                 if len(found) == MAX_DISAGREEMENTS:
                     break
         return list(found.values())

@@ -133,6 +133,7 @@ def batch_figures(session: Session, batch: Batch) -> BatchFigures:
         together = report if not ratings else together
         reports = {one.labeler: one for one in report.labelers}
         pairs = LabelerPairs(VoteTable(rankings))
+    labelers = labeler_figures(counted, ratings, reports)
     if ratings:
         values, moments = values_of_ratings(ratings, said_at), [said_at[one.prompt_id, one.labeler] for one in ratings]
         agreement = agreement_over_time(values, pairs, said_at, moments)
@@ -141,8 +142,8 @@ def batch_figures(session: Session, batch: Batch) -> BatchFigures:
         values = values_of_rankings(pairs.votes, said_at)
         moments = [said_at[one.prompt_id, one.labeler] for one in rankings]
         agreement = agreement_over_time(values, pairs, said_at, moments)
-        disagreements = pairs.disagreements({name: one.reliability for name, one in reports.items()})
-    labelers = labeler_figures(counted, ratings, reports)
+        relied_on = {one.labeler for one in labelers if one.can_be_relied_on}
+        disagreements = pairs.disagreements({name: one.reliability for name, one in reports.items()}, relied_on)
     return BatchFigures(_days(learned), together, agreement, labelers, disagreements)
 
 

@@ -1,4 +1,4 @@
-"""What the page's scripts ask for and send: the next task, answers, skips and taking back. JSON in, JSON out.
+"""What the page's scripts ask for and send: the next task, answers, skips and undo. JSON in, JSON out.
 
 An answer is committed before the next task is looked up: who reads `saved` can rely on it.
 """
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from labeling.page.access import Posting, Store, utc_now
+from labeling.page.markdown import text_html
 from labeling.page.pages import published_batch
 from labeling.store import judgements
 from labeling.store.accounts import Visitor
@@ -44,9 +45,15 @@ class PostedAnswer(Posted):
 
 
 class PostedKey(Posted):
-    """That a task is skipped, or that what this submission said is taken back."""
+    """That what this submission judged or skipped is to be shown again."""
 
     submission: SubmissionKey
+
+
+class PostedSkip(PostedKey):
+    """That a task is skipped; `takes_back`: the submission that has judged it."""
+
+    takes_back: SubmissionKey | None = None
 
 
 @router.post("/batches/{batch_id}/next")
@@ -75,22 +82,22 @@ def save(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: Po
 
 
 @router.post("/assignments/{assignment_id}/skip")
-def skip(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: PostedKey) -> dict[str, Any]:
+def skip(store: Store, visitor: Posting, assignment_id: AssignmentId, posted: PostedSkip) -> dict[str, Any]:
     """Sets a task aside, and then looks up the next one."""
     with store.write() as session:
         batch = _batch_of(session, assignment_id, visitor)
-        judgements.skip(session, assignment_id, visitor.labeler_id, posted.submission, utc_now())
+        judgements.skip(session, assignment_id, visitor.labeler_id, posted.submission, utc_now(), posted.takes_back)
     return {"next": _next(store, batch, visitor)}
 
 
-@router.post("/batches/{batch_id}/take-back")
-def take_back(store: Store, visitor: Posting, batch_id: str, posted: PostedKey) -> dict[str, Any]:
-    """Opens the task that a submission judged or skipped, and shows it; `next` is None when that does not hold any more."""
+@router.post("/batches/{batch_id}/reopen")
+def reopen(store: Store, visitor: Posting, batch_id: str, posted: PostedKey) -> dict[str, Any]:
+    """Shows the task again that a submission judged or skipped, to judge it again; `next` is None when that does not hold any more."""
     with store.write() as session:
         batch = published_batch(session, batch_id)
-        opened = judgements.take_back(session, batch, visitor.labeler_id, posted.submission, utc_now())
+        opened = judgements.reopen(session, batch, visitor.labeler_id, posted.submission, utc_now())
         task = None if opened is None else _shown(as_shown(session, opened))
-    return {"next": None if task is None else {"task": task, **_so_far(store, batch, visitor)}}
+    return {"next": None if task is None else {"task": task, **_so_far(store, batch, visitor, opened)}}
 
 
 def _next(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
@@ -103,14 +110,14 @@ def _next(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
     return {"task": task, **_so_far(store, batch, visitor)}
 
 
-def _so_far(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
-    """`progress`, and `last`: the submission that undo takes back, None for none.
+def _so_far(store: Store, batch: Batch, visitor: Visitor, opened: Assignment | None = None) -> dict[str, Any]:
+    """`progress`, and `last`: the submission that undo opens, None for none; it is before the one that is `opened` again.
 
     In a transaction of its own: counting must not keep the others from writing.
     """
     with store.read() as session:
         one = progress(session, batch, visitor.labeler_id, utc_now())
-        last = judgements.last_submission(session, batch.id, visitor.labeler_id)
+        last = judgements.last_submission(session, batch.id, visitor.labeler_id, opened)
     return {"progress": {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left}, "last": last}
 
 
@@ -142,10 +149,16 @@ def _wanted(batch: Batch, answer: str | None) -> bool | None:
 def _shown(given: Given) -> dict[str, Any]:
     return {
         "assignment": given.assignment_id,
-        "turns": [{"speaker": SPEAKERS[one["role"]], "text": one["content"]} for one in turns(given.prompt)],
-        "completions": [{"id": name, "text": text} for name, text in given.completions],
+        "turns": [{"speaker": SPEAKERS[one["role"]], **_text(one["content"])} for one in turns(given.prompt)],
+        "completions": [{"id": name, **_text(text)} for name, text in given.completions],
         "former": None if given.former is None else _former(given.batch, given.former),
+        "judged_by": given.judged_by,
     }
+
+
+def _text(text: str) -> dict[str, str]:
+    """A text as it is written, and as a reader would see it."""
+    return {"text": text, "html": text_html(text)}
 
 
 def _former(batch: Batch, former: Judgement) -> dict[str, Any]:

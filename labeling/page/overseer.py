@@ -8,6 +8,7 @@ from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.orm import Session
 
 from labeling.oversight import csv_tables, overview
+from labeling.oversight.labeler_figures import MIN_PROMPTS, MIN_RELIABILITY
 from labeling.oversight.overview import BatchFigures, FigureCache
 from labeling.page import charts
 from labeling.page.access import Overseer, Store, render, utc_now
@@ -47,7 +48,6 @@ def show_batch(request: Request, store: Store, visitor: Overseer, batch_id: str)
         "overseer_batch.html",
         visitor,
         progress=progress,
-        figures=figures,
         charts=_charts(figures),
         sharpest=sharpest,
         **_words(batch, figures),
@@ -96,7 +96,8 @@ def consensus_of_batch(store: Store, visitor: Overseer, batch_id: str) -> Respon
     """What the labelers of the batch agree on."""
     with store.read() as session:
         agreed = overview.batch_consensus(session, _batch(session, batch_id))
-    return _csv(f"{batch_id}_consensus.csv", csv_tables.CONSENSUS_COLUMNS, csv_tables.consensus_rows(agreed))
+        rows = list(csv_tables.consensus_rows(session, agreed))
+    return _csv(f"{batch_id}_consensus.csv", csv_tables.CONSENSUS_COLUMNS, rows)
 
 
 def _batch(session: Session, batch_id: str) -> Batch:
@@ -121,6 +122,9 @@ def _words(batch: Batch, figures: BatchFigures) -> dict[str, object]:
         "batch": batch,
         "kind": KIND_NAMES[task["kind"]],
         "is_rated": task["kind"] in ("thumbs", "yes_no"),
+        "figures": figures,
+        "min_prompts": MIN_PROMPTS,
+        "min_reliability": MIN_RELIABILITY,
         "answers": {True: task.get("wanted", "up"), False: unwanted},
         "reliability": {one.labeler: one.reliability for one in figures.labelers if not one.is_withdrawn},
     }

@@ -26,6 +26,8 @@ class Given:
     completions: list[tuple[str, str]]
     former: Judgement | None
     """What the labeler said before, when a task is opened again."""
+    judged_by: str | None
+    """The submission that said it, if it counts until something else is said; None where it was taken back."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def as_shown(session: Session, assignment: Assignment) -> Given:
         prompt=session.get_one(PromptRow, task.prompt_id).text,
         completions=[(name, texts[name]) for name in assignment.shown_order],
         former=latest_judgement(session, assignment.id),
+        judged_by=assignment.closed_by if assignment.state == "done" else None,
     )
 
 

@@ -68,8 +68,8 @@ def publish(
 ) -> str:
     """Publishes prompts with their completions to labelers and gives back the batch's id.
 
-    The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
-    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) hold from then on. The same to learn from
+    Where another batch has the title, it gets a number: "helpfulness, 50 prompts, 2026-05-01 (2)". The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
+    instructions become a new version, and changed numbers (labelers per prompt, lease, gold) and how texts are shown first hold from then on. The same to learn from
     and not to learn from (`is_learned_from`) are two batches.
     Raises DataError for empty instructions, for a prompt with fewer than two completions where they are compared, and for
     one that is a gold prompt as well.
@@ -93,7 +93,7 @@ def publish(
         keep_records(session, [*prompts, *gold_prompts], [*completions, *gold_completions])
         batch = Batch(
             id=batch_id,
-            title=title,
+            title=_told_apart(session, title),
             criterion=config.criterion,
             task=config.task.model_dump(),
             is_learned_from=is_learned_from,
@@ -248,7 +248,14 @@ def _tasks_of(task: BatchTask, prompts: Sequence[Prompt], completions: Sequence[
     ]
 
 
+def _told_apart(session: Session, title: str) -> str:
+    taken = set(session.scalars(select(Batch.title).where(Batch.title.startswith(title, autoescape=True))))
+    numbered = (f"{title} ({number})" for number in range(2, len(taken) + 2))
+    return title if title not in taken else next(one for one in numbered if one not in taken)
+
+
 def _set_numbers(batch: Batch, config: BatchConfig) -> None:
+    batch.texts = config.texts
     batch.labelers_per_prompt = config.labelers_per_prompt
     batch.lease_seconds = config.lease_minutes * 60
     batch.gold_every = config.gold_every

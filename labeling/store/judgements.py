@@ -73,43 +73,21 @@ def judge(session: Session, assignment_id: int, labeler_id: int, answer: Answer,
     return judgement
 
 
-def skip(session: Session, assignment_id: int, labeler_id: int, submission: str, now: datetime) -> None:
-    """Sets an open task aside for this labeler for good; its place is free for others. The same `submission` skips once, also
-    where it has been taken back since."""
+def skip(
+    session: Session, assignment_id: int, labeler_id: int, submission: str, now: datetime, takes_back: str | None = None
+) -> None:
+    """Sets a task aside for this labeler for good; its place is free for others. The same `submission` skips once, also where the task
+    was opened again since.
+
+    `takes_back` names the submission that has judged it, if one has: what was said stays stored, followed by a revision that takes it
+    back. Raises DataError for a judged task where it names none, or another.
+    """
     assignment = _own(session, assignment_id, labeler_id)
     if assignment.closed_by == submission:
         return
     if assignment.state == "done":
-        raise DataError(f"assignment {assignment_id}: is judged; take it back first")
-    _close(assignment, "skipped", submission, now)
-
-
-def last_submission(session: Session, batch_id: str, labeler_id: int) -> str | None:
-    """The key of what a labeler judged or skipped last in a batch, and has not taken back; None for nothing."""
-    return session.scalar(
-        select(Assignment.closed_by)
-        .where(Assignment.batch_id == batch_id, Assignment.labeler_id == labeler_id)
-        .where(Assignment.state.in_(["done", "skipped"]))
-        .order_by(Assignment.closed_at.desc(), Assignment.id.desc())
-        .limit(1)
-    )
-
-
-def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, now: datetime) -> Assignment | None:
-    """Opens the task again that this submission of the labeler judged or skipped; None when it does not hold any more.
-
-    What was said stays stored, followed by a revision that takes it back; the next answer is a further one. Taking back the same
-    `submission` again does nothing more.
-    """
-    assignment = session.scalar(
-        select(Assignment)
-        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
-        .where(Assignment.closed_by == submission, Assignment.state.in_(["done", "skipped", "open"]))
-        .with_for_update()
-    )
-    if assignment is None or assignment.state == "open":
-        return assignment
-    if assignment.state == "done":
+        if assignment.closed_by != takes_back:
+            raise DataError(f"assignment {assignment_id}: is judged, and not by what is to be taken back")
         session.add(
             Judgement(
                 assignment_id=assignment.id,
@@ -119,9 +97,41 @@ def take_back(session: Session, batch: Batch, labeler_id: int, submission: str, 
                 created_at=now,
             )
         )
-    assignment.state = "open"
-    assignment.leased_until = now + timedelta(seconds=batch.lease_seconds)
+    _close(assignment, "skipped", submission, now)
     session.flush()
+
+
+def last_submission(session: Session, batch_id: str, labeler_id: int, before: Assignment | None = None) -> str | None:
+    """The key of what a labeler judged or skipped last in a batch (`before` this one, if named); None for nothing."""
+    last = (
+        select(Assignment.closed_by)
+        .where(Assignment.batch_id == batch_id, Assignment.labeler_id == labeler_id)
+        .where(Assignment.state.in_(["done", "skipped"]))
+        .order_by(Assignment.closed_at.desc(), Assignment.id.desc())
+        .limit(1)
+    )
+    if before is not None:
+        is_earlier = (Assignment.closed_at == before.closed_at) & (Assignment.id < before.id)
+        last = last.where((Assignment.closed_at < before.closed_at) | is_earlier)
+    return session.scalar(last)
+
+
+def reopen(session: Session, batch: Batch, labeler_id: int, submission: str, now: datetime) -> Assignment | None:
+    """The task that this submission of the labeler judged or skipped, to be judged again; None when it does not hold any more.
+
+    A judged one stays so: the answer counts until the next one, a further revision, is stored, or the task is skipped. Opening the
+    same `submission` again does nothing more.
+    """
+    assignment = session.scalar(
+        select(Assignment)
+        .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
+        .where(Assignment.closed_by == submission, Assignment.state.in_(["done", "skipped", "open"]))
+        .with_for_update()
+    )
+    if assignment is not None and assignment.state == "skipped":
+        assignment.state = "open"
+        assignment.leased_until = now + timedelta(seconds=batch.lease_seconds)
+        session.flush()
     return assignment
 
 

@@ -73,7 +73,7 @@ class CompletionSystem(Base):
 class Batch(Base):
     """What was published for labelers in one go. `task` holds the settings of the kind of task (models/settings/pipeline.py).
 
-    `labelers_per_prompt` 0: imported, nothing is handed out. `is_learned_from` False: a head-to-head, whose votes judge what was learned;
+    `texts`: how they are shown first, formatted or plain. `labelers_per_prompt` 0: imported, nothing is handed out. `is_learned_from` False: a head-to-head, whose votes judge what was learned;
     no snapshot to learn from has them.
     """
 
@@ -82,6 +82,7 @@ class Batch(Base):
     title: Mapped[str]
     criterion: Mapped[str] = mapped_column(index=True)
     task: Mapped[dict[str, Any]]
+    texts: Mapped[str] = mapped_column(server_default="plain")
     labelers_per_prompt: Mapped[int]
     lease_seconds: Mapped[float]
     gold_every: Mapped[int]

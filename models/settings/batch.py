@@ -61,6 +61,8 @@ class BatchConfig(Settings):
     """A Markdown file that says how to judge. Needed, unless the prompts are those of the tiny world."""
     task: BatchTask = RankingTask()
     """What a labeler does with a prompt."""
+    texts: Literal["formatted", "plain"] = "formatted"
+    """How prompts and completions are shown first: formatted (their Markdown as a reader would see it), or plain, as they are written. Labelers can switch."""
     labelers_per_prompt: Count = 3
     """How many different labelers judge each prompt (in a choice each pair of completions, in a rating each completion)."""
     lease_minutes: Positive = 30.0

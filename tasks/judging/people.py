@@ -60,7 +60,7 @@ def publish_head_to_head(run: PipelineRun, store: FeedbackStore, people: People,
     Who wrote which is kept nowhere in the store: ids are those of the texts, rows stand in their order, and each labeler is shown a pair
     in an order that is drawn for them (`labeling/store/assignments.py`).
     """
-    config = run.config
+    config, now = run.config, datetime.now(UTC)
     task_of_batch = BatchConfig(
         criterion=people.criterion,
         task=ChoiceTask(),
@@ -72,12 +72,12 @@ def publish_head_to_head(run: PipelineRun, store: FeedbackStore, people: People,
         batch_id = publish(
             session,
             task_of_batch,
-            title=f"Which is better? {len(shown)} prompts, {run.flow_run_name}",
+            title=f"Which is better? {len(shown)} prompts, {now.date()}",
             instructions=read_instructions(config, people.instructions, INSTRUCTIONS),
             prompts=on_known_sides(session, [pair.prompt for pair in shown]),
             completions=[one for _, one in completions],
             gold=[],
-            now=datetime.now(UTC),
+            now=now,
             is_learned_from=False,
         )
     run.tracked.set_tags({"rein.head_to_head": batch_id})

@@ -43,16 +43,17 @@ def publish_batch(run: PipelineRun, batch: Artifact) -> str:
     sampled = read_records(batch.folder / "prompts.jsonl", Prompt)
     prompts = [one for one in sampled if count[one.id] >= least]
     shown = {one.id for one in prompts}
+    now = datetime.now(UTC)
     with FeedbackStore(run.config.feedback.url) as store, store.write() as session:
         batch_id = publish(
             session,
             config,
-            title=f"{config.criterion}, {len(prompts)} prompts, {run.flow_run_name}",
+            title=f"{config.criterion}, {len(prompts)} prompts, {now.date()}",
             instructions=(batch.folder / "instructions.md").read_text(encoding="utf-8"),
             prompts=prompts,
             completions=[one for one in completions if one.prompt_id in shown],
             gold=read_gold(run.config),
-            now=datetime.now(UTC),
+            now=now,
         )
     run.tracked.set_tags({"rein.batch": batch_id})
     text = (

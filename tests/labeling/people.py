@@ -8,7 +8,7 @@ from labeling.store import accounts
 from labeling.store.assignments import next_task
 from labeling.store.batches import publish
 from labeling.store.database import FeedbackStore
-from labeling.store.judgements import Answer, judge, last_submission, skip, take_back
+from labeling.store.judgements import Answer, judge, last_submission, reopen, skip
 from labeling.store.schema import Batch, Labeler
 from models.records import Completion, Prompt
 from models.settings.batch import BatchConfig
@@ -61,12 +61,21 @@ class People:
         with self.store.read() as session:
             return last_submission(session, self.batch_id, self.ids[name])
 
-    def takes_back(self, name: str, submission: str | None = None):
+    def reopens(self, name: str, submission: str | None = None):
         """What this submission said or skipped; without one, the last."""
         with self.store.write() as session:
             named = submission or last_submission(session, self.batch_id, self.ids[name])
             batch = session.get_one(Batch, self.batch_id)
-            return None if named is None else take_back(session, batch, self.ids[name], named, self.now)
+            return None if named is None else reopen(session, batch, self.ids[name], named, self.now)
+
+    def takes_back(self, name: str):
+        """What they judged last, which is skipped with it."""
+        self.number += 1
+        with self.store.write() as session:
+            named = last_submission(session, self.batch_id, self.ids[name])
+            opened = reopen(session, session.get_one(Batch, self.batch_id), self.ids[name], named, self.now)
+            skip(session, opened.id, self.ids[name], f"k{self.number}", self.now, takes_back=named)
+        return opened
 
     def rows(self, table):
         with self.store.read() as session:

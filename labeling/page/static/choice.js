@@ -2,6 +2,7 @@
 // Submit.
 
 import { announce, element, letter } from "./dom.js";
+import { Text, toggleAll } from "./text.js";
 import { askReason } from "./unusable.js";
 
 export class Choice {
@@ -11,12 +12,14 @@ export class Choice {
     this.names = task.completions.map(({ id }) => id);
     this.said = host.draft ?? (task.former ? saidIn(task.former) : nothing());
     this.former = [];
-    this.cards = task.completions.map(({ id, text }, index) => this.#card(id, text, index));
+    this.texts = task.completions.map((one, index) => new Text(one, `completion ${letter(index)}`));
+    this.cards = task.completions.map(({ id }, index) => this.#card(id, index));
     this.tie = element("button", { class: "choose", onclick: () => this.choose([this.names]) }, "A tie ", element("kbd", {}, "T"));
     this.degrees = host.degrees.map((degree, index) => this.#degree(degree, index));
     const byHowMuch = element("div", { class: "degrees", role: "group", "aria-label": "By how much is it better?" }, ...this.degrees);
     const asked = this.degrees.length ? [byHowMuch] : [];
-    root.replaceChildren(element("div", { class: "choice" }, ...this.cards.map(({ card }) => card), ...asked, this.tie));
+    const both = element("button", { class: "small-button", onclick: () => this.#markBoth() }, "Both unusable");
+    root.replaceChildren(element("div", { class: "choice" }, ...this.cards.map(({ card }) => card), ...asked, this.tie, both));
     this.#show();
   }
 
@@ -37,6 +40,10 @@ export class Choice {
     this.cards[this.current].card.focus({ preventScroll: true });
   }
 
+  get hasArrows() {
+    return true;
+  }
+
   undo() {
     const former = this.former.pop();
     if (former) this.#say(former);
@@ -49,7 +56,8 @@ export class Choice {
     if (key === "a") this.#prefer(0);
     else if (key === "b") this.#prefer(1);
     else if (key === "t") this.choose([this.names]);
-    else if (key === "f") this.#mark(this.current);
+    else if (key === "f") event.shiftKey ? this.#markBoth() : this.#mark(this.current);
+    else if (key === "o") toggleAll(this.texts);
     else if (this.degrees[Number(key) - 1]) this.#grade(this.host.degrees[Number(key) - 1]);
     else if (key === "arrowleft" || key === "arrowup") this.cards[0].card.focus();
     else if (key === "arrowright" || key === "arrowdown") this.cards[1].card.focus();
@@ -85,11 +93,21 @@ export class Choice {
   }
 
   async #mark(index) {
-    const reason = await askReason(`completion ${letter(index)}`);
+    const reason = await askReason(`Why is completion ${letter(index)} unusable?`);
     if (reason) {
       const unusable = { ...this.said.unusable, [this.names[index]]: reason };
       this.former.push(this.said);
       this.#say({ levels: this.names.filter((name) => !(name in unusable)).map((name) => [name]), unusable, degree: null });
+    }
+    this.cards[index].card.focus();
+  }
+
+  async #markBoth() {
+    const index = this.current;
+    const reason = await askReason("Why are both of them unusable?");
+    if (reason) {
+      this.former.push(this.said);
+      this.#say({ levels: [], unusable: Object.fromEntries(this.names.map((name) => [name, reason])), degree: null });
     }
     this.cards[index].card.focus();
   }
@@ -122,7 +140,7 @@ export class Choice {
     return element("button", { class: "choose", onclick: () => this.#grade(degree) }, words, element("kbd", {}, String(index + 1)));
   }
 
-  #card(name, text, index) {
+  #card(name, index) {
     const label = letter(index);
     const reason = element("span", { class: "reason" });
     const better = element("button", { class: "choose", onclick: () => this.#prefer(index) }, `${label} is better `, element("kbd", {}, label));
@@ -131,7 +149,7 @@ export class Choice {
     const card = element("article", { class: "card", tabindex: "0", "data-id": name },
       element("div", { class: "card-head" }, element("span", { class: "letter" }, label), reason,
         element("span", { class: "card-buttons" }, mark)),
-      element("div", { class: "text as-written" }, text), better);
+      this.texts[index].root, better);
     return { card, better, reason };
   }
 }

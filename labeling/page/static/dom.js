@@ -1,4 +1,4 @@
-// Small helpers. Text always goes in as text, never as HTML.
+// Small helpers. Text always goes in as text, never as HTML; text.js alone shows HTML, which the server has made of it.
 
 export const byId = (id) => document.getElementById(id);
 

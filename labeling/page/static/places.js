@@ -41,6 +41,13 @@ export class Places {
     this.#change(name, () => this.unusable.set(name, reason));
   }
 
+  markAllUnusable(reason) {
+    this.#step(() => {
+      this.level.clear();
+      for (const name of this.names) this.unusable.set(name, reason);
+    });
+  }
+
   unplace(name) {
     this.#change(name, () => {});
   }
@@ -105,12 +112,19 @@ export class Places {
     levels.forEach((names, index) => names.forEach((name) => this.level.set(name, index + 1)));
   }
 
-  // Takes it from where it is and does the rest; what was before is kept for undo, unless nothing has changed.
+  // Takes it from where it is and does the rest.
   #change(name, rest) {
+    this.#step(() => {
+      this.level.delete(name);
+      this.unusable.delete(name);
+      rest();
+    });
+  }
+
+  // What was before is kept for undo, unless nothing has changed.
+  #step(act) {
     const former = this.values;
-    this.level.delete(name);
-    this.unusable.delete(name);
-    rest();
+    act();
     if (JSON.stringify(former) !== JSON.stringify(this.values)) this.former.push(former);
   }
 

@@ -1,23 +1,26 @@
-// Ranking: completions as cards that are put on levels, by keys, buttons or dragging.
+// Ranking: completions as cards that are given ranks, by keys, buttons or dragging. They move to their rank, or stay side by side.
 
 import { announce, element, letter } from "./dom.js";
 import { makeDraggable } from "./drag.js";
 import { Places } from "./places.js";
-import { areShortcutsOn } from "./shortcuts.js";
+import { areShortcutsOn } from "./switches.js";
+import { Text, toggleAll } from "./text.js";
 import { askReason } from "./unusable.js";
 
 const EDGE_PIXELS = 24; // so near to the edge of a level a card goes between levels, else onto it
 
 export class Ranking {
-  // `host`: draft (values or undefined), changed(), submit().
+  // `host`: draft (values or undefined), changed(), submit(), isSideBySide().
   constructor(root, task, host) {
     this.host = host;
     this.places = new Places(task.completions.map(({ id }) => id));
     if (host.draft) this.places.restore(host.draft);
     else if (task.former) this.places.restoreAnswer(task.former);
     this.letters = new Map(task.completions.map(({ id }, index) => [id, letter(index)]));
-    this.cards = new Map(task.completions.map(({ id, text }) => [id, this.#card(id, text)]));
-    this.tray = section("tray", "Not ranked yet");
+    this.texts = new Map(task.completions.map((one) => [one.id, new Text(one, `completion ${this.letters.get(one.id)}`)]));
+    this.cards = new Map(task.completions.map(({ id }) => [id, this.#card(id)]));
+    this.tray = section("tray", "Not ranked yet",
+      element("button", { class: "small-button", onclick: () => this.#markAll() }, "All unusable"));
     this.unusable = section("unusable", "Unusable");
     this.levels = this.places.names.map((_, index) => levelItem(index + 1));
     const ranked = element("section", { class: "ranked", "aria-labelledby": "ranked-heading" },
@@ -42,8 +45,21 @@ export class Ranking {
     return length === 1 ? "1 is not ranked yet" : `${length} are not ranked yet`;
   }
 
+  // Without scrolling: who begins to read begins at the top.
   focus() {
-    this.#focus(this.current);
+    this.cards.get(this.current).focus({ preventScroll: true });
+  }
+
+  // What an arrow does here is no answer: it works also where single keys are switched off.
+  get hasArrows() {
+    return true;
+  }
+
+  layOut() {
+    const { activeElement } = document;
+    this.#layOut();
+    if (!activeElement?.closest(".card")) activeElement?.focus({ preventScroll: true });
+    else this.#focus(this.current);
   }
 
   undo() {
@@ -56,13 +72,26 @@ export class Ranking {
   key(event) {
     const name = this.current;
     const isArrow = event.key === "ArrowUp" || event.key === "ArrowDown";
+    const aside = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const key = event.key.toLowerCase();
     if (isArrow && (event.altKey || event.shiftKey)) this.#move(name, event.key === "ArrowUp");
     else if (event.altKey) return false;
     else if (isArrow) this.#focus(this.#neighbour(name, event.key === "ArrowUp" ? -1 : 1));
+    else if (aside) return this.#goAside(name, aside);
     else if (key >= "1" && key <= "9" && Number(key) <= this.places.numLevels) this.#put(name, Number(key));
     else if (key === "t") this.#tie(name);
-    else if (key === "f") this.#mark(name);
+    else if (key === "f") event.shiftKey ? this.#markAll() : this.#mark(name);
+    else if (key === "o") event.shiftKey ? toggleAll([...this.texts.values()]) : this.texts.get(name).toggle();
+    else return false;
+    return true;
+  }
+
+  // From one rank button to the next, or from card to card where they stand side by side.
+  #goAside(name, step) {
+    const buttons = [...this.cards.get(name).querySelectorAll(".level-button")];
+    const at = buttons.indexOf(document.activeElement);
+    if (at >= 0) buttons[at + step]?.focus({ preventScroll: true });
+    else if (this.host.isSideBySide()) this.#focus(this.#neighbour(name, step));
     else return false;
     return true;
   }
@@ -93,9 +122,16 @@ export class Ranking {
   }
 
   async #mark(name) {
-    const reason = await askReason(`completion ${this.letters.get(name)}`);
+    const reason = await askReason(`Why is completion ${this.letters.get(name)} unusable?`);
     if (reason) this.places.markUnusable(name, reason);
     this.#changed(this.#described(name), (reason && this.places.unplaced[0]) ?? name);
+  }
+
+  async #markAll() {
+    const name = this.current;
+    const reason = await askReason("Why are all of them unusable?");
+    if (reason) this.places.markAllUnusable(reason);
+    this.#changed(reason ? `All unusable: ${reason}` : this.#described(name), name);
   }
 
   #putBack(name) {
@@ -113,27 +149,30 @@ export class Ranking {
 
   // --- what they see -----------------------------------------------------------------------------------------------
 
-  #card(name, text) {
+  #card(name) {
     const label = this.letters.get(name);
     const button = (shown, title, onclick, kind) =>
       element("button", { class: `small-button ${kind}`, title, "aria-label": `${title}: completion ${label}`, onclick }, shown);
     const handle = element("span", { class: "handle", title: "Drag" },
       element("span", { class: "grip", "aria-hidden": "true" }), element("span", { class: "letter" }, label));
     const levels = this.places.names.map((_, index) => element("button",
-      { class: "level-button", "aria-label": `Level ${index + 1}: completion ${label}`, onclick: () => this.#put(name, index + 1) },
+      { class: "level-button", "aria-label": `Rank ${index + 1}: completion ${label}`, onclick: () => this.#put(name, index + 1) },
       String(index + 1)));
-    const card = element("article", { class: "card", tabindex: "0", "data-id": name },
-      element("div", { class: "card-head" }, handle, element("span", { class: "reason" }),
+    const card = element("article", { class: "card", "data-id": name },
+      element("div", { class: "card-head" }, handle,
+        element("div", { class: "level-buttons when-usable", role: "group", "aria-label": `Rank of completion ${label}` }, ...levels),
+        element("span", { class: "reason" }),
         element("span", { class: "card-buttons" },
           button("↑", "Move up", () => this.#move(name, true), "when-ranked"),
           button("↓", "Move down", () => this.#move(name, false), "when-ranked"),
           button("=", "Tie with the one above", () => this.#tie(name), "when-ranked"),
           button("Unusable", "Mark unusable", () => this.#mark(name), "when-usable"),
           button("Usable again", "Usable again", () => this.#putBack(name), "when-unusable"))),
-      element("div", { class: "text as-written" }, text),
-      element("div", { class: "level-buttons when-usable", role: "group", "aria-label": `Level of completion ${label}` },
-        element("span", { class: "small muted", "aria-hidden": "true" }, "Level"), ...levels));
-    card.addEventListener("focusin", () => (this.last = name));
+      this.texts.get(name).root);
+    card.addEventListener("focusin", ({ target }) => {
+      this.last = name;
+      this.#showTabStops(target);
+    });
     let target = null; // what is shown is what a drop means: a long card gets its height back then, and the levels move
     makeDraggable(card, handle, {
       move: (x, y) => this.#showTarget((target = this.#target(name, x, y))),
@@ -145,7 +184,18 @@ export class Ranking {
 
   #layOut() {
     const cardsOf = (names) => names.map((name) => this.cards.get(name));
-    this.tray.cards.replaceChildren(...cardsOf(this.places.unplaced));
+    const isSideBySide = this.host.isSideBySide();
+    this.root.classList.toggle("side-by-side", isSideBySide);
+    this.tray.heading.textContent = isSideBySide ? "Completions" : "Not ranked yet";
+    this.tray.cards.replaceChildren(...cardsOf(isSideBySide ? this.places.names : this.places.unplaced));
+    if (!isSideBySide) this.#layOutRanked(cardsOf);
+    this.root.classList.toggle("complete", !this.places.unplaced.length);
+    this.root.classList.toggle("none-unusable", !this.places.unusable.size);
+    for (const [name, card] of this.cards) this.#showState(name, card);
+    this.#showTabStops();
+  }
+
+  #layOutRanked(cardsOf) {
     this.unusable.cards.replaceChildren(...cardsOf([...this.places.unusable.keys()]));
     this.levels.forEach(({ item, cards, note }, index) => {
       const names = this.places.on(index + 1);
@@ -153,9 +203,19 @@ export class Ranking {
       item.classList.toggle("empty", !names.length);
       note.textContent = names.length > 1 ? "tie" : index === 0 ? "best" : "";
     });
-    this.root.classList.toggle("complete", !this.places.unplaced.length);
-    this.root.classList.toggle("none-unusable", !this.places.unusable.size);
-    for (const [name, card] of this.cards) this.#showState(name, card);
+  }
+
+  // Tab stops at one card, the one in hand, and there once among its ranks (a roving tabindex): arrows go to the others.
+  #showTabStops(focused = document.activeElement) {
+    const inHand = this.cards.get(this.current);
+    for (const card of this.cards.values()) {
+      const stop = (isStop) => (card === inHand && isStop ? 0 : -1);
+      const levels = [...card.querySelectorAll(".level-button")];
+      const is = (wanted) => levels.find(wanted);
+      const chosen = is((one) => one === focused) ?? is((one) => one.ariaPressed === "true") ?? is((one) => one.tabIndex === 0) ?? levels[0];
+      card.tabIndex = stop(true);
+      for (const button of card.querySelectorAll("button")) button.tabIndex = stop(!levels.includes(button) || button === chosen);
+    }
   }
 
   #showState(name, card) {
@@ -174,7 +234,7 @@ export class Ranking {
     if (this.places.unusable.has(name)) return `${label}, unusable: ${this.places.unusable.get(name)}`;
     if (level === undefined) return `${label}, not ranked yet`;
     const tied = this.places.on(level).filter((other) => other !== name).map((other) => this.letters.get(other));
-    return `${label}, level ${level} of ${this.places.numLevels}${tied.length ? `, tied with ${tied.join(" and ")}` : ""}`;
+    return `${label}, rank ${level} of ${this.places.numLevels}${tied.length ? `, tied with ${tied.join(" and ")}` : ""}`;
   }
 
   #focus(name) {
@@ -193,6 +253,7 @@ export class Ranking {
 
   // Where a card would go: {element, place, act} or null.
   #target(name, x, y) {
+    if (this.host.isSideBySide()) return null;
     for (const [index, { item }] of this.levels.entries()) {
       const level = index + 1;
       const box = item.getBoundingClientRect();
@@ -231,11 +292,12 @@ function isWithin(box, x, y) {
   return x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
 }
 
-function section(name, title) {
+function section(name, title, ...buttons) {
   const cards = element("div", { class: "cards" });
+  const heading = element("h2", { id: `${name}-title` }, title);
   const made = element("section", { class: name, "aria-labelledby": `${name}-title` },
-    element("h2", { id: `${name}-title` }, title), cards);
-  return { section: made, cards };
+    element("div", { class: "section-head" }, heading, ...buttons), cards);
+  return { section: made, heading, cards };
 }
 
 function levelItem(level) {

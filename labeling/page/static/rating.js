@@ -1,6 +1,7 @@
 // Rating: one completion, thumbs up or down, or yes or no. One key or button answers and submits.
 
 import { element } from "./dom.js";
+import { Text } from "./text.js";
 
 const ANSWERS = {
   thumbs: [
@@ -23,8 +24,8 @@ export class Rating {
       button: element("button", { class: "choose", onclick: () => this.#choose(one.answer) },
         `${one.label} `, element("kbd", {}, one.shown)),
     }));
-    this.card = element("article", { class: "card", tabindex: "0", "aria-label": "Completion" },
-      element("div", { class: "text as-written" }, task.completions[0].text));
+    this.text = new Text(task.completions[0], "the completion");
+    this.card = element("article", { class: "card", tabindex: "0", "aria-label": "Completion" }, this.text.root);
     const choices = element("div", { class: "answers" }, ...this.buttons.map(({ button }) => button));
     root.replaceChildren(element("div", { class: "rating" }, this.card, choices));
     this.#show();
@@ -46,15 +47,22 @@ export class Rating {
     this.card.focus({ preventScroll: true });
   }
 
+  get hasArrows() {
+    return false; // they answer
+  }
+
   undo() {
     return false; // an answer is submitted at once
   }
 
   key(event) {
     if (event.altKey) return false;
-    const chosen = this.buttons.find(({ key }) => key === event.key.toLowerCase());
+    const pressed = event.key.toLowerCase();
+    const chosen = this.buttons.find(({ key }) => key === pressed);
     if (chosen) this.#choose(chosen.answer);
-    return Boolean(chosen);
+    else if (pressed === "o") this.text.toggle();
+    else return false;
+    return true;
   }
 
   #choose(answer) {

@@ -7,14 +7,18 @@ import { isSecondClick, isSecondPress } from "./presses.js";
 import { Ranking } from "./ranking.js";
 import { Rating } from "./rating.js";
 import { post, postUntilAnswered } from "./server.js";
-import { areShortcutsOn, offerSwitch } from "./shortcuts.js";
+import { areShortcutsOn, isOn, offerSwitch } from "./switches.js";
+import { showPlain, words } from "./text.js";
 
-const { kind, batch, formToken, noteKey, degrees } = byId("task").dataset;
+const { kind, batch, texts, formToken, noteKey, degrees } = byId("task").dataset;
+const SIDE_BY_SIDE = "rein.side-by-side";
+const MOST_SIDE_BY_SIDE = 4;
+const isWide = window.matchMedia("(min-width: 60rem)");
 const VIEWS = { ranking: Ranking, choice: Choice, thumbs: Rating, yes_no: Rating };
 
 let task = null; // what is judged now
 let view = null; // how it is judged
-let last = null; // the submission that undo takes back
+let last = null; // the submission that undo opens again
 let isBusy = true; // an answer is under way
 let isUnsaved = false; // it has not arrived yet
 
@@ -32,7 +36,9 @@ function show({ task: next, progress, last: submission, read_instructions: mustR
   byId("judging").hidden = !task;
   byId("done").hidden = Boolean(task);
   byId("reopened").hidden = !task?.former;
-  for (const id of ["add-note", "skip", "submit"]) if (byId(id)) byId(id).hidden = !task;
+  for (const [id, isMeant] of [["counts", task?.judged_by], ["taken-back", !task?.judged_by], ["keep", task?.judged_by]]) byId(id).hidden = !isMeant;
+  for (const id of ["add-note", "submit"]) if (byId(id)) byId(id).hidden = !task;
+  byId("skip").hidden = !task || task.judged_by;
   if (task) showTask();
   else view = null;
 }
@@ -42,18 +48,32 @@ function showTask() {
   showPrompt(task.turns);
   byId("note").value = draft?.note ?? task.former?.note ?? "";
   byId("note-box").hidden = !byId("note").value;
-  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit, degrees: degrees.split(" ").filter(Boolean) }, kind);
+  view = new VIEWS[kind](byId("work"), task, { draft: draft?.view, changed, submit, isSideBySide, degrees: degrees.split(" ").filter(Boolean) }, kind);
   showWhetherReady();
+  showWidth();
   window.scrollTo(0, 0);
   view.focus();
+}
+
+const fitsSideBySide = () => kind === "ranking" && isWide.matches && task?.completions.length <= MOST_SIDE_BY_SIDE;
+const isSideBySide = () => Boolean(fitsSideBySide() && isOn(SIDE_BY_SIDE, false));
+
+function showWidth() {
+  byId("side-by-side").hidden = !fitsSideBySide();
+  document.body.classList.toggle("wide", isSideBySide());
+}
+
+function showWidthAgain() {
+  showWidth();
+  if (view instanceof Ranking) view.layOut();
 }
 
 // Of a conversation each turn below who said it, and the last one, which is to be answered, in view.
 function showPrompt(turns) {
   const [first, ...more] = turns;
-  const told = ({ speaker, text }) => element("div", { class: "turn" }, element("b", {}, speaker), element("p", {}, text));
-  byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [first.text]));
-  byId("prompt").scrollTop = byId("prompt").scrollHeight;
+  const told = (turn) => element("div", { class: `turn ${turn.speaker.toLowerCase()}` }, element("b", {}, turn.speaker), words(turn));
+  byId("prompt").replaceChildren(...(more.length ? turns.map(told) : [words(first)]));
+  byId("prompt").scrollTop = more.length ? byId("prompt").scrollHeight : 0;
 }
 
 function showProgress({ done, skipped, left }) {
@@ -74,7 +94,7 @@ function showWhetherReady() {
 function setBusy(now) {
   isBusy = now;
   byId("judging").inert = now;
-  for (const id of ["undo", "skip"]) byId(id).disabled = now;
+  for (const id of ["undo", "skip", "keep", "take-back"]) byId(id).disabled = now;
   showWhetherReady();
 }
 
@@ -102,9 +122,19 @@ function submit() {
   send({ url: `/api/assignments/${task.assignment}/judgement`, body, assignment: task.assignment, done: "Saved" });
 }
 
-function skip() {
+function skip(done = "Skipped") {
   if (isBusy || !task) return;
-  send({ url: `/api/assignments/${task.assignment}/skip`, body: { submission: submissionOf(task.assignment) }, assignment: task.assignment, done: "Skipped" });
+  const body = { submission: submissionOf(task.assignment), takes_back: task.judged_by };
+  send({ url: `/api/assignments/${task.assignment}/skip`, body, assignment: task.assignment, done });
+}
+
+// What was said before stands, and nothing of what was changed since: no key on the way back costs an answer.
+async function keep() {
+  if (isBusy || !task) return;
+  setBusy(true);
+  dropTask(task.assignment);
+  setStatus("Kept as it was");
+  await load();
 }
 
 // Sends until the server has answered. Until then it is kept, also over a reload or a sign-in.
@@ -166,7 +196,7 @@ async function undo() {
     return;
   }
   setBusy(true);
-  const reply = await post(`/api/batches/${batch}/take-back`, { submission: last }, formToken);
+  const reply = await post(`/api/batches/${batch}/reopen`, { submission: last }, formToken);
   setBusy(false);
   if (reply?.status === 401) askToSignIn();
   else if (reply?.status !== 200) showError(`Not undone. ${reply?.data.error ?? "The server does not answer."}`);
@@ -196,8 +226,9 @@ function onKey(event) {
 
 function wasUsed(event, isCommand) {
   const key = event.key.toLowerCase();
-  if (!isCommand && !event.altKey && !areShortcutsOn()) return false;
-  if (event.repeat) return key.startsWith("arrow") && view instanceof Ranking && !isBusy && view.key(event);
+  const isArrow = key.startsWith("arrow");
+  if (!isCommand && !event.altKey && !areShortcutsOn() && !(isArrow && view?.hasArrows)) return false;
+  if (event.repeat) return isArrow && view instanceof Ranking && !isBusy && view.key(event);
   if (isSecondPress(key, task)) return true;
   if (isCommand) {
     if (key === "enter") submit();
@@ -207,10 +238,11 @@ function wasUsed(event, isCommand) {
   }
   if (event.altKey) return !isBusy && Boolean(task) && view.key(event);
   if (key === "?") byId("instructions").showModal();
-  else if (isBusy || (event.target === byId("prompt") && key.startsWith("arrow"))) return false;
+  else if (isBusy || (event.target === byId("prompt") && isArrow)) return false;
   else if (key === "u") undo();
   else if (!task) return false;
-  else if (key === "s") skip();
+  else if (key === "p") byId("plain-text").click();
+  else if (key === "s") task.judged_by ? keep() : skip();
   else if (key === noteKey.toLowerCase()) openNote();
   else if (key === "enter") return !event.target.closest("button, a, summary") && (submit(), true);
   else return view.key(event);
@@ -224,10 +256,20 @@ function openNote() {
 
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", (event) => isSecondClick(event, task) && event.stopPropagation(), { capture: true });
-offerSwitch(byId("shortcuts"));
+offerSwitch(byId("shortcuts"), "rein.shortcuts", true, (isOn) => document.body.classList.toggle("no-shortcuts", !isOn));
+offerSwitch(byId("plain-text"), `rein.plain.${batch}`, texts === "plain", showPlain);
+offerSwitch(byId("side-by-side"), SIDE_BY_SIDE, false, showWidthAgain);
+isWide.addEventListener("change", showWidthAgain);
+// The prompt stays in sight: what scrolls into view stops below it, and above the buttons.
+for (const [id, name] of [["prompt-section", "--prompt-height"], ["actions", "--actions-height"]]) {
+  const measure = () => document.documentElement.style.setProperty(name, `${byId(id).offsetHeight}px`);
+  new ResizeObserver(measure).observe(byId(id));
+}
 byId("note").addEventListener("input", changed);
 byId("submit")?.addEventListener("click", submit);
-byId("skip").addEventListener("click", skip);
+byId("skip").addEventListener("click", () => skip());
+byId("keep").addEventListener("click", keep);
+byId("take-back").addEventListener("click", () => skip("Taken back"));
 byId("undo").addEventListener("click", undo);
 byId("add-note").addEventListener("click", openNote);
 byId("open-instructions").addEventListener("click", () => byId("instructions").showModal());

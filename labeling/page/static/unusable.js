@@ -1,13 +1,13 @@
-// The dialog that asks why a completion is unusable.
+// The dialog that asks why completions are unusable.
 
 import { byId } from "./dom.js";
-import { areShortcutsOn } from "./shortcuts.js";
+import { areShortcutsOn } from "./switches.js";
 
 // The reason, or null when it was closed without one. It is there at once (the dialog's `close` event comes later): who
 // types on quickly is not interrupted by what follows.
-export function askReason(label) {
+export function askReason(question) {
   const dialog = byId("unusable");
-  byId("unusable-heading").textContent = `Why is ${label} unusable?`;
+  byId("unusable-heading").textContent = question;
   return new Promise((resolve) => {
     const listening = new AbortController();
     const end = (reason) => {

@@ -64,6 +64,8 @@ def test_the_csv_of_judgements_holds_every_revision_with_its_marks(store):
     assert (first["note"], first["seconds"], first["instructions_version"]) == (note, "60.0", "1")
     assert datetime.fromisoformat(first["created_at"]) == datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
     assert (first["batch"], first["criterion"], first["prompt_id"]) == (people.batch_id, "helpfulness", PROMPTS[0].id)
+    assert first["prompt"] == "Problem 0?"
+    assert list(json.loads(first["completions"]).items()) == given.completions
     assert second["note"] == '\'=HYPERLINK("http://example.org")'
     assert [third[name] for name in ("levels", "unusable", "wanted", "degree")] == [""] * 4
 
@@ -95,9 +97,14 @@ def test_the_csv_of_figures_and_consensus(week):
     assert agreed == agree(held, ConsensusConfig())[0]
     names = [name for level in agreed[0].levels for name in level]
     marked = agreed[0].model_copy(update={"levels": ((names[0],), (names[1],)), "unusable": (names[2],)})
-    rows = read_csv(csv_tables.csv_text(csv_tables.CONSENSUS_COLUMNS, csv_tables.consensus_rows([marked])))
+    with week.store.read() as session:
+        made = list(csv_tables.consensus_rows(session, [marked]))
+    rows = read_csv(csv_tables.csv_text(csv_tables.CONSENSUS_COLUMNS, made))
     assert [(row["place"], row["unusable"], row["labelers"]) for row in rows] == [
         ("1", "no", "3"),
         ("2", "no", "3"),
         ("", "yes", "3"),
     ]
+    text = {one.id: one.text for one in COMPLETIONS}
+    asked = {one.id: one.text for one in PROMPTS}[marked.prompt_id]
+    assert [(row["prompt"], row["completion"]) for row in rows] == [(asked, text[row["completion_id"]]) for row in rows]

@@ -6,8 +6,10 @@ import pytest
 from scipy.stats import kendalltau
 
 from labeling.oversight.labeler_figures import position_bias
+from labeling.store.batches import publish
+from models.records import Completion, Prompt
 from tests.labeling.oversight.overseen import SHOWN, THREE, figures, gold, of, progress, says
-from tests.labeling.people import PROMPTS, People
+from tests.labeling.people import NOW, PROMPTS, People
 from tests.tolerances import close
 
 
@@ -92,3 +94,48 @@ def test_rankings_that_repeat_the_order_shown_are_counted_when_they_were_quick(s
     says(people, "bob", [[0], [1], [2]], 2)
     says(people, "cleo", SHOWN, 2)  # the median of 6 s, 6 s, 120 s, 120 s, 180 s is 120 s: quick is below 60 s
     assert (of(people, "ann").as_shown_quickly, of(people, "bob").as_shown_quickly) == (1 / 2, 0)
+
+
+MANY = [Prompt.of(f"Question {n}?", "train") for n in range(12)]
+
+
+def many(store, minutes: dict[str, float], num_prompts: int = 12) -> People:
+    """Everybody ranks the first prompts of twelve alike, and takes so long for each."""
+    people = People(store, THREE)
+    completions = [Completion.of(one.id, f"Advice {index}.") for one in MANY for index in range(3)]
+    with store.write() as session:
+        people.batch_id = publish(session, THREE, "many", "Judge.", MANY, completions, [], NOW)
+    for name, taken in minutes.items():
+        for _ in range(num_prompts):
+            says(people, name, [[0], [1], [2]], taken)
+    return people
+
+
+def test_who_takes_a_third_of_the_others_time_or_a_second_for_each_is_very_fast(store):
+    people = many(store, {"ann": 2, "bob": 0.65, "cleo": 2}, num_prompts=5)
+    assert [of(people, name).is_very_fast for name in ("ann", "bob", "cleo")] == [False, True, False]
+    for _ in range(6):
+        says(people, "bob", [[0], [1], [2]], 0.68)
+    assert not of(people, "bob").is_very_fast, "the median is 0.68 minutes now, more than a third of two"
+
+
+def test_everybody_can_be_very_fast(store):
+    people = many(store, {"ann": 2.9 / 60, "bob": 3.1 / 60}, num_prompts=5)  # three completions take three seconds
+    assert [of(people, name).is_very_fast for name in ("ann", "bob")] == [True, False]
+
+
+def test_four_judgements_say_nothing_of_speed(store):
+    people = many(store, {"ann": 2, "bob": 0.01}, num_prompts=4)
+    assert not of(people, "bob").is_very_fast
+
+
+def test_who_can_be_relied_on_has_ranked_enough_and_as_the_others(store):
+    people = many(store, {"ann": 2, "bob": 2}, num_prompts=9)
+    assert not of(people, "ann").can_be_relied_on
+    for name in ("ann", "bob"):
+        says(people, name, [[0], [1], [2]])
+    ann = of(people, "ann")
+    assert (ann.can_be_relied_on, ann.num_prompts, ann.reliability >= 0.5) == (True, 10, True)
+    for _ in range(12):
+        says(people, "cleo", [[2], [1], [0]])
+    assert not of(people, "cleo").can_be_relied_on

@@ -120,6 +120,13 @@ def test_the_sharpest_contradiction_of_reliable_labelers_comes_first():
         ("p1", ("ann", "bob"), 1, 3),
         ("p5", ("ada", "bob"), 3, 3),
     ]
+    found = pairs.disagreements({"ada": 0.1, "ann": 1.0, "bob": 1.0, "cleo": 0.5}, {"ann", "cleo"})
+    assert [(one.prompt_id, one.is_of_reliable) for one in found] == [
+        ("p2", True),
+        ("p3", False),
+        ("p1", False),
+        ("p5", False),
+    ]
     nobody = pairs.disagreements(dict.fromkeys(["ada", "ann", "bob", "cleo"], 0.0))
     assert [one.num_reversed for one in nobody] == [3, 3, 2, 1]
 

@@ -74,9 +74,10 @@ class Site:
         title: str = "Advice",
         instructions: str = INSTRUCTIONS,
         labelers_per_prompt: int = 3,
+        shown_first: str = "formatted",
     ) -> str:
         """A batch of prompts (text -> texts of its completions) to judge by helpfulness; its id."""
-        config = BatchConfig(task=task or RankingTask(), labelers_per_prompt=labelers_per_prompt)
+        config = BatchConfig(task=task or RankingTask(), labelers_per_prompt=labelers_per_prompt, texts=shown_first)
         prompts = [Prompt.of(text, "train") for text in texts]
         completions = [
             Completion.of(prompt.id, text) for prompt in prompts for index, text in enumerate(texts[prompt.text])

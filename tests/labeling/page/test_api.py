@@ -15,6 +15,8 @@ TEXTS = {
     "It is dark.": ["Switch on the light.", "Wait."],
 }
 
+IT_IS_DARK = {"speaker": "Human", "text": "It is dark.", "html": '<p dir="auto">It is dark.</p>'}
+
 
 def ranking_of(task: dict, submission: str = "s1") -> dict:
     """An answer that puts all completions in the order shown."""
@@ -31,7 +33,7 @@ def test_a_ranking_is_stored_and_the_next_task_comes_with_the_answer(site: Site)
     (stored,) = site.judgements("Ada")
     assert (stored.levels, stored.unusable, stored.note) == ([sorted([third, first])], {second: "off topic"}, "Hm.")
     assert answer["saved"] == stored.id
-    assert answer["next"]["task"]["turns"] == [{"speaker": "Human", "text": "It is dark."}]
+    assert answer["next"]["task"]["turns"] == [IT_IS_DARK]
     assert answer["next"]["progress"] == {"done": 1, "skipped": 0, "left": 1}
 
 
@@ -46,7 +48,7 @@ def test_by_how_much_comes_with_the_choice_and_is_shown_again(site: Site):
     assert client.post(url, json=ranking_of(task) | {"degree": "better"}).status_code == 200
     (stored,) = site.judgements("Ada")
     assert stored.degree == "better"
-    again = client.post(f"/api/batches/{batch}/take-back", json={"submission": "s1"}).json()
+    again = client.post(f"/api/batches/{batch}/reopen", json={"submission": "s1"}).json()
     assert again["next"]["task"]["former"]["degree"] == "better"
 
 
@@ -118,7 +120,7 @@ def test_an_answer_that_does_not_fit_is_refused_with_its_reason(site: Site):
     assert site.judgements("Ada") == []
 
 
-def test_skipping_and_taking_back(site: Site):
+def test_skipping_and_opening_again(site: Site):
     batch = site.publish(TEXTS)
     client = site.labeler("Ada", batch)
     shown = next_of(client, batch)
@@ -132,20 +134,26 @@ def test_skipping_and_taking_back(site: Site):
         progress = {"done": 1, "skipped": 1, "left": 0}
         assert skipped == {"next": {"task": None, "progress": progress, "last": "k1"}}
 
-    def taken_back(submission: str) -> dict:
-        return client.post(f"/api/batches/{batch}/take-back", json={"submission": submission}).json()["next"]
+    def opened(submission: str) -> dict:
+        return client.post(f"/api/batches/{batch}/reopen", json={"submission": submission}).json()["next"]
 
     for _ in range(2):
-        shown = taken_back("k1")
+        shown = opened("k1")
         assert (shown["task"], shown["last"]) == (second, "s1"), "the skipped one was the last"
     assert [one.record_id is None for one in site.judgements("Ada")] == [False]
     levels = [[name] for name in names_of(first)]
     former = {"levels": levels, "unusable": {}, "answer": None, "degree": None, "note": "Hm."}
-    assert taken_back("s1")["task"] == {**first, "former": former}
-    assert [one.record_id is None for one in site.judgements("Ada")] == [False, True]
+    shown = opened("s1")
+    assert shown["task"] == {**first, "former": former, "judged_by": "s1"}
+    assert (shown["last"], shown["progress"]["done"]) == (None, 1)
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False], "it counts until the next answer"
     client.post(f"/api/assignments/{first['assignment']}/judgement", json=ranking_of(first, "s2"))
-    assert [one.revision for one in site.judgements("Ada")] == [1, 2, 3]
-    assert taken_back("s1") is None, "something else has been said since"
+    assert [one.revision for one in site.judgements("Ada")] == [1, 2]
+    assert opened("s1") is None, "something else has been said since"
+    skip = f"/api/assignments/{first['assignment']}/skip"
+    assert client.post(skip, json={"submission": "k2", "takes_back": "s1"}).status_code == 422
+    assert client.post(skip, json={"submission": "k2", "takes_back": "s2"}).status_code == 200
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,7 @@ def test_what_is_answered_becomes_whether_it_is_wanted(site: Site, task, answer:
     assert client.post(url, json={"submission": "s0", "answer": foreign}).status_code == 422
     assert client.post(url, json={"submission": "s1", "answer": answer}).json()["next"]["task"] is None
     assert [one.wanted for one in site.judgements("Ada")] == [wanted]
-    opened = client.post(f"/api/batches/{batch}/take-back", json={"submission": "s1"}).json()["next"]["task"]
+    opened = client.post(f"/api/batches/{batch}/reopen", json={"submission": "s1"}).json()["next"]["task"]
     assert opened["former"]["answer"] == answer
 
 
@@ -195,7 +203,7 @@ def test_no_task_before_the_newest_instructions_were_read(site: Site):
     assert "version 2" in page and "<strong>shortest</strong>" in page
     assert client.post(f"/batches/{batch}/instructions-read", data={"version": 3}).status_code == 422
     read(client, batch, 2)
-    assert next_of(client, batch)["task"]["turns"] == [{"speaker": "Human", "text": "It is dark."}]
+    assert next_of(client, batch)["task"]["turns"] == [IT_IS_DARK]
 
 
 def test_the_start_goes_to_the_one_batch_with_work_else_to_the_list(site: Site):

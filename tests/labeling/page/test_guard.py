@@ -91,7 +91,7 @@ def test_posting_needs_the_form_token_of_the_own_sign_in(site: Site, given: str)
     token = bo.headers["X-Form-Token"] if given == "of Bo" else given
     client = site.sign_in("Ada")
     assert client.post(f"/api/batches/{batch}/next").status_code == 200
-    for path in (f"/api/batches/{batch}/next", f"/api/batches/{batch}/take-back", "/sign-out"):
+    for path in (f"/api/batches/{batch}/next", f"/api/batches/{batch}/reopen", "/sign-out"):
         assert client.post(path, json={"submission": "a"}, headers={"X-Form-Token": token}).status_code == 403
     del client.headers["X-Form-Token"]
     assert client.post("/sign-out", data={"form_token": token}).status_code == 403

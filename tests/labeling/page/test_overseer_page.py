@@ -79,6 +79,8 @@ def test_a_batch_shows_its_figures(site: Site, batch_id: str):
     assert "Percent agreement 33 %" in text and "Leave-one-out agreement 33 %" in text
     assert "order 3 of 3 pairs the other way round" in text
     assert "All 12 disagreements" in text
+    assert "Ada is very fast: 0." in text and "0 s for a judgement" not in text
+    assert "Where two of them contradict each other most comes first" in text or "There are no two of them yet" in text
 
 
 def test_charts_are_svg_with_a_text_and_tables_with_captions(site: Site, batch_id: str):

@@ -63,7 +63,7 @@ def test_nothing_sticks_out_and_every_control_can_be_hit(site: Site, visit: Call
     fits(page)
     if task is None:
         for number in range(1, 9):
-            page.locator(".tray .card").first.get_by_role("button", name=f"Level {(number + 1) // 2}").tap()
+            page.locator(".tray .card").first.get_by_role("button", name=f"Rank {(number + 1) // 2}:").tap()
         page.locator(".tray .card").first.get_by_role("button", name="Mark unusable").tap()
         fits(page)
         page.get_by_role("dialog").get_by_role("button", name="cut off").tap()
@@ -110,7 +110,7 @@ def test_a_ranking_by_touch_is_stored(site: Site, visit: Callable[..., Page]):
     start(page)
     ids = [one.get_attribute("data-id") for one in page.locator(".card").all()]
     for level in (2, 1, 2):
-        page.locator(".tray .card").first.get_by_role("button", name=f"Level {level}").tap()
+        page.locator(".tray .card").first.get_by_role("button", name=f"Rank {level}:").tap()
     page.get_by_role("button", name="Submit").tap()
     expect(page.get_by_role("heading", name="Nothing left to judge for you")).to_be_visible()
     fits(page)
@@ -137,5 +137,5 @@ def test_everything_has_a_name_for_those_who_listen(site: Site, visit: Callable[
     )
     assert unnamed == []
     card = page.get_by_role("article", name="Completion A, not ranked yet")
-    card.get_by_role("button", name="Level 2: completion A").click()
-    expect(page.get_by_role("article", name="Completion A, level 2 of 2")).to_be_visible()
+    card.get_by_role("button", name="Rank 2: completion A").click()
+    expect(page.get_by_role("article", name="Completion A, rank 2 of 2")).to_be_visible()

@@ -103,7 +103,7 @@ def test_cards_are_moved_tied_and_undone_by_keys(site: Site, visit: Callable[...
     page.keyboard.press("t")
     assert texts_on(page, 1) == sorted([BEST, GOOD])
     expect(page.locator("#announcer")).to_contain_text(
-        f"Completion {letters[GOOD]}, level 1 of 3, tied with {letters[BEST]}"
+        f"Completion {letters[GOOD]}, rank 1 of 3, tied with {letters[BEST]}"
     )
     page.keyboard.press("u")
     page.keyboard.press("Control+z")
@@ -140,7 +140,9 @@ def test_the_order_shown_is_not_saved_by_itself(site: Site, visit: Callable[...,
     assert site.judgements("Ada") == []
 
 
-def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: Callable[..., Page]):
+def test_what_was_submitted_last_is_opened_filled_in_and_counts_until_the_next_answer(
+    site: Site, visit: Callable[..., Page]
+):
     site.publish(TWO)
     page = visit("Ada")
     start(page)
@@ -153,7 +155,14 @@ def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: 
     expect(page.locator("#progress-text")).to_have_text("1 done, 1 left")
     page.keyboard.press("u")
     expect(page.locator("#prompt")).to_have_text("My house is too hot.")
-    expect(page.get_by_text("You have judged this one before")).to_be_visible()
+    expect(page.get_by_text("That answer counts until you submit another")).to_be_visible()
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False]
+    page.keyboard.press("s")  # no key on the way back costs the answer
+    expect(page.get_by_role("status")).to_have_text("Kept as it was")
+    expect(page.locator("#prompt")).to_have_text("It is dark.")
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False]
+    page.keyboard.press("u")
+    expect(page.locator("#prompt")).to_have_text("My house is too hot.")
     assert texts_on(page, 1) == ["Open the windows."]
     expect(card(page, "Close them.").locator(".reason")).to_have_text("harmful")
     expect(page.get_by_label("Note")).to_have_value("Burglars? [?]")
@@ -162,7 +171,13 @@ def test_what_was_submitted_last_is_taken_back_and_filled_in(site: Site, visit: 
     page.keyboard.press("Enter")
     submitted(page)
     expect(page.locator("#prompt")).to_have_text("It is dark.")
-    assert [(one.revision, one.unusable) for one in site.judgements("Ada")][1:] == [(2, None), (3, {})]
+    assert [(one.revision, one.unusable) for one in site.judgements("Ada")][1:] == [(2, {})]
+    page.keyboard.press("u")
+    expect(page.locator("#skip")).to_be_hidden()
+    page.get_by_role("button", name="Take it back and skip").click()
+    expect(page.get_by_role("status")).to_have_text("Taken back")
+    assert [one.record_id is None for one in site.judgements("Ada")] == [False, False, True]
+    assert site.states("Ada") == ["skipped", "open"]
 
 
 def test_skipping_and_the_instructions_by_keys(site: Site, visit: Callable[..., Page]):
@@ -217,6 +232,8 @@ def test_text_from_a_model_is_shown_as_text(site: Site, visit: Callable[..., Pag
     site.publish({attack: [attack, "Fine."]}, title=attack, instructions=attack)
     page = visit("Ada <b>bold</b>")
     start(page)
+    assert page.locator("#task img, #task script").count() == 0
+    page.get_by_role("switch", name="Plain text").click()
     assert page.locator("#prompt").text_content() == attack
     assert page.locator(".card .text", has_text="alert").text_content() == attack
     expect(page.locator(".who")).to_have_text("Ada <b>bold</b>")

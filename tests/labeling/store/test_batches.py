@@ -1,6 +1,7 @@
 """Publishing batches: once, with versions of the instructions, and nothing that does not fit."""
 
 import pytest
+from sqlalchemy import select
 
 from labeling.store.batches import (
     GoldPrompt,
@@ -77,3 +78,13 @@ def test_a_gold_prompt_is_not_one_to_learn_from(people):
     gold = GoldPrompt(PROMPTS[0], COMPLETIONS[:3], Ranking.of(PROMPTS[0].id, "x", "c", [[COMPLETIONS[0].id]]))
     with pytest.raises(DataError, match=f"prompt {PROMPTS[0].id}: is a gold prompt"), people.store.write() as session:
         publish(session, CONFIG, "second", "Judge.", PROMPTS, COMPLETIONS, [gold], NOW)
+
+
+def test_batches_of_one_title_are_told_apart(store):
+    tenths = [[one for one in COMPLETIONS if one.prompt_id == prompt.id] for prompt in PROMPTS[:3]]
+    with store.write() as session:
+        for prompt, completions in zip(PROMPTS, tenths, strict=False):
+            for _ in range(2):  # the second time it is the same batch
+                publish(session, BatchConfig(), "100 %, 1 prompt", "Judge.", [prompt], completions, [], NOW)
+        titles = session.scalars(select(Batch.title).order_by(Batch.title)).all()
+    assert titles == ["100 %, 1 prompt", "100 %, 1 prompt (2)", "100 %, 1 prompt (3)"]

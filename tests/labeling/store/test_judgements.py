@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 
+from labeling.store.assignments import as_shown
 from labeling.store.batches import mark_instructions_read, publish
-from labeling.store.judgements import NotYours, skip
+from labeling.store.judgements import NotYours, last_submission, skip
 from labeling.store.schema import Assignment, Judgement
 from labeling.store.snapshots import take_snapshot
 from models.errors import DataError
@@ -80,65 +81,91 @@ def test_an_edit_is_a_further_revision(people):
     assert [(row.revision, len(row.levels)) for row in people.rows(Judgement)] == [(1, 3), (2, 1)]
 
 
-def test_taking_back_opens_the_last_task_and_keeps_what_was_said(people):
+def test_what_was_judged_last_is_opened_again_and_counts_until_the_next_answer(people):
     first, second = people.judges("ann"), people.judges("ann")
-    assert people.takes_back("ann").id == second.assignment_id
-    again = people.given("ann")
-    assert again.assignment_id == second.assignment_id
-    assert again.former.levels == [[name] for name, _ in second.completions]
-    assert [row.record_id is None for row in people.rows(Judgement)] == [False, False, True]
-    people.says("ann", again)
-    people.takes_back("ann")
-    assert people.takes_back("ann").id == first.assignment_id
+    assert people.reopens("ann").id == second.assignment_id
+    assert [row.record_id is None for row in people.rows(Judgement)] == [False, False]
+    assert states(people) == ["done", "done"]
+    with people.store.read() as session:
+        opened = session.get_one(Assignment, second.assignment_id)
+        again = as_shown(session, opened)
+        assert (again.former.levels, again.judged_by) == ([[name] for name, _ in second.completions], "s2")
+        assert len(take_snapshot(session, "helpfulness").rankings) == 2, "it is learned from all the while"
+        before = last_submission(session, people.batch_id, people.ids["ann"], before=opened)
+    people.says("ann", again, [[name for name, _ in second.completions]])
+    assert [(row.revision, len(row.levels)) for row in people.rows(Judgement)] == [(1, 3), (1, 3), (2, 1)]
+    assert (before, people.reopens("ann", before).id) == ("s1", first.assignment_id)
 
 
 def states(people) -> list[str]:
     return [one.state for one in people.rows(Assignment)]
 
 
+def test_a_judged_task_is_skipped_by_name_alone_and_keeps_what_was_said(people):
+    given = people.judges("ann", submission="first")
+    people.says("ann", given, submission="second")
+    for named in (None, "first"):
+        with pytest.raises(DataError, match="is judged, and not by what is to be"), people.store.write() as session:
+            skip(session, given.assignment_id, people.ids["ann"], "k", NOW, named)
+    for _ in range(2):
+        with people.store.write() as session:
+            skip(session, given.assignment_id, people.ids["ann"], "k", NOW, "second")
+    assert [one.record_id is None for one in people.rows(Judgement)] == [False, False, True]
+    assert states(people) == ["skipped"]
+    again = people.reopens("ann")
+    with people.store.read() as session:
+        assert as_shown(session, again).judged_by is None, "it counts no more"
+    people.says("ann", given, submission="third")
+    assert states(people) == ["done"]
+
+
 @pytest.mark.parametrize("how", ["skips", "judges"])
-def test_taking_back_sent_again_does_nothing_more(people, how):
+def test_opening_sent_again_does_nothing_more(people, how):
     people.judges("ann", submission="first")
     people.minutes = 1
     second = getattr(people, how)("ann", submission="second")
     said = len(people.rows(Judgement))
     for _ in range(3):
-        assert people.takes_back("ann", "second").id == second.assignment_id
-    assert states(people) == ["done", "open"], "what was said before stands"
-    assert len(people.rows(Judgement)) == said + (how == "judges")
-    assert people.last("ann") == "first", "which the page shows next"
-    getattr(people, how)("ann", submission="third")
-    assert people.takes_back("ann", "second") is None, "on its way for so long that more has been said since"
+        assert people.reopens("ann", "second").id == second.assignment_id
+    assert states(people) == ["done", "open" if how == "skips" else "done"], "what was said before stands"
+    assert len(people.rows(Judgement)) == said
+    if how == "skips":
+        people.skips("ann", submission="third")
+    else:
+        people.says("ann", second, submission="third")
+    assert people.reopens("ann", "second") is None, "on its way for so long that more has been said since"
     assert states(people)[1] != "open"
 
 
-def test_a_skip_can_be_taken_back(people):
-    people.judges("ann")
+def test_a_skip_can_be_undone(people):
+    people.judges("ann", submission="first")
     people.minutes = 1
     skipped = people.skips("ann")
-    assert people.takes_back("ann").id == skipped.assignment_id
+    assert people.reopens("ann").id == skipped.assignment_id
     assert len(people.rows(Judgement)) == 1
-    assert people.takes_back("bob") is None
+    assert people.last("ann") == "first", "which the page shows next"
+    assert people.reopens("bob") is None
 
 
 @pytest.mark.parametrize("how", ["skips", "judges"])
-def test_what_was_taken_back_is_not_closed_again_by_a_repetition(people, how):
+def test_what_was_opened_is_not_closed_again_by_a_repetition(people, how):
     given = getattr(people, how)("ann", submission="same")
-    people.takes_back("ann", "same")
+    people.reopens("ann", "same")
     said = len(people.rows(Judgement))
     if how == "judges":
         people.says("ann", given, submission="same")
     else:
-        people.skips("ann", submission="same")
-    assert states(people) == ["open"] and len(people.rows(Judgement)) == said
+        with people.store.write() as session:
+            skip(session, given.assignment_id, people.ids["ann"], "same", NOW)
+    assert states(people) == ["done" if how == "judges" else "open"] and len(people.rows(Judgement)) == said
 
 
-def test_taking_back_takes_what_it_names_and_only_ones_own(people):
-    people.judges("ann", submission="first")
+def test_opening_opens_what_it_names_and_only_ones_own(people):
+    people.skips("ann", submission="first")
     people.minutes = 1
     people.judges("ann", submission="second")
-    assert people.takes_back("bob", "first") is None and people.takes_back("ann", "unheard of") is None
-    people.takes_back("ann", "first")
+    assert people.reopens("bob", "first") is None and people.reopens("ann", "unheard of") is None
+    people.reopens("ann", "first")
     assert states(people) == ["open", "done"], "a page that was opened before the second was judged"
 
 

@@ -30,7 +30,7 @@ def test_opening_again_keeps_everything(people):
     again.close()
 
 
-def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_taken_back(people):
+def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_opened_again(people):
     judged, skipped = people.judges("ann", submission="s1"), people.skips("bob")
     with people.store.write() as session:
         session.execute(text("DROP TABLE completion_systems"))
@@ -38,13 +38,14 @@ def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_taken_back(pe
         session.execute(text("ALTER TABLE batches DROP COLUMN is_learned_from"))
         session.execute(text("ALTER TABLE assignments DROP COLUMN closed_by"))
         session.execute(text("ALTER TABLE judgements DROP COLUMN degree"))
+        session.execute(text("ALTER TABLE batches DROP COLUMN texts"))
         session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     FeedbackStore(people.store.url).close()
     with people.store.read() as session:
         assert take_snapshot(session, "helpfulness").rankings, "an older batch is learned from"
     assert people.last("ann") == "s1"
-    assert people.takes_back("ann").id == judged.assignment_id
-    assert people.takes_back("bob").id == skipped.assignment_id
+    assert people.reopens("ann").id == judged.assignment_id
+    assert people.reopens("bob").id == skipped.assignment_id
 
 
 def test_who_opens_to_read_waits_for_nobody_who_writes(tmp_path):
