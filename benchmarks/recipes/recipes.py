@@ -69,8 +69,9 @@ WORLDS = {
             ),
             "iterate": (LAST,),
             "ai_labels": (
-                f"labels={{kind: ai, labelers: [{{name: model, {LANGUAGE_MODEL}}}]}}",
-                *(FEW_PROMPTS, "generation.num_completions=2", LAST),
+                # a small model says nearly the same of both orders' first: every lean counts, and what it is worth is seen at the end
+                f"labels={{kind: ai, labelers: [{{name: model, tie_width: 0, {LANGUAGE_MODEL}}}]}}",
+                *(FEW_PROMPTS, "generation.num_completions=2", "tuning.min_reward_accuracy=0", LAST),
             ),
             "judge": (
                 f"reward={{kind: judge, {LANGUAGE_MODEL}}}",
