@@ -11,6 +11,7 @@ import pytest
 
 from cli.command import app
 from cli.fields import settings_page
+from cli.starting.presets import find_preset
 from labeling.importers.feedback_folder import RankingRow
 from models.records import Ranking
 from models.settings.pipeline import PipelineConfig
@@ -81,7 +82,7 @@ def test_rein_commands_can_be_run(environment, words, monkeypatch, tmp_path):
     monkeypatch.setenv("REIN_DATA", "/somewhere")
     _, bound, *_ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     if "preset" in bound.arguments:
-        load_config(PROJECT / bound.arguments["preset"], bound.arguments.get("overrides", ()))
+        load_config(find_preset(bound.arguments["preset"]), bound.arguments.get("overrides", ()))
     if "--check" in words:
         monkeypatch.chdir(PROJECT)
         done = call_rein(*words[1:])

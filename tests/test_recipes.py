@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.command import app
+from cli.starting.presets import find_preset
 from models.settings.presets import load_config, read_preset
 from tests.calling import call_rein
 
@@ -59,13 +60,13 @@ def test_every_setting_is_there(words, monkeypatch):
     monkeypatch.setenv("REIN_MODEL", "/somewhere/else")
     _, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     if "preset" in bound.arguments:
-        load_config(PROJECT / bound.arguments["preset"], bound.arguments.get("overrides", ()))
+        load_config(find_preset(bound.arguments["preset"]), bound.arguments.get("overrides", ()))
 
 
 @pytest.mark.parametrize("words", cases("sh"))
 def test_every_check_runs(words, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    tree = read_preset(words[1], words[2:])
+    tree = read_preset(find_preset(words[1]), words[2:])
     for name in re.findall(r"\$\{(\w+)\}", str(tree)):
         if name not in os.environ:
             pytest.skip(f"{name} names no folder with what {words[1]} reads")
