@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from sqlalchemy import select
 
 from cli.starting.typed import example, typed
@@ -43,12 +43,13 @@ label_studio = App(
 
 
 HOST, PORT = "127.0.0.1", 8300
+Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 PAGE = f"http://{HOST}:{PORT}"
 """Where `rein label` serves the page unless told otherwise."""
 
 
 def label(
-    *, host: str = HOST, port: int = PORT, allow_host: tuple[str, ...] = (), store: Store = DEFAULT_STORE
+    *, host: str = HOST, port: Port = PORT, allow_host: tuple[str, ...] = (), store: Store = DEFAULT_STORE
 ) -> None:
     """Serves the labelling page.
 

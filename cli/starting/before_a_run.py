@@ -36,6 +36,8 @@ def make_ready(flow_name: str, config: PipelineConfig) -> PipelineConfig:
     require_all_there(read)
     if flow_name != "evaluate":
         require_rows(read, of_labels=flow_name != "collect", of_prompts=flow_name in WITH_PROMPTS)
+    if flow_name in ("collect", "retrain"):
+        _require_store(config)
     if flow_name in ("learn", "reward"):
         for labels in all_labels(config):
             require_said(labels, config)
@@ -61,6 +63,13 @@ def require_said(labels: LabelKind, config: PipelineConfig) -> None:
 
         with FeedbackStore(config.feedback.url) as store, store.read() as session:
             require_judgements(session, labels.criterion, labels.batches)
+
+
+def _require_store(config: PipelineConfig) -> None:
+    """Raises ConfigError for a feedback store that cannot be opened: a batch would be published into it when all is written."""
+    from labeling.store.database import FeedbackStore
+
+    FeedbackStore(config.feedback.url).close()
 
 
 def require_registered(tracking: TrackingConfig, *versions: str) -> None:

@@ -97,6 +97,8 @@ def _validate(model: type[SettingsType], tree: dict[str, Any], source: str) -> S
                 message = describe_unknown(model, key)
             elif item["type"] == "union_tag_not_found":
                 message = "say which `kind` it is (see `rein fields`)"
+            elif item["type"] in ("model_type", "model_attributes_type"):
+                message = f"has keys below it, such as {key}.KEY=value (`rein fields {key}` lists them)"
             elif item["type"] == "union_tag_invalid":
                 message = f"there is no kind {item['ctx']['tag']!r}; there are {item['ctx']['expected_tags']}"
             if not (item["type"] == "extra_forbidden" and key.rpartition(".")[0] in left_over):

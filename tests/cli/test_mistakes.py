@@ -78,6 +78,8 @@ def call(place: Path, *words: str) -> tuple[int, list[str], str]:
             "tuning.kl: there is no kind 'fixd'; there are 'fixed', 'adaptive'",
         ),
         (["rlhf", "smoke", "generation.num_completions=1"], "generation.num_completions: Input should be greater than"),
+        (["rlhf", "smoke", "tuning.kl=0.1"], "tuning.kl: has keys below it, such as tuning.kl.KEY=value"),
+        (["rlhf", "smoke", "storage=elsewhere"], "storage: has keys below it, such as storage.KEY=value"),
         # a file
         (["learn", "smoke", LABELS.format("away.jsonl")], "labels.path: away.jsonl: no such file or folder"),
         (
@@ -130,6 +132,7 @@ def call(place: Path, *words: str) -> tuple[int, list[str], str]:
             ["labelers", "list", "--store", "sqlite:///notes.txt"],
             "feedback store sqlite:///notes.txt: cannot be opened: file is not a database",
         ),
+        (["collect", "smoke", "feedback.url=mysql://x"], "feedback store mysql://x: expected sqlite:///"),
         # too early
         (["learn", "smoke", "labels={kind: store}"], "holds no judgement by 'helpfulness': has anybody labelled yet?"),
         (["learn", "smoke", "labels={kind: store, batches: [b1]}"], "the feedback store has no batch b1"),
@@ -153,6 +156,11 @@ def test_a_root_that_is_a_file_is_told(place):
     for words in (["rlhf", "smoke"], ["lineage", "policy@champion"]):
         status, lines, _ = call(place, *words)
         assert status == 1 and len(lines) == 1 and f"{place}/.rein is a file; name another place" in lines[0]
+
+
+def test_a_port_that_there_is_not_is_told(place):
+    status, lines, loaded = call(place, "label", "--port", "99999")
+    assert (status, loaded) == (2, "") and len(lines) <= 4 and "99999" in "".join(lines)
 
 
 def test_a_port_in_use_is_told(place):
