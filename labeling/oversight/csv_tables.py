@@ -27,6 +27,7 @@ from labeling.store.schema import (
     Task,
     Withdrawal,
 )
+from labeling.store.steering import is_left_out
 from models.conversation import transcript
 from models.records import Consensus
 
@@ -45,6 +46,7 @@ JUDGEMENT_COLUMNS = (
     "gold",
     "labeler",
     "withdrawn",
+    "left_out",
     "revision",
     "taken_back",
     "counts",
@@ -62,6 +64,7 @@ JUDGEMENT_COLUMNS = (
 LABELER_COLUMNS = (
     "labeler",
     "withdrawn",
+    "left_out",
     "judgements",
     "prompts",
     "median_seconds",
@@ -113,7 +116,7 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
     """Every revision that was ever stored, oldest first, of one batch or of all (None).
 
     `taken_back`: this revision says nothing and takes back the one before. `counts`: it is learned from (the last revision, not
-    of a gold prompt or a head-to-head, its labeler has not withdrawn). `withdrawn`: its labeler has, whenever it was said. `completions`:
+    of a gold prompt or a head-to-head, its labeler has not withdrawn and is not left out). `withdrawn`: its labeler has, whenever it was said. `completions`:
     the texts that were judged, by id, in the order shown where it is known.
     """
     later = aliased(Judgement)
@@ -123,7 +126,16 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
         .exists()
     )
     query = (
-        select(Judgement, Assignment.shown_order, Task, Batch, Labeler.name, Withdrawal.id, is_last)
+        select(
+            Judgement,
+            Assignment.shown_order,
+            Task,
+            Batch,
+            Labeler.name,
+            Withdrawal.id,
+            is_left_out(Batch.id, Labeler.id),
+            is_last,
+        )
         .join(Assignment, Assignment.id == Judgement.assignment_id)
         .join(Task, Task.id == Assignment.task_id)
         .join(Batch, Batch.id == Task.batch_id)
@@ -140,9 +152,11 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
         for texts in [_texts(session, {row[2].prompt_id for row in part})]
         for row in part
     )
-    for said, shown, task, batch, labeler, withdrawal, last, (prompts, completions) in rows:
+    for said, shown, task, batch, labeler, withdrawal, left_out, last, (prompts, completions) in rows:
         is_gold, takes_back = task.gold_levels is not None, said.record_id is None
-        counts = last and not takes_back and not is_gold and withdrawal is None and batch.is_learned_from
+        counts = (
+            last and not takes_back and not is_gold and withdrawal is None and not left_out and batch.is_learned_from
+        )
         yield (
             said.id,
             batch.id,
@@ -153,6 +167,7 @@ def judgement_rows(session: Session, batch_id: str | None) -> Iterator[Sequence[
             is_gold,
             labeler,
             withdrawal is not None,
+            left_out,
             said.revision,
             takes_back,
             counts,
@@ -176,6 +191,7 @@ def labeler_rows(labelers: Iterable[LabelerFigures]) -> Iterator[Sequence[Cell]]
         yield (
             one.labeler,
             one.is_withdrawn,
+            one.is_left_out,
             one.num_judgements,
             one.num_prompts,
             one.median_seconds,

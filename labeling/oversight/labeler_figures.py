@@ -42,7 +42,8 @@ class PositionBias:
 
 @dataclass(frozen=True)
 class LabelerFigures:
-    """One labeler in one batch. A figure is None where there is nothing to compute it from, or the labeler has withdrawn.
+    """One labeler in one batch. A figure is None where there is nothing to compute it from, or the labeler has withdrawn or
+    is left out.
 
     `num_judgements` leaves out gold prompts. `tie_rate`, `unusable_rate`, `reliability`, `is_upside_down` as in the report of
     models/preferences/agreement.py. `agreement`: mean tau-b with the others; of ratings, the share of the others' ratings of the same
@@ -54,6 +55,7 @@ class LabelerFigures:
 
     labeler: str
     is_withdrawn: bool
+    is_left_out: bool
     num_judgements: int
     num_prompts: int
     median_seconds: float | None
@@ -79,15 +81,15 @@ class LabelerFigures:
 def labeler_figures(
     counted: Sequence[Counted], ratings: Sequence[Rating], reports: Mapping[str, LabelerReport]
 ) -> list[LabelerFigures]:
-    """One entry per labeler with a judgement that counts, by name; those who withdrew stand last."""
-    of_labeler: dict[tuple[bool, str], list[Counted]] = {}
+    """One entry per labeler with a judgement that counts, by name; those who are left out and who withdrew stand last."""
+    of_labeler: dict[tuple[bool, bool, str], list[Counted]] = {}
     for one in counted:
-        of_labeler.setdefault((one.is_withdrawn, one.labeler), []).append(one)
+        of_labeler.setdefault((one.is_withdrawn, one.is_left_out, one.labeler), []).append(one)
     times = [(one.labeler, one.seconds) for one in counted if one.is_learned_from and one.seconds is not None]
     quick = median(seconds for _, seconds in times) / 2 if times else 0.0
     same = _same_as_others(ratings)
     found = []
-    for (is_withdrawn, name), own in sorted(of_labeler.items()):
+    for (is_withdrawn, is_left_out, name), own in sorted(of_labeler.items()):
         judged = [one for one in own if one.gold_levels is None]
         seconds = [one.seconds for one in judged if one.seconds is not None]
         report = None if judged and judged[0].wanted is not None else reports.get(name)
@@ -96,6 +98,7 @@ def labeler_figures(
             LabelerFigures(
                 labeler=name,
                 is_withdrawn=is_withdrawn,
+                is_left_out=is_left_out,
                 num_judgements=len(judged),
                 num_prompts=len({one.prompt_id for one in judged}),
                 median_seconds=median(seconds) if seconds else None,

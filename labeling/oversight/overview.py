@@ -21,7 +21,8 @@ from labeling.oversight.labeler_pairs import (
     values_of_ratings,
 )
 from labeling.store.counted import Counted, rankings_of, ratings_of, read_counted
-from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task, Withdrawal
+from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, LeftOut, PromptRow, Task, Withdrawal
+from labeling.store.steering import is_left_out
 from models.conversation import transcript
 from models.preferences.agreement_report import Agreement, of_ratings
 from models.preferences.consensus import agree
@@ -35,7 +36,7 @@ CACHED_BATCHES = 8
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is; without gold prompts and without what withdrawn labelers said.
+    """How far a batch is; without gold prompts and without what labelers said who withdrew or are left out.
 
     `num_wanted` judgements are asked for, None for an import; a prompt is done when all of its labelers have judged it.
     `num_active`: labelers who judged in the last 7 days.
@@ -79,6 +80,8 @@ class SideBySide:
     prompt: str
     completions: list[tuple[str, str]]
     opinions: list[Counted]
+    num_extra: int
+    """How many labelers are asked about it beyond those that the batch asks."""
 
 
 def all_progress(session: Session, now: datetime) -> list[BatchProgress]:
@@ -90,15 +93,21 @@ def all_progress(session: Session, now: datetime) -> list[BatchProgress]:
 def batch_progress(session: Session, batch: Batch, now: datetime) -> BatchProgress:
     """How far a batch is."""
     withdrawn = select(Withdrawal.labeler_id)
-    judged = (Assignment.state == "done") & Assignment.labeler_id.not_in(withdrawn)
+    counts = Assignment.labeler_id.not_in(withdrawn) & ~is_left_out(batch.id, Assignment.labeler_id)
+    judged = (Assignment.state == "done") & counts
     of_batch = (Task.batch_id == batch.id) & Task.gold_levels.is_(None)
-    done = session.scalars(
-        select(func.count(Assignment.id))
-        .select_from(Task)
-        .outerjoin(Assignment, (Assignment.task_id == Task.id) & judged)
-        .where(of_batch)
-        .group_by(Task.prompt_id)
+    asked = session.execute(
+        select(Task.prompt_id, func.count(), func.sum(Task.extra_labelers)).where(of_batch).group_by(Task.prompt_id)
     ).all()
+    wanted = {prompt: tasks * batch.labelers_per_prompt + extra for prompt, tasks, extra in asked}
+    done = dict(
+        session.execute(
+            select(Task.prompt_id, func.count(Assignment.id))
+            .join(Assignment, (Assignment.task_id == Task.id) & judged)
+            .where(of_batch)
+            .group_by(Task.prompt_id)
+        ).all()
+    )
     labelers = session.execute(
         select(Assignment.labeler_id, func.max(Assignment.closed_at))
         .join(Task, Task.id == Assignment.task_id)
@@ -106,13 +115,12 @@ def batch_progress(session: Session, batch: Batch, now: datetime) -> BatchProgre
         .group_by(Assignment.labeler_id)
     ).all()
     last = [at for _, at in labelers]
-    wanted = batch.labelers_per_prompt
     return BatchProgress(
         batch=batch,
-        num_prompts=len(done),
-        num_prompts_done=sum(number >= max(wanted, 1) for number in done),
-        num_judgements=sum(done),
-        num_wanted=len(done) * wanted or None,
+        num_prompts=len(wanted),
+        num_prompts_done=sum(done.get(prompt, 0) >= max(number, 1) for prompt, number in wanted.items()),
+        num_judgements=sum(done.values()),
+        num_wanted=sum(wanted.values()) or None,
         num_labelers=len(labelers),
         num_active=sum(at > now - timedelta(days=ACTIVE_DAYS) for at in last),
         last_at=max(last, default=None),
@@ -164,21 +172,28 @@ def side_by_side(session: Session, batch_id: str, disagreements: Sequence[Disagr
         .order_by(CompletionRow.id)
     ).all()
     opinions = [one for one in read_counted(session, batch_id, names) if one.is_learned_from]
+    extra = dict(
+        session.execute(
+            select(Task.prompt_id, func.max(Task.extra_labelers))
+            .where(Task.batch_id == batch_id, Task.prompt_id.in_(names))
+            .group_by(Task.prompt_id)
+        ).all()
+    )
     found = []
     for one in disagreements:
         own = [said for said in opinions if said.prompt_id == one.prompt_id]
         own.sort(key=lambda said: (said.labeler not in one.labelers, said.labeler))
         judged = {name for said in own for name in said.completion_ids}
         shown = [(name, text) for prompt_id, name, text in completions if prompt_id == one.prompt_id and name in judged]
-        found.append(SideBySide(one, transcript(prompts[one.prompt_id]), shown, own))
+        found.append(SideBySide(one, transcript(prompts[one.prompt_id]), shown, own, extra[one.prompt_id]))
     return found
 
 
 class FigureCache:
-    """The figures of the batches looked at last, computed again once there are more judgements or withdrawals."""
+    """The figures of the batches looked at last, computed again once there are more judgements or withdrawals, or others are left out."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[tuple[str, int, int], BatchFigures] = OrderedDict()
+        self._found: OrderedDict[tuple[str, int, int, tuple[int, ...]], BatchFigures] = OrderedDict()
         self._lock = Lock()  # two who look at once share one computation
 
     def figures(self, session: Session, batch: Batch) -> BatchFigures:
@@ -190,7 +205,8 @@ class FigureCache:
             .where(Task.batch_id == batch.id)
         )
         num_withdrawals = session.scalar(select(func.count(Withdrawal.id)))
-        key = (batch.id, num_judgements, num_withdrawals)
+        left_out = select(LeftOut.labeler_id).where(LeftOut.batch_id == batch.id).order_by(LeftOut.labeler_id)
+        key = (batch.id, num_judgements, num_withdrawals, tuple(session.scalars(left_out)))
         with self._lock:
             if key not in self._found:
                 for old in [one for one in self._found if one[0] == batch.id]:

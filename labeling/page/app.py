@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from labeling.page import api, overseer, pages, sign_in
+from labeling.page import api, overseer, pages, sign_in, steering
 from labeling.page.access import SignInNeeded, render
 from labeling.page.guard import Guard
 from labeling.page.rate_limit import FailureLimit
@@ -39,7 +39,7 @@ def create_app(store: FeedbackStore, allowed_hosts: Sequence[str] = LOCAL_HOSTS)
     app.state.sign_in_limit = FailureLimit()
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     app.add_middleware(Guard)
-    for part in (sign_in, pages, api, overseer):
+    for part in (sign_in, pages, api, overseer, steering):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return app

@@ -39,7 +39,7 @@ def all_judgements(store: Store, visitor: Overseer) -> Response:
 def show_batch(request: Request, store: Store, visitor: Overseer, batch_id: str) -> Response:
     """One batch: progress, agreement over time, its labelers, and the sharpest disagreements."""
     with store.read() as session:
-        batch = _batch(session, batch_id)
+        batch = overseen_batch(session, batch_id)
         progress = overview.batch_progress(session, batch, utc_now())
         figures = _cache(request).figures(session, batch)
         sharpest = overview.side_by_side(session, batch.id, figures.disagreements[:ON_BATCH_PAGE])
@@ -60,7 +60,7 @@ def show_disagreements(
 ) -> Response:
     """Prompts about which labelers contradict each other, the sharpest contradiction first, ten to a page."""
     with store.read() as session:
-        batch = _batch(session, batch_id)
+        batch = overseen_batch(session, batch_id)
         figures = _cache(request).figures(session, batch)
         start = (page - 1) * ON_A_PAGE
         shown = overview.side_by_side(session, batch.id, figures.disagreements[start : start + ON_A_PAGE])
@@ -73,7 +73,7 @@ def show_disagreements(
 def judgements_of_batch(store: Store, visitor: Overseer, batch_id: str) -> Response:
     """Every revision of every judgement of the batch."""
     with store.read() as session:
-        _batch(session, batch_id)
+        overseen_batch(session, batch_id)
     return _csv(f"{batch_id}_judgements.csv", csv_tables.JUDGEMENT_COLUMNS, _streamed(store, batch_id))
 
 
@@ -95,12 +95,13 @@ def agreement_of_batch(request: Request, store: Store, visitor: Overseer, batch_
 def consensus_of_batch(store: Store, visitor: Overseer, batch_id: str) -> Response:
     """What the labelers of the batch agree on."""
     with store.read() as session:
-        agreed = overview.batch_consensus(session, _batch(session, batch_id))
+        agreed = overview.batch_consensus(session, overseen_batch(session, batch_id))
         rows = list(csv_tables.consensus_rows(session, agreed))
     return _csv(f"{batch_id}_consensus.csv", csv_tables.CONSENSUS_COLUMNS, rows)
 
 
-def _batch(session: Session, batch_id: str) -> Batch:
+def overseen_batch(session: Session, batch_id: str) -> Batch:
+    """The batch with this id, an imported one too. Answers 404 where there is none."""
     batch = session.get(Batch, batch_id) if batch_id.isprintable() else None
     if batch is None:
         raise HTTPException(404, "There is no such batch.")
@@ -126,7 +127,7 @@ def _words(batch: Batch, figures: BatchFigures) -> dict[str, object]:
         "min_prompts": MIN_PROMPTS,
         "min_reliability": MIN_RELIABILITY,
         "answers": {True: task.get("wanted", "up"), False: unwanted},
-        "reliability": {one.labeler: one.reliability for one in figures.labelers if not one.is_withdrawn},
+        "reliability": {one.labeler: one.reliability for one in figures.labelers if one.reliability is not None},
     }
 
 
@@ -146,7 +147,7 @@ def _of_figures(
     request: Request, store: Store, batch_id: str, rows: Callable[[BatchFigures], Iterable[Sequence[csv_tables.Cell]]]
 ) -> Iterable[Sequence[csv_tables.Cell]]:
     with store.read() as session:
-        return rows(_cache(request).figures(session, _batch(session, batch_id)))
+        return rows(_cache(request).figures(session, overseen_batch(session, batch_id)))
 
 
 def _streamed(store: Store, batch_id: str | None) -> Iterator[Sequence[csv_tables.Cell]]:

@@ -1,6 +1,6 @@
 """Who judges what: gives tasks to labelers and takes what they say.
 
-Each task of a batch goes to `labelers_per_prompt` different labelers, and nobody is given one twice. (A ranking task is a whole
+Each task of a batch goes to `labelers_per_prompt` different labelers (and as many more as an overseer asks), and nobody is given one twice. (A ranking task is a whole
 prompt; a choice is one pair of its completions, a rating one of them.) A given task keeps its place until its lease ends; then
 another labeler may get it. What comes in after that is still kept: nothing said is lost.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task
+from labeling.store.steering import is_left_out
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def next_task(session: Session, batch: Batch, labeler_id: int, now: datetime) ->
     Two labelers who ask at once take turns (the batch's row is locked), so that no prompt goes to too many.
     """
     session.execute(select(Batch.id).where(Batch.id == batch.id).with_for_update())
+    if session.scalar(select(is_left_out(batch.id, labeler_id))):
+        return None
     own = _own_open(session, batch, labeler_id, now)
     if own is None:
         task = session.scalar(select(Task).where(*_free(batch, labeler_id, now)).order_by(Task.position).limit(1))
@@ -103,21 +106,22 @@ def progress(session: Session, batch: Batch, labeler_id: int, now: datetime) -> 
         ).all()
     )
     free = select(func.count()).select_from(Task).where(*_free(batch, labeler_id, now))
-    left = (session.scalar(free) or 0) + own.get("open", 0)
+    is_out = session.scalar(select(is_left_out(batch.id, labeler_id)))
+    left = 0 if is_out else (session.scalar(free) or 0) + own.get("open", 0)
     return Progress(own.get("done", 0), own.get("skipped", 0), left)
 
 
 def _own_open(session: Session, batch: Batch, labeler_id: int, now: datetime) -> Assignment | None:
     """The labeler's open assignment; those whose place another has taken meanwhile lapse."""
     opened = session.execute(
-        select(Assignment, Task.gold_levels.is_not(None))
+        select(Assignment, Task.gold_levels.is_not(None), Task.extra_labelers)
         .join(Task, Task.id == Assignment.task_id)
         .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id, Assignment.state == "open")
         .order_by(Assignment.id)
     )
-    for assignment, is_gold in opened.all():
+    for assignment, is_gold, num_extra in opened.all():
         others = _num_places_taken(assignment.task_id, now).where(Assignment.labeler_id != labeler_id)
-        if is_gold or session.scalar(others) < batch.labelers_per_prompt:
+        if is_gold or session.scalar(others) < batch.labelers_per_prompt + num_extra:
             return assignment
         assignment.state = "lapsed"
     return None
@@ -129,14 +133,18 @@ def _free(batch: Batch, labeler_id: int, now: datetime) -> list[ColumnElement[bo
         Task.batch_id == batch.id,
         Task.gold_levels.is_(None),
         ~_was_given(labeler_id),
-        _num_places_taken(Task.id, now).scalar_subquery() < batch.labelers_per_prompt,
+        _num_places_taken(Task.id, now).scalar_subquery() < batch.labelers_per_prompt + Task.extra_labelers,
     ]
 
 
 def _num_places_taken(task_id: int | InstrumentedAttribute[int], now: datetime) -> Select[tuple[int]]:
-    """A query for how many labelers have judged a task or hold a lease on it."""
+    """A query for how many labelers have judged a task or hold a lease on it, without those who are left out."""
     holds = or_(Assignment.state == "done", and_(Assignment.state == "open", Assignment.leased_until > now))
-    return select(func.count()).select_from(Assignment).where(Assignment.task_id == task_id, holds)
+    return (
+        select(func.count())
+        .select_from(Assignment)
+        .where(Assignment.task_id == task_id, holds, ~is_left_out(Assignment.batch_id, Assignment.labeler_id))
+    )
 
 
 def _was_given(labeler_id: int) -> ColumnElement[bool]:

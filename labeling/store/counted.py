@@ -10,6 +10,7 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session, aliased
 
 from labeling.store.schema import Assignment, Judgement, Labeler, Task, Withdrawal
+from labeling.store.steering import is_left_out
 from models.degrees import Degree
 from models.records import Ranking, Rating
 
@@ -28,6 +29,7 @@ class Counted(NamedTuple):
     record_id: str
     labeler: str
     is_withdrawn: bool
+    is_left_out: bool
     shown: list[str]
     levels: list[list[str]] | None
     unusable: dict[str, str] | None
@@ -39,8 +41,8 @@ class Counted(NamedTuple):
 
     @property
     def is_learned_from(self) -> bool:
-        """Whether it is in snapshots: not of a gold prompt, and not by someone who withdrew."""
-        return self.gold_levels is None and not self.is_withdrawn
+        """Whether it is in snapshots: not of a gold prompt, and not by someone who withdrew or is left out."""
+        return self.gold_levels is None and not self.is_withdrawn and not self.is_left_out
 
     @property
     def places(self) -> dict[str, int]:
@@ -61,6 +63,7 @@ def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | No
             Judgement.record_id,
             Labeler.name,
             Withdrawal.id.is_not(None),
+            is_left_out(Task.batch_id, Labeler.id),
             cast(Assignment.shown_order, Text),
             cast(Judgement.levels, Text),
             cast(Judgement.unusable, Text),
@@ -89,8 +92,11 @@ def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | No
     rows = session.execute(query).all()
     if not rows:
         return []
-    task_ids, judgement_ids, records, labelers, withdrawn, shown, levels, unusable, *rest = zip(*rows, strict=True)
-    said = (judgement_ids, records, labelers, withdrawn, _parsed(shown), _parsed(levels), _parsed(unusable), *rest)
+    task_ids, judgement_ids, records, labelers, withdrawn, left_out, shown, levels, unusable, *rest = zip(
+        *rows, strict=True
+    )
+    parsed = (_parsed(shown), _parsed(levels), _parsed(unusable))
+    said = (judgement_ids, records, labelers, withdrawn, left_out, *parsed, *rest)
     return [Counted(*task[number], *own) for number, *own in zip(task_ids, *said, strict=True)]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from labeling.store.schema import Assignment, Batch, Judgement, Promotion, Retraining, Snapshot, Task, Withdrawal
 from labeling.store.snapshots import last_judgement
+from labeling.store.steering import is_left_out
 
 DECIDED = ("promoted", "kept")
 
@@ -59,7 +60,7 @@ def watermark(session: Session, snapshot_sha256: str | None) -> int:
 def num_judgements_after(session: Session, judgement_id: int, criterion: str, batches: Sequence[str] = ()) -> int:
     """How many assignments were judged, or judged anew, after this judgement and would be learned from.
 
-    Of an assignment the last revision counts, if it does not take back; gold prompts, head-to-heads and withdrawn labelers are left out.
+    Of an assignment the last revision counts, if it does not take back; gold prompts, head-to-heads, withdrawn labelers and those who are left out do not count.
     """
     later = aliased(Judgement)
     query = (
@@ -72,6 +73,7 @@ def num_judgements_after(session: Session, judgement_id: int, criterion: str, ba
         .where(Judgement.id > judgement_id, Judgement.record_id.is_not(None))
         .where(Batch.criterion == criterion, Batch.is_learned_from)
         .where(Task.gold_levels.is_(None), Withdrawal.id.is_(None))
+        .where(~is_left_out(Assignment.batch_id, Assignment.labeler_id))
         .where(
             ~select(later.id)
             .where(later.assignment_id == Judgement.assignment_id, later.revision > Judgement.revision)

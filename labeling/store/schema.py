@@ -1,8 +1,8 @@
 """The tables of the feedback store (SQLAlchemy 2; SQLite or PostgreSQL). labeling/store/migrations creates and changes them.
 
 What people said is append-only: a `Judgement` row is never updated or deleted. An edit is a further revision, taking back is
-a revision that says so, and a withdrawal is a mark on the labeler. Leases and settings of a batch are the only things that
-change in place.
+a revision that says so, and a withdrawal is a mark on the labeler. Leases, settings of a batch and what an overseer
+says of it are the only things that change in place.
 """
 
 from datetime import UTC, datetime
@@ -103,7 +103,8 @@ class Instructions(Base):
 class Task(Base):
     """One prompt of a batch with completions to judge. `gold_levels`: the known order of a gold prompt, best first.
 
-    `session`: that of an import in which people were asked the same several times; else empty.
+    `session`: that of an import in which people were asked the same several times; else empty. `extra_labelers`: how many are asked beyond
+    the batch's `labelers_per_prompt`.
     """
 
     __tablename__ = "tasks"
@@ -114,6 +115,7 @@ class Task(Base):
     completion_ids: Mapped[list[Any]]
     session: Mapped[str]
     gold_levels: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    extra_labelers: Mapped[int] = mapped_column(server_default="0")
     __table_args__ = (UniqueConstraint("batch_id", "position"), Index(None, "batch_id", "prompt_id"))
 
 
@@ -135,6 +137,15 @@ class Withdrawal(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     labeler_id: Mapped[int] = mapped_column(ForeignKey("labelers.id"), unique=True)
     reason: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class LeftOut(Base):
+    """The mark that has nothing count that a labeler says in a batch, until it is taken away."""
+
+    __tablename__ = "left_out"
+    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id"), primary_key=True)
+    labeler_id: Mapped[int] = mapped_column(ForeignKey("labelers.id"), primary_key=True)
     created_at: Mapped[datetime]
 
 

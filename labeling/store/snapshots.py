@@ -28,8 +28,8 @@ from models.records import Authorship, Completion, Prompt, Ranking, Rating, Reco
 def take_snapshot(session: Session, criterion: str, batches: Sequence[str] = ()) -> Feedback:
     """All rankings and ratings by a criterion that count now, with their prompts and completions, in a fixed order.
 
-    Of an assignment's revisions the last counts, if it does not take back; what withdrawn labelers said and gold prompts are
-    left out, and so are the votes of head-to-heads. Where a labeler ranked the same completions in several tasks, the newest one counts.
+    Of an assignment's revisions the last counts, if it does not take back; what withdrawn labelers said, what those said who are left out of their batch, and gold prompts are
+    not in it, and so are the votes of head-to-heads. Where a labeler ranked the same completions in several tasks, the newest one counts.
     Ratings also make rankings (`rankings_of_ratings`). `batches`: only these; empty = all. Raises DataError for an unknown batch and for
     a head-to-head among them, and where no judgement is left.
     """

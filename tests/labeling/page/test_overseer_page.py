@@ -176,3 +176,27 @@ def test_a_bar_chart_stands_on_its_axis():
     assert drawn.bars == [(97.5, 12, 40, 140), (252.5, 117, 40, 35)]
     assert [tick.label for tick in drawn.y_ticks] == ["0", "10", "20"]
     assert [charts.bar_chart(["a"], [n]).y_ticks[-1].label for n in (1, 3, 41, 1001)] == ["2", "4", "100", "2,000"]
+
+
+def test_an_overseer_asks_one_more_labeler_and_leaves_one_out(site: Site, batch_id: str):
+    client, labeler = overseer(site), site.sign_in("Ada")
+    page = client.get(f"/overseer/batches/{batch_id}").text
+    prompt_id = re.search(r'name="prompt_id" value="([^"]+)"', page)[1]
+    asks = f"/overseer/batches/{batch_id}/ask-more", {"prompt_id": prompt_id, "num_extra": 1, "back": 2}
+    leaves = f"/overseer/batches/{batch_id}/labeler", {"labeler": EVIL, "counts": "no"}
+    for path, body in (asks, leaves):
+        assert labeler.post(path, data=body).status_code == 403
+        token = client.headers.pop("X-Form-Token")
+        assert client.post(path, data=body).status_code == 403
+        client.headers["X-Form-Token"] = token
+    done = client.post(asks[0], data=asks[1])
+    assert (done.status_code, done.headers["location"]) == (303, f"/overseer/batches/{batch_id}/disagreements?page=2")
+    page = client.get(f"/overseer/batches/{batch_id}").text
+    assert "36</small>" not in page and "of 37" in page and "4 are asked, 1 more than elsewhere" in page
+    assert client.post(leaves[0], data=leaves[1]).headers["location"] == f"/overseer/batches/{batch_id}"
+    page = client.get(f"/overseer/batches/{batch_id}").text
+    assert "left out</span>" in page and "Disagreements worth reading" not in page
+    client.post(leaves[0], data={**leaves[1], "counts": "yes"})
+    assert "left out</span>" not in client.get(f"/overseer/batches/{batch_id}").text
+    wrong = [(asks[0], {**asks[1], "prompt_id": "p_none"}), (leaves[0], {**leaves[1], "labeler": "Nobody"})]
+    assert [client.post(path, data=body).status_code for path, body in wrong] == [422, 422]
