@@ -21,6 +21,7 @@ from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.presets import load_config
 from models.settings.training import PretrainedBase
+from tasks.running.run_name import name_by_changes
 from tasks.running.space import describe_needs
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def _run(flow_name: str, preset: Path, overrides: tuple[str, ...], check: bool, 
     set_defaults(Path(config.storage.root).resolve())
     wait_for_server = start_prefect_server()
     with collector_paused():  # what is imported stays
-        flow = _imported(flow_name)
+        flow = _imported(flow_name).with_options(flow_run_name=lambda: name_by_changes(preset.stem, overrides))
         wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
     done = flow(config, return_state=True)
     if done.name == "Skipped":

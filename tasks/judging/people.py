@@ -72,7 +72,7 @@ def publish_head_to_head(run: PipelineRun, store: FeedbackStore, people: People,
         batch_id = publish(
             session,
             task_of_batch,
-            title=f"Which is better? {len(shown)} prompts, {run.flow_run_name}",
+            title=f"Which is better? {len(shown)} prompts, {run.own_name}",
             instructions=read_instructions(config, people.instructions, INSTRUCTIONS),
             prompts=on_known_sides(session, [pair.prompt for pair in shown]),
             completions=[one for _, one in completions],

@@ -14,12 +14,10 @@ from prefect.artifacts import create_markdown_artifact
 from labeling.sources.hub import pin_revisions
 from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
-from models.settings.pipeline import PipelineConfig
+from models.settings.pipeline import PLACES, PipelineConfig
 from models.settings.presets import require_files
+from tasks.running.run_name import own_name
 from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was_kept
-
-PLACES = ("storage.", "tracking.", "feedback.url")
-"""Settings of where a run keeps what it makes: they change nothing that it makes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,11 @@ class PipelineRun:
     def part(self, name: str) -> "PipelineRun":
         """The same run, for the stages of a part of its reward, of a tuning before another, or of a round: their names, figures and curves begin with this name."""
         return replace(self, prefix=f"{self.prefix}{name}/")
+
+    @property
+    def own_name(self) -> str:
+        """What no other run is called, without what it was changed to: fit for people who judge its texts."""
+        return own_name(self.flow_run_name)
 
     @property
     def root(self) -> Path:

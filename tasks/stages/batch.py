@@ -47,7 +47,7 @@ def publish_batch(run: PipelineRun, batch: Artifact) -> str:
         batch_id = publish(
             session,
             config,
-            title=f"{config.criterion}, {len(prompts)} prompts, {run.flow_run_name}",
+            title=f"{config.criterion}, {len(prompts)} prompts, {run.own_name}",
             instructions=(batch.folder / "instructions.md").read_text(encoding="utf-8"),
             prompts=prompts,
             completions=[one for one in completions if one.prompt_id in shown],
