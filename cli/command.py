@@ -26,6 +26,7 @@ from models.records import collector_paused, describe_validation
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.training import PretrainedBase
+from tasks.running.run_name import name_by_changes
 from tasks.running.space import describe_needs
 
 if TYPE_CHECKING:
@@ -243,7 +244,8 @@ def _run(flow_name: str, preset: str, overrides: tuple[str, ...], check: bool, e
         config = make_ready(flow_name, config)
         wait_for_server = start_prefect_server()
         with collector_paused():  # what is imported stays
-            flow = _imported(flow_name)
+            name = name_by_changes(Path(preset).stem, overrides)
+            flow = _imported(flow_name).with_options(flow_run_name=lambda: name)
             wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
         leave_the_end_to_the_command()
         done = flow(config, return_state=True)

@@ -55,7 +55,7 @@ def compare(*runs: str, root: str = StorageConfig().root, to: Path = Path("compa
     Parameters
     ----------
     runs
-        Two or more: the names of flow runs, the first signs of their ids, or the folders of their reports.
+        Two or more: the names of flow runs or what stands in parentheses in them, the first signs of their ids, or the folders of their reports.
     root
         The folder of the artifacts (`storage.root`).
     to

@@ -32,9 +32,11 @@ from sqlalchemy.exc import DBAPIError
 
 from labeling.store.retrainings import News
 from models.errors import ConfigError, PipelineError
+from models.settings.forms.by_flow import RetrainForm
 from models.settings.labels import StoredFeedback
 from models.settings.pipeline import PipelineConfig
 from tasks.champion.retraining import count_news
+from tasks.running.run_name import own_name
 from tasks.tracking.dead_runs import end_dead_runs
 
 DEPLOYMENT = "retrain/retrain"
@@ -82,7 +84,7 @@ def look(client: SyncPrefectClient, told: set[str]) -> float:
     times for the same judgements; one that a person cancelled is not.
     """
     deployment = client.read_deployment_by_name(DEPLOYMENT)
-    config = PipelineConfig.model_validate(deployment.parameters["config"])
+    config = RetrainForm.model_validate(deployment.parameters["form"]).config()
     if not isinstance(config.labels, StoredFeedback):
         raise ConfigError(f"deployment {DEPLOYMENT}: labels.kind must be store, where new judgements come from")
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
@@ -161,7 +163,7 @@ def _tell_once(told: set[str], message: str) -> None:
 
 
 def _named(run: FlowRun) -> str:
-    return f"{run.name} ({run.id})"
+    return f"{own_name(run.name)} ({run.id})"
 
 
 def _ended(run: FlowRun) -> str:

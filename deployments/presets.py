@@ -1,11 +1,17 @@
-"""Presets as a build step of prefect.yaml: a deployment's parameters are those of a preset, and no value is written twice."""
+"""Presets as a build step of prefect.yaml: a deployment's form is filled in with the name of one and with what differs, and no value is written twice."""
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from models.settings.presets import load_config
+import yaml
+
+from models.errors import ConfigError
+from models.settings.forms.form import SHIPPED, VARIABLE, Form, presets
+from models.settings.presets import expand
 
 PLACES = {
     "REIN_ROOT": "storage.root",
@@ -17,15 +23,35 @@ PLACES = {
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """`{"config": …}`: a validated preset as plain JSON, `key.path=value` overrides applied, every `${NAME}` replaced.
+    """`{"form": …}`: a form that is filled in with this preset, `key.path=value` overrides (every `${NAME}` replaced) and the places that the
+    environment names (`PLACES`); these go before those of the preset.
 
-    Raises ConfigError as `load_config` does.
-
-    The places that the environment names (`PLACES`) go before those of the preset. Defaults are left out, so that the form in the
-    Prefect UI shows those of the code that runs.
+    Raises ConfigError for a preset that no form offers, and for one that does not fit with these overrides.
     """
-    places = [f"{key}={json.dumps(os.environ[name])}" for name, key in PLACES.items() if name in os.environ]
-    return {"config": load_config(path, [*places, *overrides]).model_dump(mode="json", exclude_unset=True)}
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such preset")
+    offered = presets().get(file.stem)
+    if offered is None or not offered.samefile(file):
+        raise ConfigError(
+            f"{file}: forms offer the presets of {SHIPPED} and of the folder that {VARIABLE} names; set it"
+        )
+    places = [f"{key}={_as_yaml(os.environ[name])}" for name, key in PLACES.items() if name in os.environ]
+    form = {"preset": file.stem}
+    if overrides:
+        form["overrides"] = shlex.join(expand(overrides))
+    if places:
+        form["places"] = shlex.join(places)
+    Form.model_validate(form).config()
+    return {"form": form}
+
+
+def _as_yaml(text: str) -> str:
+    """The text itself, where YAML reads it as such."""
+    try:
+        return text if yaml.safe_load(text) == text else json.dumps(text)
+    except yaml.YAMLError:
+        return json.dumps(text)
 
 
 def load_places() -> dict[str, Any]:

@@ -220,6 +220,12 @@ def test_importing_these_loads_no_torch():
     fresh_interpreter(loads.format(modules=modules))
 
 
+def test_a_form_is_read_before_what_takes_seconds_to_import():
+    """A form that does not fit is told as soon as its run has a process."""
+    heavy = "{'torch', 'transformers', 'mlflow', 'datasets', 'sqlalchemy.orm'}"
+    fresh_interpreter(f"import sys, flows.forms\nassert not {heavy} & sys.modules.keys(), {heavy} & sys.modules.keys()")
+
+
 def test_code_is_imported_only_by_import_statements_and_kinds():
     """Else the code digest of a stage would miss what it runs."""
     for name, file in MODULES.items():

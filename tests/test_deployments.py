@@ -9,8 +9,9 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.presets import PLACES, load, load_places
 from deployments.register import deployments_that_fit
-from flows.rlhf import rlhf
 from models.errors import ConfigError
+from models.settings.forms.by_flow import RlhfForm
+from models.settings.presets import load_config
 from tests.test_presets import PROJECT
 
 DEPLOYMENTS = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -29,7 +30,7 @@ def test_a_deployment_names_a_flow_and_a_preset_that_fits(deployment, monkeypatc
         if step == "deployments.presets.load_places":
             flow.validate_parameters({"request": load_places()["settings"] | {"made_by": "ann", "reason": "better"}})
         else:
-            flow.validate_parameters(load(**given))
+            flow.validate_parameters(load(**given))["form"].config()
 
 
 def test_a_nightly_retraining_is_there_and_off():
@@ -40,14 +41,37 @@ def test_a_nightly_retraining_is_there_and_off():
 def test_places_of_the_environment_go_before_those_of_the_preset(monkeypatch):
     for name in PLACES:
         monkeypatch.delenv(name, raising=False)
-    assert not {"storage", "tracking", "feedback"} & load("deployments/smoke.yaml")["config"].keys()
+    assert load("deployments/smoke.yaml") == {"form": {"preset": "smoke"}}
     monkeypatch.setenv("REIN_ROOT", "/kept: here")
     monkeypatch.setenv("REIN_TRACKING_URI", "http://127.0.0.1:5000")
-    monkeypatch.setenv("REIN_STORE", "sqlite:////kept/feedback.db")
-    config = load("deployments/smoke.yaml")["config"]
-    assert config["storage"] == {"root": "/kept: here"}
-    assert config["tracking"] == {"uri": "http://127.0.0.1:5000"}
-    assert config["feedback"] == {"url": "sqlite:////kept/feedback.db"}
+    monkeypatch.setenv("REIN_STORE", "sqlite:////kept/the feedback.db")
+    form = load("deployments/smoke.yaml")["form"]
+    assert form["places"].split()[2] == "tracking.uri=http://127.0.0.1:5000"
+    config = RlhfForm.model_validate(form).config()
+    assert config.storage.root == "/kept: here"
+    assert config.tracking.uri == "http://127.0.0.1:5000"
+    assert config.feedback.url == "sqlite:////kept/the feedback.db"
+
+
+def test_overrides_of_a_deployment_stand_in_its_form_and_may_name_variables(monkeypatch):
+    for name in PLACES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MY_FOLDER", "/my folder")
+    overrides = ["labels={kind: folder, path: '${MY_FOLDER}'}", "seed=3"]
+    form = load("deployments/smoke.yaml", overrides)["form"]
+    assert form["overrides"].endswith(" seed=3") and "${" not in form["overrides"]
+    assert RlhfForm.model_validate(form).config() == load_config("deployments/smoke.yaml", overrides)
+
+
+def test_a_preset_that_no_form_offers_says_how_it_would_be(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text((PROJECT / "deployments" / "smoke.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"mine\.yaml: forms offer the presets of .* that REIN_PRESETS names; set it"):
+        load(str(tmp_path / "mine.yaml"))
+    monkeypatch.setenv("REIN_PRESETS", str(tmp_path))
+    assert load(str(tmp_path / "mine.yaml"))["form"]["preset"] == "mine"
+    (tmp_path / "smoke.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"smoke\.yaml: forms offer"):
+        load("deployments/smoke.yaml")
 
 
 def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, capsys, tmp_path):
@@ -69,31 +93,18 @@ def test_a_deployment_that_cannot_be_read_is_left_out_and_says_why(monkeypatch, 
         deployments_that_fit(tmp_path / "none.yaml")
 
 
-def of_kind(kind: str, schema: dict) -> dict:
-    """The settings of a kind at a seam; there are more kinds where something has named those of others (REIN_KINDS)."""
-    variants = [one["properties"] for one in schema.get("anyOf", [schema])]
-    (found,) = [one for one in variants if one["kind"]["const"] == kind]
-    return found
-
-
-def test_the_form_begins_with_what_people_change_and_shows_the_keys_of_presets():
-    definitions = parameter_schema(rlhf).model_dump()["definitions"]
-    assert list(definitions["PipelineConfig"]["properties"])[:3] == ["seed", "tuning", "reward"]
-    assert list(definitions["PipelineConfig"]["properties"])[-2:] == ["storage", "tracking"]
-    tuning = of_kind("ppo", definitions["PipelineConfig"]["properties"]["tuning"])
-    assert {"num_updates", "kl"} < set(list(tuning)[:5])
-    for definition in definitions.values():
-        assert all(setting.get("title", key) == key for key, setting in definition["properties"].items())
-
-
-def test_the_form_shows_texts_bounds_and_choices():
-    definitions = parameter_schema(rlhf).model_dump()["definitions"]
-    ppo = of_kind("ppo", definitions["PipelineConfig"]["properties"]["tuning"])
-    assert ppo["clip"]["description"] == "eps of the policy loss."
-    assert ppo["clip"]["exclusiveMinimum"] == 0 and ppo["lam"]["maximum"] == 1
-    assert set(ppo["kl"]["discriminator"]["mapping"]) == {"fixed", "adaptive"}
-    assert (
-        definitions["GenerationConfig"]["properties"]["num_completions"] | {"maximum": 9, "minimum": 2}
-        == (definitions["GenerationConfig"]["properties"]["num_completions"])
-    )
-    assert definitions["Compute"]["properties"]["device"]["enum"] == ["auto", "cpu", "cuda"]
+@pytest.mark.parametrize(
+    "deployment", [one for one in DEPLOYMENTS if one["name"] != "promote"], ids=lambda one: one["name"]
+)
+def test_the_form_of_a_deployment_fits_on_a_screen_or_two(deployment):
+    """A field takes 114 pixels of Prefect's page. What has a choice between kinds, or null, would be a tab, or raw JSON."""
+    path, name = deployment["entrypoint"].split(":")
+    schema = parameter_schema(getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name))
+    (form,) = schema.definitions.values()
+    fields = form["properties"]
+    assert len(fields) <= 14 and form["required"] == ["preset"]
+    assert [*fields][:2] == ["preset", "seed"] and [*fields][-2:] == ["overrides", "places"]
+    assert all(field["title"] == key and field["description"] for key, field in fields.items())
+    assert not [key for key, field in fields.items() if "type" not in field or "anyOf" in field or "default" in field]
+    assert "smoke" in fields["preset"]["enum"]
+    assert not [key for key in fields if key.startswith("promotion")]

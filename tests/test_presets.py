@@ -8,6 +8,7 @@ import yaml
 from cli.fields import describe_fields
 from deployments.presets import load
 from models.errors import ConfigError
+from models.settings.forms.form import Form
 from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config, parse_config, read_preset
 from tests.calling import call_rein
@@ -57,15 +58,15 @@ def test_the_presets_that_the_readme_and_prefect_need_are_there():
     assert named | {"deployments/tiny.yaml"} <= {file.relative_to(PROJECT).as_posix() for file in PRESETS}
 
 
-def test_a_build_step_gives_the_preset_as_a_deployments_parameter():
-    parameters = load(str(TINY))
-    assert parameters.keys() == {"config"}
-    assert PipelineConfig.model_validate(parameters["config"]) == load_config(TINY)
-    assert "compute" not in parameters["config"], "a default that the preset does not set is left to the code that runs"
+def test_a_build_step_gives_the_preset_as_a_deployments_form():
+    form = load(str(TINY))["form"]
+    assert Form.model_validate(form).config() == load_config(TINY)
+    assert form["preset"] == "tiny" and "seed" not in form, "what the preset says is left to the preset"
 
 
-def test_a_build_step_refuses_what_the_command_refuses(preset):
+def test_a_build_step_refuses_what_the_command_refuses(preset, monkeypatch):
     file = preset(MINIMAL + "tuning: {clipp: 0.2}")
+    monkeypatch.setenv("REIN_PRESETS", str(file.parent))
     with pytest.raises(ConfigError, match="clipp"):
         load(str(file))
 

@@ -16,6 +16,13 @@ NO_SECRET = (
     r"(?!.*[?&][A-Za-z_]*([Pp][Aa][Ss][Ss]|[Tt][Oo][Kk][Ee][Nn]|[Ss][Ee][Cc][Rr][Ee][Tt])[A-Za-z_]*=)"
 )
 
+NO_SECRET_INSIDE = (
+    r"^(?![\s\S]*://[^@\s/]*:[^@\s]*@)"
+    r"(?![\s\S]*[Hh][Tt][Tt][Pp][Ss]?://[^/\s]*@)"
+    r"(?![\s\S]*[?&][A-Za-z_]*([Pp][Aa][Ss][Ss]|[Tt][Oo][Kk][Ee][Nn]|[Ss][Ee][Cc][Rr][Ee][Tt])[A-Za-z_]*=)"
+)
+"""The same of a text with addresses somewhere in it."""
+
 
 def _refuse_secret(address: str, instead: str) -> str:
     if not re.match(NO_SECRET, address):
@@ -34,6 +41,7 @@ def _no_secret(instead: str) -> AfterValidator:
 
 
 _FORM = WithJsonSchema({"type": "string", "pattern": NO_SECRET})
+SettingsText = Annotated[str, WithJsonSchema({"type": "string", "pattern": NO_SECRET_INSIDE})]
 TrackingAddress = Annotated[str, _no_secret("set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"), _FORM]
 DatabaseAddress = Annotated[str, _no_secret("set PGPASSWORD, or use ~/.pgpass"), _FORM]
 RayAddress = Annotated[str, Field(min_length=1), _no_secret("set RAY_AUTH_TOKEN"), _FORM]

@@ -1,4 +1,4 @@
-"""The configuration: one frozen tree. The text under each field is what the Prefect form, `rein fields` and the JSON schema show.
+"""The configuration: one frozen tree. The text under each field is what `rein fields`, the JSON schema and, where they ask for it, Prefect's forms show.
 
 Loads no torch. models/settings/presets.py reads it from YAML and overrides.
 """
@@ -21,6 +21,9 @@ from models.settings.rewards import PairwiseReward, Reward
 from models.settings.sources import SourceKind
 from models.settings.training import PretrainedBase, PretrainingConfig, ScratchBase, SFTConfig, Training
 from models.settings.tuning import PPOConfig, Tuning, TuningKind
+
+PLACES = ("storage.", "tracking.", "feedback.url")
+"""Settings of where a run keeps what it makes: they change nothing that it makes."""
 
 
 class SplitConfig(Settings):
@@ -115,7 +118,7 @@ UNREAD_BY_REWARD = ("tuning", "first_tuning", "evaluation", "promotion")
 class PipelineConfig(Settings):
     """Everything a run needs to know."""
 
-    # in the order of the form in Prefect: what people change most stands first
+    # what people change most stands first
     seed: Seed = 0
     """Every random choice derives from this number."""
     tuning: Tuning = PPOConfig()

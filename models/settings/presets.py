@@ -47,7 +47,7 @@ def read_preset(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected keys and values, found {type(tree).__name__}")
     for override in overrides:
-        _apply_override(tree, override)
+        apply_override(tree, override)
     return tree
 
 
@@ -61,7 +61,7 @@ def _not_yaml(file: Path, error: yaml.YAMLError) -> str:
 
 def parse_config(tree: dict[str, Any], source: str = "config") -> PipelineConfig:
     """Validates a mapping; `${NAME}` in any text is replaced from the environment. Raises ConfigError."""
-    return _validate(PipelineConfig, tree, source)
+    return validate(PipelineConfig, expand(tree), source)
 
 
 class ImportSettings(Settings):
@@ -80,13 +80,14 @@ def parse_import(kind: str, path: str, settings: tuple[str, ...]) -> ImportSetti
     tree: dict[str, Any] = {"labels": {"kind": kind, **place}}
     for setting in settings:
         is_outside = setting.startswith(("split.", "seed="))
-        _apply_override(tree, setting if is_outside else f"labels.{setting}")
-    return _validate(ImportSettings, tree, "the import")
+        apply_override(tree, setting if is_outside else f"labels.{setting}")
+    return validate(ImportSettings, expand(tree), "the import")
 
 
-def _validate(model: type[SettingsType], tree: dict[str, Any], source: str) -> SettingsType:
+def validate(model: type[SettingsType], tree: dict[str, Any], source: str) -> SettingsType:
+    """The settings of a mapping as it stands: nothing in it is replaced. Raises ConfigError with a line for every wrong key."""
     try:
-        return model.model_validate(_expand(tree))
+        return model.model_validate(tree)
     except ValidationError as error:
         wrong = [(_key_of(item["loc"], tree), item) for item in error.errors()]
         left_over = _left_over([key for key, item in wrong if item["type"] == "extra_forbidden"], tree)
@@ -133,7 +134,8 @@ def _key_of(location: tuple[str | int, ...], tree: Any) -> str:
     return ".".join(parts)
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Puts the value of `key.path=value` into the mapping. Raises ConfigError that repeats what cannot be read."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"override {override!r}: expected key.path=value, such as tuning.kl.coef=0.1")
@@ -145,6 +147,11 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"override {override!r}: # begins a comment in YAML; put the value into quotes: {key}='\"…\"'"
         )
+    put(tree, key, value)
+
+
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Puts a value into the mapping at its dotted key. Raises ConfigError where something on the way has no keys."""
     *parents, last = key.split(".")
     node: Any = tree
     for parent in parents:
@@ -154,7 +161,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
             node[parent] = dict(node[parent])  # what YAML has by the same anchor elsewhere stays as it is
         node = node[parent]
         if not isinstance(node, dict):
-            raise ConfigError(f"override {override!r}: {parent} has no keys below it")
+            raise ConfigError(f"{key}: {parent} has no keys below it")
     node[last] = value
 
 
@@ -167,12 +174,12 @@ def _is_cut_by_a_comment(text: str, value: Any) -> bool:
     return repr(uncut).replace(_NO_COMMENT, "#") != repr(value)
 
 
-def _expand(value: Any) -> Any:
+def expand(value: Any) -> Any:
     """Replaces `${NAME}` in every text of the tree. Raises ConfigError for a variable that is not set."""
     if isinstance(value, dict):
-        return {key: _expand(item) for key, item in value.items()}
+        return {key: expand(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_expand(item) for item in value]
+        return [expand(item) for item in value]
     if isinstance(value, str):
         return re.sub(r"\$\{(\w+)\}", _environment, value)
     return value

@@ -16,7 +16,7 @@ class FixedKL(Settings):
 
     kind: Literal["fixed"] = "fixed"
     coef: Annotated[float, Field(ge=0)] = 0.05
-    """beta: score units per nat. Stiennon et al. 2020 used .05."""
+    """beta: what a nat of KL to the base costs, in score units. Stiennon et al. 2020 used .05."""
 
 
 class AdaptiveKL(Settings):
@@ -115,7 +115,7 @@ class OnlineTuning(TuningKind):
     """Updates after which the state is kept, to go on from after a kill; changes no number."""
 
 
-class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter stand first in forms
+class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter stand first in lists
     """What all kinds share that learn from a batch by gradient, over several passes where that is asked for."""
 
     kl_in_reward: ClassVar[bool] = True

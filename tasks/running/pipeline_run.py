@@ -14,12 +14,9 @@ from prefect.artifacts import create_markdown_artifact
 from labeling.sources.hub import pin_revisions
 from models.records import Artifact
 from models.settings.allowed_roots import require_allowed
-from models.settings.pipeline import PipelineConfig
+from models.settings.pipeline import PLACES, PipelineConfig
 from models.settings.presets import require_files
 from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was_kept
-
-PLACES = ("storage.", "tracking.", "feedback.url")
-"""Settings of where a run keeps what it makes: they change nothing that it makes."""
 
 
 @dataclass(frozen=True)

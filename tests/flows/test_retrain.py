@@ -6,6 +6,7 @@ stand-ins who send their rankings to the page: the shortest completion first or,
 """
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,16 +27,14 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.watch import look
-from flows.collect import collect
+from flows.forms import collect, retrain
 from flows.promote import promote
-from flows.retrain import retrain
 from labeling.store import accounts
 from labeling.store.batches import mark_instructions_read
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import read_promotions
 from labeling.store.schema import Batch, Labeler, Retraining
 from models.settings.pipeline import TrackingConfig
-from models.settings.presets import load_config
 from tasks.tracking.registry import find_policy
 from tests.flows.conftest import PROJECT, Workplace, clean_environment
 from tests.free_port import free_port
@@ -112,7 +111,9 @@ def final(run: FlowRun) -> FlowRun | None:
 
 
 @pytest.fixture
-def house_here(workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house_here(
+    workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[House]:
     """A house in this process; Prefect's server is the one that all tests share."""
     shutil.copy(empty_store(tmp_path_factory), tmp_path / STORE)
     shutil.copy(empty_mlflow(tmp_path_factory), tmp_path / "mlflow.db")
@@ -120,7 +121,8 @@ def house_here(workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.Te
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "preset.yaml").write_text(PRESET)
     places = (f"storage.root={tmp_path}", f"tracking.uri={tracking.uri}", f"feedback.url={site.store.url}")
-    config = load_config(tmp_path / "preset.yaml", places).model_dump(mode="json")
+    monkeypatch.setenv("REIN_PRESETS", str(tmp_path))
+    form = {"preset": "preset", "places": shlex.join(places)}
     flows = {one.name: one for one in (collect, retrain, promote)}
 
     told: set[str] = set()
@@ -135,7 +137,7 @@ def house_here(workplace: Workplace, tmp_path: Path, tmp_path_factory: pytest.Te
 
     with workplace.prefect(), get_client(sync_client=True) as client:
         for flow in flows.values():
-            parameters = {} if flow is promote else {"config": config}
+            parameters = {} if flow is promote else {"form": form}
             client.create_deployment(client.create_flow(flow), flow.name, parameters=parameters)
         house = House(site.url, tracking, site.store.url, go_on)
         yield house
@@ -150,10 +152,10 @@ def house_of_make_up(tmp_path: Path) -> Iterator[House]:
     (tmp_path / "preset.yaml").write_text(PRESET)
     step = {"deployments.presets.load": {"id": "preset", "path": str(tmp_path / "preset.yaml")}}
     common = {"work_pool": {"name": "rein"}}
-    learning = common | {"build": [step], "parameters": {"config": "{{ preset.config }}"}}
+    learning = common | {"build": [step], "parameters": {"form": "{{ preset.form }}"}}
     places = {"tracking": {"uri": "{{ $REIN_TRACKING_URI }}"}, "feedback": {"url": "{{ $REIN_STORE }}"}}
     deployments = [
-        *({"name": name, "entrypoint": f"flows/{name}.py:{name}", **learning} for name in ("collect", "retrain")),
+        *({"name": name, "entrypoint": f"flows/forms.py:{name}", **learning} for name in ("collect", "retrain")),
         {"name": "promote", "entrypoint": "flows/promote.py:promote", "parameters": {"request": places}, **common},
     ]
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"name": "rein", "deployments": deployments}))
@@ -164,7 +166,7 @@ def house_of_make_up(tmp_path: Path) -> Iterator[House]:
         process = subprocess.Popen(
             [*command, "--prefect-file", str(tmp_path / "prefect.yaml")],
             cwd=PROJECT,
-            env=clean_environment() | {"PYTHONPATH": str(PROJECT)},
+            env=clean_environment() | {"PYTHONPATH": str(PROJECT), "REIN_PRESETS": str(tmp_path)},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -232,9 +234,10 @@ def test_labels_retrain_and_only_what_is_better_is_promoted(house):
     olga, ann = Person(house, "olga"), Person(house, "ann")
     assert olga.ranks(20) == ann.ranks(20) == 20
     assert house.run("retrain/retrain").state_name == "Skipped", "40 of the 100 judgements that are wanted"
-    config = house.parameters("retrain/retrain")["config"]
-    cautious = config | {"retraining": {"min_new_judgements": 1}, "tuning": config["tuning"] | {"num_updates": 1}}
-    assert house.run("retrain/retrain", config=cautious).state.is_completed()
+    cautious = {"retraining.min_new_judgements": 1, "tuning.num_updates": 1}
+    run = house.run("retrain/retrain", form=house.parameters("retrain/retrain")["form"] | cautious)
+    assert run.state.is_completed()
+    assert run.name.startswith("preset: tuning.num_updates 1, retraining.min_new_judgements 1 (")
     assert house.retrainings()[0][0] in ("kept", "promoted")
     request = {"tracking": {"uri": house.tracking.uri}, "feedback": {"url": house.store_url}, "made_by": "ann"}
     if house.retrainings()[0][0] == "kept":  # one step is hardly ever surely better than none

@@ -21,6 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
+from tasks.running.run_name import own_name
 from tests.flows.conftest import PROJECT, clean_environment
 from tests.free_port import free_port
 from tests.processes import processes_that_name
@@ -57,22 +58,22 @@ class Up:
         return SyncPrefectClient(f"{self.prefect}/api")
 
     def flow_run(self, name: str) -> FlowRun:
+        """The one that was given this name, which stands in parentheses once it has begun."""
         with self.api() as client:
-            (found,) = [run for run in client.read_flow_runs() if run.name == name]
+            (found,) = [run for run in client.read_flow_runs() if own_name(run.name) == name]
         return found
 
     def names(self) -> set[str]:
         """Those of all flow runs."""
         with self.api() as client:
-            return {run.name for run in client.read_flow_runs()}
+            return {own_name(run.name) for run in client.read_flow_runs()}
 
     def submit(self, name: str, num_updates: int) -> None:
         """What Submit does in Prefect's form, which `press_run` fills in."""
         with self.api() as client:
             deployment = client.read_deployment_by_name("rlhf/rlhf")
-            config = deployment.parameters["config"]
-            changed = config | {"tuning": config["tuning"] | {"num_updates": num_updates}}
-            client.create_flow_run_from_deployment(deployment.id, name=name, parameters={"config": changed})
+            form = deployment.parameters["form"] | {"tuning.num_updates": num_updates}
+            client.create_flow_run_from_deployment(deployment.id, name=name, parameters={"form": form})
 
     def wait_for(self, name: str, state: str) -> None:
         """Until a flow run is in the state."""
@@ -131,7 +132,7 @@ def press_run(browser: "Browser", up: Up, name: str, num_updates: int) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     field(page, "Run Name").fill(name)
-    field(page, "num_updates (Optional)").fill(str(num_updates))
+    field(page, "tuning.num_updates (Optional)").fill(str(num_updates))
     page.get_by_role("button", name="Submit").click()
     until(lambda: name in up.names())  # what the page says about it is gone after five seconds
     page.close()
@@ -234,7 +235,7 @@ def registered(up: Up) -> dict:
 def test_a_killed_run_is_seen_to_have_crashed_and_the_next_goes_on(up, browser, killed, again):
     see(browser, up, killed, "Crashed")
     assert up.flow_run(killed).state.message == f"No heartbeat for {CRASHED_AFTER} s: killed, by all signs."
-    until(lambda: tracked(up, f"rlhf {killed}").info.status == "KILLED")
+    until(lambda: tracked(up, killed).info.status == "KILLED")
     up.wait_for(again, "Completed")
     resumed = [line for line in logs(up, again) if "resumed at step" in line]
     assert len(resumed) == 1 and f"of {MORE}" in resumed[0]
@@ -256,17 +257,17 @@ def test_prefect_leads_to_the_run_in_mlflow_and_its_kl(up, browser, first):
         page.get_by_role("link", name="MLflow run").click()
     opened.value.get_by_placeholder("Search metrics").fill("kl_nats")
     name, shown = opened.value.get_by_role("row", name=re.compile(r"^kl_nats -?\d")).last.inner_text().split()
-    assert (name, float(shown)) == ("kl_nats", tracked(up, "rlhf first").data.metrics["kl_nats"])
+    assert (name, float(shown)) == ("kl_nats", tracked(up, first).data.metrics["kl_nats"])
     page.context.close()
 
 
 def test_mlflow_compares_the_two_runs(up, browser, first, again):
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.goto(f"{up.mlflow}/#/experiments/{tracked(up, 'rlhf first').info.experiment_id}/runs")
+    page.goto(f"{up.mlflow}/#/experiments/{tracked(up, first).info.experiment_id}/runs")
     for name in (first, again):
-        page.get_by_role("row").filter(has_text=f"rlhf {name}").get_by_role("checkbox").first.click()
+        page.get_by_role("row").filter(has_text=f"({name})").get_by_role("checkbox").first.click()
     page.get_by_role("button", name="Compare").click()
-    row = page.get_by_role("row").filter(has_text="tuning.num_updates").first
+    row = page.get_by_role("row").filter(has_text=re.compile(r"^\s*tuning\.num_updates")).first  # not that of the names
     assert sorted(row.inner_text().split()) == sorted(["tuning.num_updates", "2", str(MORE)])
     page.get_by_role(
         "link", name="completions_end_rate", exact=True
@@ -275,9 +276,11 @@ def test_mlflow_compares_the_two_runs(up, browser, first, again):
 
 
 def tracked(up: Up, name: str) -> Run:
-    """A run in MLflow by its name."""
+    """A run in MLflow by the name that it was given."""
     client = MlflowClient(up.mlflow)
-    (found,) = client.search_runs([client.get_experiment_by_name("rein").experiment_id], f"run_name = '{name}'")
+    (found,) = client.search_runs(
+        [client.get_experiment_by_name("rein").experiment_id], f"run_name LIKE 'rlhf %({name})'"
+    )
     return found
 
 
@@ -290,5 +293,6 @@ def test_the_end_ends_everything_and_runs_say_so(up, again):
     assert up.process.wait(timeout=CEILING_SECONDS) == 0
     assert processes_that_name(up.folder) == []
     with sqlite3.connect(f"file:{up.root}/prefect/prefect.db?mode=ro", uri=True) as database:
-        states = dict(database.execute("select name, state_name from flow_run").fetchall())
+        runs = database.execute("select name, state_name from flow_run").fetchall()
+    states = {own_name(name): state for name, state in runs}
     assert states == {"first": "Completed", "killed": "Crashed", "again": "Completed", "ended": "Crashed"}

@@ -4,6 +4,7 @@ Runs are killed and cancelled by setting their states, as Prefect's own worker a
 """
 
 import logging
+import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,12 +18,12 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 
 from cli.watch import MAX_RESTARTS, look
-from flows.retrain import retrain
+from flows.forms import retrain
 from labeling.store.database import FeedbackStore
 from labeling.store.retrainings import begin_retraining
 from labeling.store.snapshots import last_judgement, note_snapshot, take_snapshot
-from models.settings.presets import load_config
-from tests.flows.conftest import SMOKE, Workplace
+from tasks.running.run_name import own_name
+from tests.flows.conftest import Workplace
 from tests.labeling.page.site import STORE
 from tests.labeling.people import People
 from tests.templates import empty_mlflow, empty_store
@@ -41,8 +42,8 @@ class Watched:
             f"feedback.url={people.store.url}",
         )
         more = ("labels={kind: store}", f"retraining.min_new_judgements={ENOUGH}", f"tracking.policy_name={name}")
-        config = load_config(SMOKE, places + more).model_dump(mode="json")
-        self.id = client.create_deployment(client.create_flow(retrain), "retrain", parameters={"config": config})
+        form = {"preset": "smoke", "overrides": shlex.join(more), "places": shlex.join(places)}
+        self.id = client.create_deployment(client.create_flow(retrain), "retrain", parameters={"form": form})
 
     def looks(self, times: int = 1) -> None:
         for _ in range(times):
@@ -106,7 +107,7 @@ def test_what_fails_before_it_began_is_tried_again_so_many_times_and_then_given_
         assert len(watched.runs) == 1 + number
         watched.restarts()
         last = watched.becomes(Crashed(message="killed at start"))
-    assert f"{first.name} ({first.id}) came to no decision: Failed" in caplog.text
+    assert f"{own_name(first.name)} ({first.id}) came to no decision: Failed" in caplog.text
     assert "storage.root" in caplog.text, "with the reason"
     assert f"started {last.name}, try 4 of 4" in caplog.text
     watched.looks(5)

@@ -12,10 +12,12 @@ from models.conversation import transcript
 from models.errors import DataError
 from models.evaluation.metrics import Match
 from models.records import StepMetrics, read_records
+from models.settings.pipeline import PLACES
 from tasks.reporting.page.page import environment, kl_by_update, steps_of
 from tasks.reporting.page.svg import inline_svg
 from tasks.reporting.plots import COLOURS, CURVES, FAINT, KL
-from tasks.running.pipeline_run import PLACES, flatten
+from tasks.running.pipeline_run import flatten
+from tasks.running.run_name import own_name
 from tasks.running.storage import Manifest, read_manifest_in
 from tasks.tracking.tracked_run import parameter_text
 
@@ -59,7 +61,7 @@ class Told:
 
 
 def find_report(named: str, root: Path) -> Path:
-    """The report folder that a path, the name of a flow run or the first signs of its id lead to.
+    """The report folder that a path, the name of a flow run, what stands in parentheses at the end of it, or the first signs of its id lead to.
 
     Raises DataError where there is none or several; the newest are named.
     """
@@ -70,7 +72,9 @@ def find_report(named: str, root: Path) -> Path:
         return given.parent
     folders = sorted((root / "reports").glob("*/report.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = {path.parent: json.loads(path.read_text(encoding="utf-8"))["prefect_flow_run_name"] for path in folders}
-    found = [folder for folder, name in names.items() if name == named or folder.name.startswith(named)]
+    found = [
+        folder for folder, name in names.items() if named in (name, own_name(name)) or folder.name.startswith(named)
+    ]
     if len(found) == 1:
         return found[0]
     newest = ", ".join(list(names.values())[:8]) or "none"

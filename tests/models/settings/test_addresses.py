@@ -1,13 +1,14 @@
 """No address among the settings holds a secret: refused by the settings, and by the schema that forms are checked with."""
 
+import json
+import shlex
+
 import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import is_valid_schema, validate
 from pydantic import ValidationError
 
-from deployments.presets import load
-from flows.learn import learn
-from flows.rlhf import rlhf
+from flows.forms import rlhf
 from models.errors import ConfigError
 from models.settings.pipeline import TrackingConfig
 from models.settings.presets import load_config
@@ -33,11 +34,13 @@ PLAIN = [
     ("storage", "mirror", "file:///mnt/share"),
 ]
 SCHEMA = parameter_schema(rlhf).model_dump()
+AMONG = ("{}", "seed=1 {}", "seed=1\n{}\nseed=2", "tracking.uri=http://127.0.0.1:5000 {}")
+"""Where in a text of a form a setting may stand."""
 
 
-def with_setting(section: str, name: str, value: object) -> dict:
-    config = load(str(SMOKE))["config"]
-    return {"config": config | {section: {**config.get(section, {}), name: value}}}
+def with_setting(section: str, name: str, value: object, field: str = "overrides", among: str = "{}") -> dict:
+    """A form in which somebody has set this in a text."""
+    return {"form": {"preset": "smoke", field: among.format(shlex.quote(f"{section}.{name}={json.dumps(value)}"))}}
 
 
 @pytest.mark.parametrize(("section", "name", "value", "instead"), SECRETS)
@@ -46,23 +49,29 @@ def test_a_secret_is_refused_and_not_repeated(section, name, value, instead):
         load_config(SMOKE, [f"{section}.{name}={value}"])
     assert f"{section}.{name}" in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(Exception, match=instead) as caught:
-        learn.validate_parameters(with_setting(section, name, value))
+    form = rlhf.validate_parameters(with_setting(section, name, value))["form"]
+    with pytest.raises(ConfigError, match=instead) as caught:
+        form.config()
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("field", ["overrides", "places"])
 @pytest.mark.parametrize(("section", "name", "value"), [one[:3] for one in SECRETS])
-def test_prefects_server_refuses_it_before_it_is_stored(section, name, value):
+def test_prefects_server_refuses_it_before_it_is_stored(section, name, value, field):
     assert is_valid_schema(SCHEMA) is None
-    with pytest.raises(Exception, match=r"is not valid under|does not match"):
-        validate(with_setting(section, name, value), SCHEMA, raise_on_error=True)
+    for among in AMONG:
+        with pytest.raises(Exception, match=r"does not match"):
+            validate(with_setting(section, name, value, field, among), SCHEMA, raise_on_error=True)
 
 
+@pytest.mark.parametrize("field", ["overrides", "places"])
 @pytest.mark.parametrize(("section", "name", "value"), PLAIN)
-def test_an_address_without_a_secret_is_taken(section, name, value):
-    parameters = with_setting(section, name, value)
-    assert validate(parameters, SCHEMA, raise_on_error=False) == []
-    assert section in learn.validate_parameters(parameters)["config"].model_fields_set
+def test_an_address_without_a_secret_is_taken(section, name, value, field):
+    for among in AMONG:
+        parameters = with_setting(section, name, value, field, among)
+        assert validate(parameters, SCHEMA, raise_on_error=False) == []
+    form = rlhf.validate_parameters(with_setting(section, name, value, field))["form"]
+    assert section in form.config().model_fields_set
 
 
 @pytest.mark.parametrize("mirror", ["/mnt/share", "simplecache::file:///etc", "s3://a::file:///etc"])
@@ -74,7 +83,7 @@ def test_a_mirror_is_one_address_with_its_kind(mirror):
 def test_a_parameter_of_a_flow_reads_nothing_from_the_environment(monkeypatch):
     """Presets may say `${NAME}`; what comes through a form is taken as it stands."""
     monkeypatch.setenv("MY_SECRET", "hunter2")
-    config = learn.validate_parameters(with_setting("tracking", "experiment", "${MY_SECRET}"))["config"]
+    config = rlhf.validate_parameters(with_setting("tracking", "experiment", "${MY_SECRET}"))["form"].config()
     assert config.tracking.experiment == "${MY_SECRET}"
     assert load_config(SMOKE, ["tracking.experiment=${MY_SECRET}"]).tracking.experiment == "hunter2"
 

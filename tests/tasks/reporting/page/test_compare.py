@@ -30,8 +30,10 @@ def leave(root, name: str, run_id: str, settings: dict, **figures):
 
 
 def test_a_run_is_found_by_its_folder_its_page_its_name_and_the_start_of_its_id(tmp_path):
-    owl, hare = (leave(tmp_path, name, run_id, {}) for name, run_id in (("calm-owl", "ab12"), ("hare", "ab99")))
-    for named in (str(owl), str(owl / "report.html"), "calm-owl", "ab1"):
+    owl, hare = (
+        leave(tmp_path, name, run_id, {}) for name, run_id in (("tiny: seed 1 (calm-owl)", "ab12"), ("hare", "ab99"))
+    )
+    for named in (str(owl), str(owl / "report.html"), "tiny: seed 1 (calm-owl)", "calm-owl", "ab1"):
         (owl / "report.html").touch()
         assert find_report(named, tmp_path) == owl
     assert find_report("hare", tmp_path) == hare

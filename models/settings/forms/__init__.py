@@ -1,0 +1,1 @@
+"""What is filled in to start a run from Prefect's pages."""
