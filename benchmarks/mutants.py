@@ -52,7 +52,7 @@ MUTANTS = (
     ),
     Mutant(
         "refusal before training",
-        "flows/rlhf.py",
+        "models/settings/asked/labels.py",
         "if not of_own_completions(labels):",
         "if False:",
         ("tests/flows/test_learn.py::test_what_cannot_work_is_refused_before_training",),

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -244,8 +245,10 @@ def _run(flow_name: str, preset: str, overrides: tuple[str, ...], check: bool, e
         config = make_ready(flow_name, config)
         wait_for_server = start_prefect_server()
         with collector_paused():  # what is imported stays
-            name = name_by_changes(Path(preset).stem, overrides)
-            flow = _imported(flow_name).with_options(flow_run_name=lambda: name)
+            called = partial(
+                name_by_changes, Path(preset).stem, overrides
+            )  # asked within the run, of which it reads the name
+            flow = _imported(flow_name).with_options(flow_run_name=called)
             wait_for_server("models.network.networks", "models.tuning.ppo.tune", "models.evaluation.matches")
         leave_the_end_to_the_command()
         done = flow(config, return_state=True)

@@ -40,6 +40,7 @@ async def most_per_second(port: int, num_questions: int) -> float:
             writer.write(question)
             await reader.readexactly(len(RESPONSE))
         writer.close()
+        await writer.wait_closed()
 
     started = time.monotonic()
     await asyncio.gather(*(ask() for _ in range(CONCURRENCY)))

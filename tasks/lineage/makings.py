@@ -67,14 +67,16 @@ class Lineage:
         """
         shown: dict[Content, Manifest | None] = {}
         met, waiting = {content}, deque([content])
+        near = {content}  # also that of which texts alone were read: it is of the same run
         while waiting:
             current = waiting.popleft()
             own = self.makings.get(current, ())
-            shown[current] = min(own, key=lambda one: len(_read(one) - met), default=None)
+            shown[current] = min(own, key=lambda one: len(_read(one) - near), default=None)
             if shown[current] is not None:
                 new = [one for one in inputs_of(shown[current]).values() if one not in met]
                 waiting.extend(dict.fromkeys(new))
                 met.update(new)
+                near.update(shown[current].made.inputs.values())
         return shown
 
     def made_from(self, sources: set[Content]) -> dict[Content, Manifest]:

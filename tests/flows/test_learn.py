@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -168,20 +169,18 @@ def test_no_demonstration_is_of_a_prompt_that_the_feedback_holds_out(workplace, 
         *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/batch}}", "tuning.num_updates=1"),
         *(f"sft.source={{kind: file, path: {tmp_path}/shown.jsonl}}", "split.test=0", "split.validation=0.001"),
     )
-    taught = (
-        Path(report["artifacts"]["demonstrations"], "demonstrations.jsonl").read_text(encoding="utf-8").splitlines()
-    )
-    asked = {json.loads(line)["prompt"] for line in taught}
+    taught = Path(report["artifacts"]["demonstrations"], "demonstrations.jsonl").read_text(encoding="utf-8")
+    asked = {json.loads(line)["prompt"] for line in taught.splitlines()}
     assert asked == {text for text in side if side[text] == "train"} | {"Another?"}
 
 
 def test_the_printed_next_step_is_one_that_works(workplace, batch):
     write_rankings(batch, rank_by_length(batch))
     printed = workplace.rein("collect", SMOKE).stdout
-    store, override = re.findall(r"with '(labels=.*)'", printed)
+    store, folder = (shlex.split(line)[-1] for line in re.findall(r"(?:learn|then): (\S*rein learn .*)", printed))
     assert store == "labels={kind: store, criterion: helpfulness}"
-    assert override == f"labels={{kind: folder, path: {batch}}}"  # what the test above learns from
-    assert workplace.rein("learn", SMOKE, override, "--check").returncode == 0
+    assert folder == f'labels={{kind: folder, path: "{batch}"}}'  # what the test above learns from
+    assert workplace.rein("learn", SMOKE, folder, "--check").returncode == 0
 
 
 def test_handing_out_again_keeps_what_people_wrote(workplace, batch):

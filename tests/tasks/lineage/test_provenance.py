@@ -12,8 +12,10 @@ from models.errors import DataError
 from models.records import Completion, Prompt, Ranking, write_records
 from models.settings.pipeline import TrackingConfig
 from tasks.champion.snapshot import write_snapshot
+from tasks.lineage.makings import Lineage
 from tasks.lineage.provenance import trace
 from tasks.lineage.tree import answer, as_markdown, as_tree, branches_after, branches_behind
+from tasks.running.storage import Content
 from tests.labeling.people import NOW, People
 from tests.tasks.hand_made import copy_as, make
 
@@ -110,6 +112,14 @@ def test_whose_prompts_alone_were_read_is_not_behind_it(tmp_path, made):
     assert answer(found)[0] == "No labeler's judgement is behind it."
     assert f"feedback: feedback {short(feedback)}, no judgement of it" in lines(branches_behind(found))
     assert policy.sha256 not in {one.sha256 for one in ask(tmp_path, "labeler:ann").models}
+    # what two snapshots gave alike comes from the one of which the same run has read texts elsewhere
+    newer = make(tmp_path, "feedback-2", "feedback", holds="newer")
+    for number, source in enumerate((feedback, newer), start=2):
+        alike = make(tmp_path, f"demonstrations-{number}", "demonstrations", source, holds="alike")
+    learned = make(tmp_path, "sft-2", "language-model", alike)
+    tuned = make(tmp_path, "tuning-4", "policy", learned, newer, reads={"feedback": ("prompts.jsonl",)})
+    behind = {one.sha256 for one in Lineage.below(tmp_path).behind(Content(**tuned.identity))}
+    assert newer.sha256 in behind and feedback.sha256 not in behind
     heard = make(tmp_path, "tuning-3", "policy", feedback, reads={"feedback": ("prompts.jsonl", "rankings.jsonl")})
     assert ask(tmp_path, heard.sha256).labelers == {"ann": 1, "bob": 1}
 

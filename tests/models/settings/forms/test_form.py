@@ -117,7 +117,7 @@ def test_a_preset_is_one_of_the_offered_and_no_path(name):
         (
             {"overrides": "tuning.clip=-1 tuning.clipp=1"},
             "preset tiny, as changed, does not fit: tuning.clip: Input should be greater than 0; "
-            "tuning.clipp: no such key (see `rein fields` for all of them)",
+            "tuning.clipp: no such key; did you mean tuning.clip? (`rein fields` lists all)",
         ),
         (
             {"overrides": "labels={kind: store seed=1"},
