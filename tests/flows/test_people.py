@@ -110,7 +110,9 @@ def test_two_browsers_vote_and_the_report_takes_their_votes(asking: Labelers, si
         done.stdout.split()
     )
     assert "there is none before they have voted" in " ".join(done.stdout.split())
-    assert "`rein label`, both with --store" in done.stdout
+    assert re.search(
+        r"let people vote: \S*rein labelers add ann --store \S+ && \S*rein label --store \S+\n", done.stdout
+    )
     assert asking.report("rlhf", SMOKE, PEOPLE)["stages_run"] == []
     with site.store.read() as session:
         [batch] = session.scalars(select(Batch))
@@ -143,8 +145,8 @@ def test_what_the_page_is_told_of_a_pair_says_nothing_of_who_wrote_it(asking: La
     client = site.labeler("Ada", report["head_to_head"])
     given = next_of(client, report["head_to_head"])
     assert given.keys() == {"task", "progress", "last"}
-    assert given["task"].keys() == {"assignment", "turns", "completions", "former"}
-    assert [one.keys() for one in given["task"]["completions"]] == [{"id", "text"}] * 2
+    assert given["task"].keys() == {"assignment", "turns", "completions", "former", "judged_by"}
+    assert [one.keys() for one in given["task"]["completions"]] == [{"id", "text", "html"}] * 2
     pair = wrote(report)[prompt_of(given["task"])]
     assert {one["id"] for one in given["task"]["completions"]} == {pair.first.id, pair.second.id}
     with site.store.read() as session:
@@ -185,5 +187,5 @@ def test_people_compare_two_versions_of_the_policy(asking: Labelers, site: Site)
 
 def test_instructions_that_are_missing_are_named_before_anything_is_trained(asking: Labelers):
     done = asking.rein("rlhf", SMOKE, "evaluation.judges=[{kind: people, instructions: nowhere.md}]", "seed=7")
-    assert done.returncode != 0 and "evaluation.judges, kind people: instructions: nowhere.md: " in done.stderr
+    assert done.returncode != 0 and "evaluation.judges.0.instructions: nowhere.md: no such file" in done.stderr
     assert "pretraining" not in done.stderr
