@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def measure(num_prompts: int) -> dict[str, Any]:
         (one, [Completion.of(one.id, text) for text in ("Open a window.", "Wait until it is over.")]) for one in prompts
     ]
     with serving() as port, tempfile.TemporaryDirectory() as folder:
-        possible = asyncio.run(most_per_second(port, num_prompts))
+        with ThreadPoolExecutor(1) as beside:  # this thread may have a loop of its own
+            possible = beside.submit(lambda: asyncio.run(most_per_second(port, num_prompts))).result()
         address = f"http://127.0.0.1:{port}/v1"
         labeler = AILabeler(
             name="judge", model={"kind": "endpoint", "address": address, "model": "m", "concurrency": CONCURRENCY}

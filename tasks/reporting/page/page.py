@@ -14,6 +14,7 @@ from models.evaluation.metrics import Match, Meeting
 from models.evaluation.references import share_lines, shares_told
 from models.records import Completion, Consensus, Prompt, Ranking, StepMetrics, read_records
 from models.written_numbers import FILTERS
+from tasks.lineage.makings import FEEDBACK
 from tasks.reporting.page.labels import examples_of
 from tasks.reporting.page.samples import Sample, chosen_samples
 from tasks.reporting.page.svg import inline_svg
@@ -58,8 +59,8 @@ def write_page(folder: Path) -> Path:
         samples=_samples(report, made, seed),
         signs=warning_signs(_matches(made)) if "matches" in made else [],
         plots=_plots(report, made),
-        labels=_labels(made),
-        card=_reward_card(made),
+        labels=_labels(manifests, made),
+        card=_reward_card(manifests, made),
         beside_people=share_lines(report) if "judges" in report else [],
         stages=[
             {"name": name, "made": one, "cached": name in report["stages_cached"]} for name, one in manifests.items()
@@ -80,10 +81,10 @@ def _folder(made: Made, stage: str) -> Path:
     return made[stage].artifact.folder
 
 
-def _read_by(made: Made, stage: str, name: str) -> Path:
-    """The folder of what a stage has read, as it is called there."""
-    content = made[stage].made.inputs[name]
-    return next(one.artifact.folder for one in made.values() if one.content == content)
+def _feedback_of(manifests: Made, stage: Manifest) -> Path:
+    """The feedback that a stage has read. One that came from the cache may have read another of the same words: then the run's own, which stands first."""
+    found = [one for one in manifests.values() if one.content.kind == FEEDBACK]
+    return next((one for one in found if one.content == stage.made.inputs["feedback"]), found[0]).artifact.folder
 
 
 def _samples(report: Mapping[str, Any], made: Made, seed: int) -> dict[str, list[Sample]]:
@@ -124,11 +125,11 @@ def _plots(report: Mapping[str, Any], made: Made) -> list[Plot]:
     return [(title, inline_svg(figure, title)) for title, figure in plots]
 
 
-def _labels(made: Made) -> dict[str, Any] | None:
+def _labels(manifests: Made, made: Made) -> dict[str, Any] | None:
     """The report on agreement, with examples; None where nobody ranked anything."""
     if "consensus" not in made or not (told := _folder(made, "consensus") / "agreement.json").is_file():
         return None
-    feedback = _read_by(made, "consensus", "feedback")
+    feedback = _feedback_of(manifests, made["consensus"])
     examples = examples_of(
         read_records(told.with_name("consensus.jsonl"), Consensus),
         read_records(feedback / "rankings.jsonl", Ranking),
@@ -138,13 +139,13 @@ def _labels(made: Made) -> dict[str, Any] | None:
     return {**json.loads(told.read_text(encoding="utf-8")), "examples": examples}
 
 
-def _reward_card(made: Made) -> dict[str, Any] | None:
+def _reward_card(manifests: Made, made: Made) -> dict[str, Any] | None:
     """The report of the reward on held-out prompts, its calibration drawn, its worst mistakes as texts; None where there is none."""
     if "reward-report" not in made or not (told := _folder(made, "reward-report") / "reward_report.json").is_file():
         return None
     card = json.loads(told.read_text(encoding="utf-8"))
     drawn = inline_svg(plot_calibration(card["bands"]), "Calibration of the reward model") if card["bands"] else None
-    feedback = _read_by(made, "reward-report", "feedback")
+    feedback = _feedback_of(manifests, made["reward-report"])
     prompts = {one.id: transcript(one.text) for one in read_records(feedback / "prompts.jsonl", Prompt)}
     texts = {one.id: one.text for one in read_records(feedback / "completions.jsonl", Completion)}
     mistakes = [
