@@ -1,6 +1,6 @@
 """Pictures of a run: what the policy gained and what it paid for it, and how far each version comes beside people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,22 @@ VERSION_NAMES = {
 
 Share = tuple[float, float, float]
 """A share with the ends of its interval."""
+
+
+def kl_by_update(updates: Iterable[StepMetrics]) -> dict[int, float]:
+    """Update -> KL of the batch that was learned from, in nats a completion."""
+    return {one.step: one.values[KL] for one in updates if KL in one.values}
+
+
+def marks_of(told: Mapping[str, Any]) -> dict[str, int]:
+    """What to mark on the way -> its update, of a run's figures: the policy that was kept, and the one that the headline judge liked best."""
+    marks = {"kept": told.get("tuning_kept_update"), f"{told['judge']}'s best": told.get("peak_update")}
+    return {mark: update for mark, update in marks.items() if update is not None}
+
+
+def bars_of(told: Mapping[str, Any]) -> str:
+    """What the error bars of a comparison with people's texts are."""
+    return f"bars: 95 % intervals over {told['reference_prompts_asked']} held-out prompts"
 
 
 def plot_updates(steps: Sequence[StepMetrics]) -> "Figure":

@@ -23,7 +23,9 @@ from tasks.reporting.page.page import NAME as PAGE
 from tasks.reporting.page.page import write_page
 from tasks.reporting.plots import (
     CURVES,
-    KL,
+    bars_of,
+    kl_by_update,
+    marks_of,
     plot_checks,
     plot_preferred_to_reference,
     plot_score_against_kl,
@@ -200,19 +202,16 @@ def _log_plots(run: PipelineRun) -> None:
 def _log_checks(run: PipelineRun) -> None:
     by_kind = {outcome.artifact.kind: read_steps(outcome.artifact) for outcome in run.outcomes}
     if checks := by_kind.get("evaluation"):
-        kl = {step.step: step.values[KL] for step in by_kind.get("policy", ()) if KL in step.values}
-        marks = {"kept": "tuning_kept_update", f"{run.metrics['judge']}'s best": "peak_update"}
-        marked = {mark: run.metrics[name] for mark, name in marks.items() if run.metrics.get(name) is not None}
+        told, kl = run.metrics, kl_by_update(by_kind.get("policy", ()))
         path = run.report_folder / "checks.png"
-        plot_checks(checks, kl, run.metrics["judges"], marked).savefig(path, dpi=110)
+        plot_checks(checks, kl, told["judges"], marks_of(told)).savefig(path, dpi=110)
         run.tracked.log_file(path, "plots")
 
 
 def _log_shares(run: PipelineRun, report: dict[str, Any]) -> None:
     if shares := shares_told(report):
-        bars = f"bars: 95 % intervals over {report['reference_prompts_asked']} held-out prompts"
         path = run.report_folder / f"{FIGURE}.png"
-        plot_preferred_to_reference(shares, report["judges"], report["best_of"], bars).savefig(path, dpi=110)
+        plot_preferred_to_reference(shares, report["judges"], report["best_of"], bars_of(report)).savefig(path, dpi=110)
         run.tracked.log_file(path, "plots")
 
 

@@ -13,9 +13,9 @@ from models.errors import DataError
 from models.evaluation.metrics import Match
 from models.records import StepMetrics, read_records
 from models.settings.pipeline import PLACES
-from tasks.reporting.page.page import environment, kl_by_update, steps_of
+from tasks.reporting.page.page import environment, steps_of
 from tasks.reporting.page.svg import inline_svg
-from tasks.reporting.plots import COLOURS, CURVES, FAINT, KL
+from tasks.reporting.plots import COLOURS, CURVES, FAINT, KL, kl_by_update
 from tasks.running.pipeline_run import flatten
 from tasks.running.run_name import own_name
 from tasks.running.storage import Manifest, read_manifest_in

@@ -1,7 +1,7 @@
 """report.html: what report.json and a run's artifacts say, as one page that people read. Model output and names are untrusted: all are escaped."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from tasks.reporting.page.svg import inline_svg
 from tasks.reporting.page.warning_signs import warning_signs
 from tasks.reporting.plots import (
     CURVES,
-    KL,
+    bars_of,
+    kl_by_update,
+    marks_of,
     plot_against_kl,
     plot_calibration,
     plot_checks,
@@ -100,26 +102,18 @@ def steps_of(made: Made, stage: str) -> list[StepMetrics]:
     return read_steps(made[stage].artifact) if stage in made else []
 
 
-def kl_by_update(updates: Iterable[StepMetrics]) -> dict[int, float]:
-    """Update -> KL of the batch that was learned from, in nats a completion."""
-    return {one.step: one.values[KL] for one in updates if KL in one.values}
-
-
 def _plots(report: Mapping[str, Any], made: Made) -> list[Plot]:
     updates, checks = steps_of(made, "tuning"), steps_of(made, "evaluation")
     kl, plots = kl_by_update(updates), []
     if shares := shares_told(report) if "judges" in report else None:
-        bars = f"bars: 95 % intervals over {report['reference_prompts_asked']} held-out prompts"
-        plots.append(
-            ("Beside what people wrote", plot_preferred_to_reference(shares, report["judges"], report["best_of"], bars))
-        )
+        drawn = plot_preferred_to_reference(shares, report["judges"], report["best_of"], bars_of(report))
+        plots.append(("Beside what people wrote", drawn))
     if checks:
-        kept, peak = report.get("tuning_kept_update"), report.get("peak_update")
-        marks = {"kept": kept, f"{report['judge']}'s best": peak}
-        marked = {mark: update for mark, update in marks.items() if update is not None}
-        plots.append(("Score and judges by update", plot_checks(checks, kl, report["judges"], marked)))
+        marks = marks_of(report)
+        plots.append(("Score and judges by update", plot_checks(checks, kl, report["judges"], marks)))
         if sum(one.step in kl for one in checks) > 1:
-            plots.append(("Score and judges by distance", plot_against_kl(checks, kl, report["judges"], kept)))
+            drawn = plot_against_kl(checks, kl, report["judges"], marks.get("kept"))
+            plots.append(("Score and judges by distance", drawn))
     if updates and CURVES.keys() <= updates[0].values.keys():
         plots.append(("Every update", plot_updates(updates)))
     return [(title, inline_svg(figure, title)) for title, figure in plots]
