@@ -14,6 +14,9 @@ Found = TypeVar("Found")
 CEILING_SECONDS = 900.0
 """No expectation: a machine with other work on it takes several times as long as one without."""
 
+PAGE_SECONDS = 120.0
+"""The same for a page of ours, behind which nothing is computed."""
+
 
 def until(found: Callable[[], Found], seconds: float = CEILING_SECONDS) -> Found:
     """What `found` gives once that is something; AssertionError after so many seconds."""

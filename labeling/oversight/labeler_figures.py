@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median, stdev
@@ -10,6 +10,7 @@ from statistics import fmean, median, stdev
 from scipy.special import stdtrit
 
 from labeling.store.counted import Counted
+from labeling.store.qualification import pairs_in_order
 from models.preferences.agreement_report import LabelerReport
 from models.records import Rating
 
@@ -56,6 +57,7 @@ class LabelerFigures:
     labeler: str
     is_withdrawn: bool
     is_left_out: bool
+    is_unqualified: bool
     num_judgements: int
     num_prompts: int
     median_seconds: float | None
@@ -79,9 +81,13 @@ class LabelerFigures:
 
 
 def labeler_figures(
-    counted: Sequence[Counted], ratings: Sequence[Rating], reports: Mapping[str, LabelerReport]
+    counted: Sequence[Counted],
+    ratings: Sequence[Rating],
+    reports: Mapping[str, LabelerReport],
+    unqualified: Container[str] = (),
 ) -> list[LabelerFigures]:
-    """One entry per labeler with a judgement that counts, by name; those who are left out and who withdrew stand last."""
+    """One entry per labeler with a judgement that counts, by name; those who are left out and who withdrew stand last. `unqualified`: who
+    did not qualify for the batch."""
     of_labeler: dict[tuple[bool, bool, str], list[Counted]] = {}
     for one in counted:
         of_labeler.setdefault((one.is_withdrawn, one.is_left_out, one.labeler), []).append(one)
@@ -99,6 +105,7 @@ def labeler_figures(
                 labeler=name,
                 is_withdrawn=is_withdrawn,
                 is_left_out=is_left_out,
+                is_unqualified=name in unqualified,
                 num_judgements=len(judged),
                 num_prompts=len({one.prompt_id for one in judged}),
                 median_seconds=median(seconds) if seconds else None,
@@ -123,17 +130,8 @@ def gold_pairs(counted: Sequence[Counted]) -> tuple[float, int]:
 
     Pairs that are tied in the known order say nothing, and a completion that is not in it is not compared.
     """
-    right, num_pairs = 0.0, 0
-    for one in counted:
-        if one.gold_levels is None or one.levels is None:
-            continue
-        places = one.places
-        for better, worse in combinations(one.gold_levels, 2):
-            for first in better:
-                for second in worse:
-                    num_pairs += 1
-                    right += 1.0 if places[first] < places[second] else 0.5 * (places[first] == places[second])
-    return right, num_pairs
+    counts = [pairs_in_order(one.gold_levels, one.places) for one in counted if one.gold_levels and one.levels]
+    return sum(right for right, _ in counts), sum(of for _, of in counts)
 
 
 def in_order_shown(one: Counted) -> list[int]:

@@ -21,6 +21,7 @@ from labeling.oversight.labeler_pairs import (
     values_of_ratings,
 )
 from labeling.store.counted import Counted, rankings_of, ratings_of, read_counted
+from labeling.store.qualification import unqualified
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, LeftOut, PromptRow, Task, Withdrawal
 from labeling.store.steering import is_left_out
 from models.conversation import transcript
@@ -141,7 +142,7 @@ def batch_figures(session: Session, batch: Batch) -> BatchFigures:
         together = report if not ratings else together
         reports = {one.labeler: one for one in report.labelers}
         pairs = LabelerPairs(VoteTable(rankings))
-    labelers = labeler_figures(counted, ratings, reports)
+    labelers = labeler_figures(counted, ratings, reports, unqualified(session, batch))
     if ratings:
         values, moments = values_of_ratings(ratings, said_at), [said_at[one.prompt_id, one.labeler] for one in ratings]
         agreement = agreement_over_time(values, pairs, said_at, moments)

@@ -16,6 +16,7 @@ from labeling.store import judgements
 from labeling.store.accounts import Visitor
 from labeling.store.assignments import Given, as_shown, next_task, progress
 from labeling.store.batches import has_read_instructions
+from labeling.store.qualification import trial_of
 from labeling.store.schema import Assignment, Batch, Judgement, Task
 from models.conversation import SPEAKERS, turns
 from models.degrees import Degree
@@ -111,14 +112,23 @@ def _next(store: Store, batch: Batch, visitor: Visitor) -> dict[str, Any]:
 
 
 def _so_far(store: Store, batch: Batch, visitor: Visitor, opened: Assignment | None = None) -> dict[str, Any]:
-    """`progress`, and `last`: the submission that undo opens, None for none; it is before the one that is `opened` again.
+    """`progress`; of a qualification under way `trial`, how many of its tasks are done; `is_unqualified`; `code`, where nothing is left for who has
+    judged; and `last`: the submission that undo opens, None for none; it is before the one that is `opened` again.
 
     In a transaction of its own: counting must not keep the others from writing.
     """
     with store.read() as session:
         one = progress(session, batch, visitor.labeler_id, utc_now())
         last = judgements.last_submission(session, batch.id, visitor.labeler_id, opened)
-    return {"progress": {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left}, "last": last}
+        trial = trial_of(session, batch, visitor.labeler_id)
+    is_finished = one.num_done and not one.num_left and not trial.is_failed
+    return {
+        "progress": {"done": one.num_done, "skipped": one.num_skipped, "left": one.num_left},
+        "trial": {"done": trial.num_done, "of": trial.num_tasks} if trial.is_under_way else None,
+        "is_unqualified": trial.is_failed,
+        "code": batch.completion_code if is_finished else None,
+        "last": last,
+    }
 
 
 def _batch_of(session: Session, assignment_id: int, visitor: Visitor) -> Batch:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from labeling.store.qualification import trial_of
 from labeling.store.schema import Assignment, Batch, CompletionRow, Judgement, PromptRow, Task
 from labeling.store.steering import is_left_out
 
@@ -53,7 +54,11 @@ def next_task(session: Session, batch: Batch, labeler_id: int, now: datetime) ->
         task = session.scalar(select(Task).where(*_free(batch, labeler_id, now)).order_by(Task.position).limit(1))
         if task is None:
             return None
-        task = _due_gold(session, batch, labeler_id) or task
+        trial = trial_of(session, batch, labeler_id)
+        if trial.is_failed:
+            return None
+        if trial.is_under_way or _is_gold_due(session, batch, labeler_id):
+            task = _unseen_gold(session, batch, labeler_id) or task
         own = Assignment(
             task_id=task.id,
             batch_id=batch.id,
@@ -106,7 +111,7 @@ def progress(session: Session, batch: Batch, labeler_id: int, now: datetime) -> 
         ).all()
     )
     free = select(func.count()).select_from(Task).where(*_free(batch, labeler_id, now))
-    is_out = session.scalar(select(is_left_out(batch.id, labeler_id)))
+    is_out = session.scalar(select(is_left_out(batch.id, labeler_id))) or trial_of(session, batch, labeler_id).is_failed
     left = 0 if is_out else (session.scalar(free) or 0) + own.get("open", 0)
     return Progress(own.get("done", 0), own.get("skipped", 0), left)
 
@@ -153,15 +158,18 @@ def _was_given(labeler_id: int) -> ColumnElement[bool]:
     return exists(select(given.id).where(given.task_id == Task.id, given.labeler_id == labeler_id).correlate(Task))
 
 
-def _due_gold(session: Session, batch: Batch, labeler_id: int) -> Task | None:
-    """The next gold task when it is its turn: the middle one of every `gold_every` tasks."""
+def _is_gold_due(session: Session, batch: Batch, labeler_id: int) -> bool:
+    """Whether it is the turn of a gold task: the middle one of every `gold_every` tasks."""
     num_given = session.scalar(
         select(func.count())
         .select_from(Assignment)
         .where(Assignment.batch_id == batch.id, Assignment.labeler_id == labeler_id)
     )
-    if num_given % batch.gold_every != batch.gold_every // 2:
-        return None
+    return num_given % batch.gold_every == batch.gold_every // 2
+
+
+def _unseen_gold(session: Session, batch: Batch, labeler_id: int) -> Task | None:
+    """The next gold task that this labeler was not given yet."""
     unseen = (Task.batch_id == batch.id, Task.gold_levels.is_not(None), ~_was_given(labeler_id))
     return session.scalar(select(Task).where(*unseen).order_by(Task.position).limit(1))
 

@@ -71,11 +71,15 @@ def publish(
     Where another batch has the title, it gets a number: "helpfulness, 50 prompts, 2026-05-01 (2)". The id is derived from criterion, task and what is shown: publishing the same again makes no second batch; changed
     instructions become a new version, and changed numbers (labelers per prompt, lease, gold) and how texts are shown first hold from then on. The same to learn from
     and not to learn from (`is_learned_from`) are two batches.
-    Raises DataError for empty instructions, for a prompt with fewer than two completions where they are compared, and for
+    Raises DataError for empty instructions, for fewer gold prompts than a qualification asks, for a prompt with fewer than two completions where they are compared, and for
     one that is a gold prompt as well.
     """
     if not instructions.strip():
         raise DataError("the instructions of a batch must not be empty: labelers judge by what is written there")
+    if config.qualification is not None and len(gold) < config.qualification.num_tasks:
+        raise DataError(
+            f"batch.qualification: asks for {config.qualification.num_tasks} tasks, but batch.gold has {len(gold)} prompts whose order is known"
+        )
     shown = _tasks_of(config.task, prompts, completions)
     both = {one.id for one in prompts} & {one.prompt.id for one in gold}
     if both:
@@ -259,6 +263,8 @@ def _set_numbers(batch: Batch, config: BatchConfig) -> None:
     batch.labelers_per_prompt = config.labelers_per_prompt
     batch.lease_seconds = config.lease_minutes * 60
     batch.gold_every = config.gold_every
+    batch.qualification = config.qualification and config.qualification.model_dump()
+    batch.completion_code = config.completion_code
 
 
 def _keep_instructions(session: Session, batch_id: str, text: str, now: datetime) -> None:

@@ -46,9 +46,14 @@ class Counted(NamedTuple):
 
     @property
     def places(self) -> dict[str, int]:
-        """Completion id -> place of a ranking: 1 is best, those tied share a place, unusable ones come last together."""
-        places = {name: place for place, level in enumerate(self.levels, start=1) for name in level}
-        return places | dict.fromkeys(self.unusable, len(self.levels) + 1)
+        """Completion id -> place of a ranking."""
+        return places_of(self.levels, self.unusable)
+
+
+def places_of(levels: Sequence[Sequence[str]], unusable: Iterable[str]) -> dict[str, int]:
+    """Completion id -> place: 1 is best, those tied share a place, unusable ones come last together."""
+    places = {name: place for place, level in enumerate(levels, start=1) for name in level}
+    return places | dict.fromkeys(unusable, len(levels) + 1)
 
 
 def read_counted(session: Session, batch_id: str, prompt_ids: Sequence[str] | None = None) -> list[Counted]:

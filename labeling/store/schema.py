@@ -73,7 +73,7 @@ class CompletionSystem(Base):
 class Batch(Base):
     """What was published for labelers in one go. `task` holds the settings of the kind of task (models/settings/pipeline.py).
 
-    `texts`: how they are shown first, formatted or plain. `labelers_per_prompt` 0: imported, nothing is handed out. `is_learned_from` False: a head-to-head, whose votes judge what was learned;
+    `texts`: how they are shown first, formatted or plain. `qualification`: its settings, None for none; `completion_code` as there. `labelers_per_prompt` 0: imported, nothing is handed out. `is_learned_from` False: a head-to-head, whose votes judge what was learned;
     no snapshot to learn from has them.
     """
 
@@ -86,6 +86,8 @@ class Batch(Base):
     labelers_per_prompt: Mapped[int]
     lease_seconds: Mapped[float]
     gold_every: Mapped[int]
+    qualification: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    completion_code: Mapped[str | None]
     is_learned_from: Mapped[bool] = mapped_column(server_default=true())
     created_at: Mapped[datetime]
 

@@ -51,6 +51,15 @@ class PromptChoice(Settings):
     """How many prompts are handed out; of held-out ones a share by chance, of the others those that the members disagree on most."""
 
 
+class Qualification(Settings):
+    """Gold tasks before the others: who does not put them in order is given none of the batch."""
+
+    num_tasks: Count = 5
+    """How many of the prompts of `batch.gold` each labeler begins with."""
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """The least share of pairs of their completions that the first answers order as is known; chance is one half."""
+
+
 class BatchConfig(Settings):
     """What labelers are given by flow `collect`."""
 
@@ -71,7 +80,10 @@ class BatchConfig(Settings):
     """JSONL of prompts whose order is known (`prompt`, `completions`, one annotation with `ranks`): they measure labelers, and nothing learns from them."""
     gold_every: Annotated[int, Field(ge=2)] = 10
     """One task in this many is a gold one, while there are any."""
-
+    qualification: Qualification | None = None
+    """Gold tasks by which labelers qualify before they are given others; left out, everybody does."""
+    completion_code: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Shown to labelers who have judged and have nothing left, for the crowd platform that sent them."""
     choose: PromptChoice | None = None
     """Hand out some of the sampled prompts alone, those on which a reward's members disagree; left out, all."""
 
@@ -79,6 +91,8 @@ class BatchConfig(Settings):
     def _gold_has_an_order(self) -> "BatchConfig":
         if self.gold is not None and self.task.kind != "ranking":
             raise ValueError("gold prompts have a known order: they go with task.kind ranking only")
+        if self.qualification is not None and self.gold is None:
+            raise ValueError("qualification is by prompts whose order is known: name their file as batch.gold")
         return self
 
 

@@ -24,7 +24,7 @@ let isUnsaved = false; // it has not arrived yet
 
 // --- showing -------------------------------------------------------------------------------------------------------
 
-function show({ task: next, progress, last: submission, read_instructions: mustRead }) {
+function show({ task: next, progress, trial, is_unqualified: isUnqualified, code, last: submission, read_instructions: mustRead }) {
   if (mustRead) {
     location.reload(); // the server shows them
     return;
@@ -32,7 +32,8 @@ function show({ task: next, progress, last: submission, read_instructions: mustR
   setBusy(false);
   task = next;
   last = submission;
-  showProgress(progress);
+  showProgress(progress, trial);
+  showEnd(isUnqualified, code);
   byId("judging").hidden = !task;
   byId("done").hidden = Boolean(task);
   byId("reopened").hidden = !task?.former;
@@ -76,10 +77,21 @@ function showPrompt(turns) {
   byId("prompt").scrollTop = more.length ? byId("prompt").scrollHeight : 0;
 }
 
-function showProgress({ done, skipped, left }) {
-  byId("progress-bar").max = Math.max(done + left, 1);
-  byId("progress-bar").value = done;
-  byId("progress-text").textContent = `${done} done, ${left} left${skipped ? `, ${skipped} skipped` : ""}`;
+function showProgress({ done, skipped, left }, trial) {
+  byId("progress-bar").max = trial ? trial.of : Math.max(done + left, 1);
+  byId("progress-bar").value = trial ? trial.done : done;
+  byId("progress-text").textContent = trial
+    ? `Qualification: ${trial.done} of ${trial.of} done`
+    : `${done} done, ${left} left${skipped ? `, ${skipped} skipped` : ""}`;
+}
+
+function showEnd(isUnqualified, code) {
+  byId("done-heading").textContent = isUnqualified ? "This batch is not for you" : "Nothing left to judge for you";
+  byId("done-text").textContent = isUnqualified
+    ? "Thank you for the tasks you did. Your answers differ too much from what its instructions ask for, so that you are given no more of it."
+    : "Thank you! Everything you submitted is saved.";
+  byId("code-box").hidden = !code;
+  byId("code").textContent = code ?? "";
 }
 
 function showError(message) {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.labeling.page.site import STORE, Site
 from tests.templates import empty_store
-from tests.waiting import CEILING_SECONDS
+from tests.waiting import CEILING_SECONDS, PAGE_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -31,12 +31,15 @@ def visit(site: Site, browser: "Browser") -> Iterator[Callable[..., "Page"]]:
 
     At the end no script may have failed, been blocked by the page's own policy, or opened a dialog.
     """
+    from playwright.sync_api import expect
+
     contexts, complaints = [], []
+    expect.set_options(timeout=1000 * PAGE_SECONDS)
 
     def opened(name: str, path: str = "/", leaves: bool = False, **options: Any) -> "Page":
         contexts.append(browser.new_context(base_url=site.url, **options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(1000 * CEILING_SECONDS)
+        page.set_default_timeout(1000 * PAGE_SECONDS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: "Content Security" in message.text and complaints.append(message.text))
         page.on("dialog", lambda dialog: _answer_dialog(dialog, leaves, complaints))
@@ -47,6 +50,7 @@ def visit(site: Site, browser: "Browser") -> Iterator[Callable[..., "Page"]]:
         return page
 
     yield opened
+    expect.set_options(timeout=1000 * CEILING_SECONDS)
     for context in contexts:
         context.close()
     assert complaints == []

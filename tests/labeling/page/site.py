@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from sqlalchemy import select
 from labeling.page.app import LOCAL_HOSTS
 from labeling.page.serve import server_config
 from labeling.store.accounts import add_labeler
-from labeling.store.batches import publish
+from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Assignment, Judgement, Labeler
-from models.records import Completion, Prompt
+from models.records import Completion, Prompt, Ranking
 from models.settings.batch import BatchConfig, BatchTask, RankingTask
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -75,15 +76,23 @@ class Site:
         instructions: str = INSTRUCTIONS,
         labelers_per_prompt: int = 3,
         shown_first: str = "formatted",
+        gold: Sequence[GoldPrompt] = (),
+        **settings: object,
     ) -> str:
         """A batch of prompts (text -> texts of its completions) to judge by helpfulness; its id."""
-        config = BatchConfig(task=task or RankingTask(), labelers_per_prompt=labelers_per_prompt, texts=shown_first)
+        config = BatchConfig(
+            task=task or RankingTask(),
+            labelers_per_prompt=labelers_per_prompt,
+            texts=shown_first,
+            gold="gold.jsonl" if gold else None,
+            **settings,
+        )
         prompts = [Prompt.of(text, "train") for text in texts]
         completions = [
             Completion.of(prompt.id, text) for prompt in prompts for index, text in enumerate(texts[prompt.text])
         ]
         with self.store.write() as session:
-            return publish(session, config, title, instructions, prompts, completions, [], NOW)
+            return publish(session, config, title, instructions, prompts, completions, gold, NOW)
 
     # --- what was said ----------------------------------------------------------------------------------------------
 
@@ -124,6 +133,14 @@ class Site:
 
 def form_token(page: str) -> str:
     return re.search(r'name="form_token" value="([^"]+)"', page)[1]
+
+
+def gold_prompt(text: str, levels: Sequence[Sequence[str]]) -> GoldPrompt:
+    """A prompt, and texts of completions in their known order, best first."""
+    prompt = Prompt.of(text, "train")
+    ids = [[Completion.of(prompt.id, one) for one in level] for level in levels]
+    order = Ranking.of(prompt.id, "expert", "helpfulness", [[one.id for one in level] for level in ids])
+    return GoldPrompt(prompt, [one for level in ids for one in level], order)
 
 
 def read(client: httpx.Client, batch_id: str, version: int) -> None:

@@ -1,12 +1,12 @@
-"""A against B, thumbs, and yes or no, in a browser."""
+"""A against B, thumbs, yes or no, and tasks to qualify by, in a browser."""
 
 from collections.abc import Callable
 
 import pytest
 
 from models.conversation import conversation
-from models.settings.batch import ChoiceTask, ThumbsTask, YesNoTask
-from tests.labeling.page.site import Site
+from models.settings.batch import ChoiceTask, Qualification, ThumbsTask, YesNoTask
+from tests.labeling.page.site import Site, gold_prompt, next_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 Page, expect = sync_api.Page, sync_api.expect
@@ -143,3 +143,48 @@ def test_a_key_that_is_held_down_answers_once(site: Site, visit: Callable[..., P
     page.keyboard.up("ArrowUp")
     answer(page, "ArrowDown", PROMPTS[2])
     assert [one.wanted for one in site.judgements("Ada")] == [True, False]
+
+
+GOLD = [gold_prompt(f"Known {n}?", [["Best."], ["Worst."]]) for n in range(2)]
+DARK = {"It is dark.": ["Switch on the light.", "Wait."]}
+
+
+def publish_tried(site: Site) -> str:
+    asked = Qualification(num_tasks=2, min_agreement=1.0)
+    return site.publish(DARK, gold=GOLD, qualification=asked, completion_code="C7XK2")
+
+
+def orders(page: Page, best: str, prompt: str) -> None:
+    """Ranks this text first and the other one second, and submits."""
+    expect(page.locator("#prompt")).to_have_text(prompt)
+    for text in page.locator(".tray .text").all_text_contents():
+        page.keyboard.press("1" if text.strip() == best else "2")
+    page.keyboard.press("Enter")
+
+
+def test_who_qualifies_goes_on_and_is_shown_the_code_at_the_end(site: Site, visit: Callable[..., Page]):
+    publish_tried(site)
+    page = visit("Ada")
+    expect(page.get_by_text("The first tasks (2) are to qualify")).to_be_visible()
+    page.get_by_role("button", name="I have read this").click()
+    expect(page.locator("#progress-text")).to_have_text("Qualification: 0 of 2 done")
+    orders(page, "Best.", "Known 0?")
+    expect(page.locator("#progress-text")).to_have_text("Qualification: 1 of 2 done")
+    orders(page, "Best.", "Known 1?")
+    expect(page.locator("#progress-text")).to_have_text("2 done, 1 left")
+    expect(page.locator("#code")).to_be_hidden()
+    orders(page, "Wait.", "It is dark.")
+    expect(page.get_by_role("heading", name="Nothing left to judge for you")).to_be_visible()
+    expect(page.locator("#code")).to_have_text("C7XK2")
+
+
+def test_who_does_not_is_told_so_and_shown_no_code(site: Site, visit: Callable[..., Page]):
+    batch = publish_tried(site)
+    page = visit("Bo")
+    page.get_by_role("button", name="I have read this").click()
+    orders(page, "Worst.", "Known 0?")
+    orders(page, "Best.", "Known 1?")
+    expect(page.get_by_role("heading", name="This batch is not for you")).to_be_visible()
+    expect(page.locator("#code")).to_be_hidden()
+    told = next_of(site.sign_in("Bo"), batch)
+    assert (told["is_unqualified"], told["code"], told["task"]) == (True, None, None)

@@ -39,6 +39,8 @@ def test_what_was_judged_or_skipped_in_an_older_store_can_still_be_opened_again(
         session.execute(text("ALTER TABLE assignments DROP COLUMN closed_by"))
         session.execute(text("ALTER TABLE judgements DROP COLUMN degree"))
         session.execute(text("ALTER TABLE batches DROP COLUMN texts"))
+        session.execute(text("ALTER TABLE batches DROP COLUMN qualification"))
+        session.execute(text("ALTER TABLE batches DROP COLUMN completion_code"))
         session.execute(text("ALTER TABLE tasks DROP COLUMN extra_labelers"))
         session.execute(text("DROP TABLE left_out"))
         session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
