@@ -183,7 +183,7 @@ def _welcome(places: Places, seconds: float) -> str:
         f"ready after {seconds:.0f} s; Ctrl-C ends everything, logs lie in {os.path.relpath(places.root / 'logs')}\n"
         f"  press Run       {places.prefect}/deployments\n"
         f"  the queue       {places.prefect}/work-pools/work-pool/rein\n"
-        f"  compare runs    {places.mlflow}\n"
+        f"  compare runs    {places.mlflow}/#/experiments\n"
         f"  label           {places.label}"
     )
 

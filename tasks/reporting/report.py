@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.conversation import transcript
@@ -92,7 +92,9 @@ def write_report(
     _keep(run, report, policy_note(report))
     _log_plots(run)
     _log_shares(run, report)
-    create_table_artifact(shown_samples(samples[:20]), key="samples", description="Held-out prompts before and after")
+    create_markdown_artifact(
+        before_and_after(samples[:20]), key="samples", description="Held-out prompts before and after, with scores"
+    )
     of_policy, of_reward = (tracking.policy_name, policy.version), (tracking.reward_name, policy.reward_version)
     report_lineage(run, {of_policy: policy.policy, of_reward: policy.reward})
     return report
@@ -257,16 +259,11 @@ def sample_table(matches: list[Match]) -> dict[str, list[Any]]:
     return table | {"prompt": [transcript(match.prompt) for match in matches]}
 
 
-def shown_samples(matches: list[Match]) -> list[dict[str, str]]:
-    """Rows for Prefect's table. Model output is untrusted: angle brackets and pipes are neutralised."""
-    return [
-        {
-            "prompt": plain(transcript(match.prompt)),
-            "base": plain(match.base_completion),
-            "policy": plain(match.policy_completion),
-            "base score": f"{match.base_score:.2f}",
-            "policy score": f"{match.policy_score:.2f}",
-            "KL (nats)": f"{match.kl_nats:.1f}",
-        }
+def before_and_after(matches: list[Match]) -> str:
+    """What base and policy wrote to each prompt, one above the other, as Markdown for Prefect. Model output is untrusted: it is shown as it is."""
+    return "\n\n---\n\n".join(
+        f"**{plain(transcript(match.prompt))}**\n\n"
+        f"before ({match.base_score:.2f}): {plain(match.base_completion)}\n\n"
+        f"after ({match.policy_score:.2f}, KL {match.kl_nats:.1f} nats): {plain(match.policy_completion)}"
         for match in matches
-    ]
+    )

@@ -10,7 +10,7 @@ from models.evaluation.metrics import Match
 from models.records import Artifact, StepMetrics, write_records
 from tasks.reporting.note import HEADLINE, POLICY_FIGURES, REWARD_FIGURES
 from tasks.reporting.plots import plot_against_kl, plot_calibration, plot_checks, plot_score_against_kl, plot_updates
-from tasks.reporting.report import sample_table, seconds_to_better, shown_samples
+from tasks.reporting.report import before_and_after, sample_table, seconds_to_better
 from tasks.running.pipeline_run import StageOutcome, describe_changes
 
 STEPS = [
@@ -83,8 +83,17 @@ def test_samples_show_conversations_as_they_are_read():
     table = sample_table([match])
     assert list(table)[:2] == ["prompt", "policy_completion"] and table["policy_score"] == [1]
     assert table["prompt"] == ["System: Be brief.\n\nHuman: Hi\n\nAssistant: <b>Hello!</b>\n\nHuman: Why?"]
-    (row,) = shown_samples([match])
-    assert row["prompt"] == "System: Be brief. Human: Hi Assistant: &lt;b&gt;Hello!&lt;/b&gt; Human: Why?"
+    assert before_and_after([match, match]).split("\n\n") == [
+        *(
+            told := [
+                "**System: Be brief. Human: Hi Assistant: &lt;b&gt;Hello!&lt;/b&gt; Human: Why?**",
+                "before (0.00): No.",
+                "after (1.00, KL 2.0 nats): Yes.",
+            ]
+        ),
+        "---",
+        *told,
+    ]
 
 
 @pytest.mark.parametrize(("num", "named"), [(3, ["update 0", "update 2"]), (1, ["update 0"])])
