@@ -23,6 +23,20 @@ _NO_COMMENT = "number-sign"
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice in a mapping: PyYAML takes the last one and says nothing."""
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in lines:
+                told = f"key {key.value} stands twice, first in line {lines[key.value]}"
+                raise yaml.composer.ComposerError(problem=told, problem_mark=key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return node
+
+
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> PipelineConfig:
     """The configuration of a YAML preset with `key.path=value` overrides applied (values are YAML).
 
@@ -37,7 +51,7 @@ def read_preset(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     if not file.is_file():
         raise ConfigError(f"{file}: no such preset")
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = _Loader(file.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -140,7 +154,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise ConfigError(f"override {override!r}: expected key.path=value, such as tuning.kl.coef=0.1")
     try:
-        value = yaml.safe_load(text)
+        value = _Loader(text).get_single_data()
     except yaml.YAMLError:
         raise ConfigError(f"override {override!r}: the value is not YAML") from None
     if _is_cut_by_a_comment(text, value):

@@ -36,6 +36,7 @@ def place(tmp_path: Path) -> Path:
     )
     (tmp_path / "broken.yaml").write_text("seed: 1\nbase: {kind: pretrained\nlabels: [\n")
     (tmp_path / "tabs.yaml").write_text("base:\n\tkind: scratch\n")
+    (tmp_path / "twice.yaml").write_text("seed: 1\ntuning: {kind: ppo,\n  gamma: 1.0, gamma: 0.9}\nseed: 2\n")
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
@@ -116,6 +117,7 @@ def call(place: Path, *words: str) -> tuple[int, list[str], str]:
         (["check", "presets/smoke.yaml"], "did you mean smoke?"),
         (["rlhf", "broken.yaml"], "broken.yaml:3: not YAML: while parsing a flow mapping, which begins in line 2"),
         (["rlhf", "tabs.yaml"], "tabs.yaml:2: not YAML: found character '\\t'"),
+        (["rlhf", "twice.yaml"], "twice.yaml:3: not YAML: key gamma stands twice, first in line 3"),
         (["rlhf", "picture.yaml"], "picture.yaml: not YAML: it is no text in UTF-8"),
         # a place
         (["rlhf", "smoke", "storage.root=/proc/rein"], "storage.root: /proc/rein/prefect: no folder can be made there"),

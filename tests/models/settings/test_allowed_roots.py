@@ -75,6 +75,7 @@ NO_PLACES = {
         "LabelerKind.name",
         "SimulatedLabeler.name",
         "SimulatedLabels.criterion",
+        "BatchConfig.completion_code",
         "BatchConfig.criterion",
         "People.criterion",
         "Votes.batch",
