@@ -32,7 +32,7 @@ from tasks.reporting.plots import (
     plot_updates,
 )
 from tasks.reporting.result import policy_result, reward_result
-from tasks.running.pipeline_run import PipelineRun
+from tasks.running.pipeline_run import COUNT, PipelineRun
 from tasks.running.storage import read_steps
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
@@ -146,6 +146,7 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
     )
     results = {f"result/{name}": report[name] for name in RESULTS if report.get(name) is not None}
     run.tracked.log_metrics({"seconds": report["seconds"]} | results)
+    run.tracked.log_parameters({f"{COUNT}{outcome.name}": outcome.artifact.rows for outcome in run.outcomes})
     stages = ", ".join(report["stages_run"]) or "none"
     run.tracked.set_tags(
         {

@@ -18,6 +18,9 @@ from models.settings.pipeline import PLACES, PipelineConfig
 from models.settings.presets import require_files
 from tasks.tracking.tracked_run import TrackedRun, parameter_text, send_what_was_kept
 
+COUNT = "count/"
+"""Before the name of a stage: the parameter of a run in MLflow that says how much the stage made (pairs, steps, ...)."""
+
 
 @dataclass(frozen=True)
 class StageOutcome:
@@ -132,7 +135,7 @@ def describe_changes(settings: dict[str, str], name: str, before: dict[str, str]
     changes = [
         f"{key} {before.get(key, 'unset')} → {settings.get(key, 'unset')}"
         for key in sorted(settings.keys() | before.keys())
-        if settings.get(key) != before.get(key) and not key.startswith(PLACES)
+        if settings.get(key) != before.get(key) and not key.startswith((*PLACES, COUNT))
     ]
     return f"{', '.join(changes) or 'nothing'}, since {name}"
 

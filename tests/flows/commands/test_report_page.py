@@ -84,8 +84,12 @@ def test_a_run_leaves_a_page_that_needs_nothing_else(first_report, workplace):
     assert text.count("<svg") >= 3 and "var(--accent)" in text
     mlflow = MlflowClient(workplace.tracking_uri)
     assert "report.html" in {one.path for one in mlflow.list_artifacts(first_report["mlflow_run_id"])}
-    metrics = mlflow.get_run(first_report["mlflow_run_id"]).data.metrics
-    assert metrics["result/win_rate"] == first_report["win_rate"], "what runs are compared by is a group of its own"
+    told = mlflow.get_run(first_report["mlflow_run_id"]).data
+    assert told.metrics["result/win_rate"] == first_report["win_rate"], (
+        "what runs are compared by is a group of its own"
+    )
+    made = json.loads((Path(first_report["artifacts"]["pairs"]) / "manifest.json").read_text(encoding="utf-8"))
+    assert told.params["count/pairs"] == str(made["artifact"]["rows"]), "counts are compared as settings are"
 
 
 def test_the_page_says_the_same_when_it_is_written_again(first_report, copied):

@@ -129,7 +129,7 @@ def test_what_people_said_themselves_goes_before_their_consensus(figures):
 
 
 def test_changes_name_key_old_and_new():
-    before = {"seed": "0", "tuning.kl.coef": "0.05", "tuning.ptx": "None"}
+    before = {"seed": "0", "tuning.kl.coef": "0.05", "tuning.ptx": "None", "count/pairs": "600"}
     after = {"seed": "0", "tuning.kl.coef": "0.1", "tuning.ptx.coef": "1"}
     changes = "tuning.kl.coef 0.05 → 0.1, tuning.ptx None → unset, tuning.ptx.coef unset → 1"
     assert describe_changes(after, "rlhf calm-owl", before) == f"{changes}, since rlhf calm-owl"
