@@ -7,7 +7,6 @@ does a single query.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +40,17 @@ class Rectangles:
     slot_of_place: Int[Tensor, " N"]
 
     @classmethod
-    def of(cls, lengths: Sequence[int], num_tokens: int, device: torch.device) -> "Rectangles":
-        """For sequences of these lengths that stand one after another. Of N tokens those behind are filler, and get any slot."""
-        starts = [0, *accumulate(lengths)]
+    def of(cls, places: Sequence[Sequence[int]], num_tokens: int, device: torch.device) -> "Rectangles":
+        """For sequences whose tokens stand at these places among N. What several begin with has a slot in each of them, all with the same result; what
+        is in none, filler, gets any slot."""
         shapes, place_of_slot, slot_of_place = [], [], [0] * num_tokens
-        for rows in _rows_of_one_length(lengths):
-            width = lengths[rows[0]]
+        for rows in _rows_of_one_length([len(own) for own in places]):
+            width = len(places[rows[0]])
             shapes.append((len(rows), width))
-            for row in rows:
-                start, length = starts[row], lengths[row]
-                slot_of_place[start : start + length] = range(len(place_of_slot), len(place_of_slot) + length)
-                place_of_slot += [*range(start, start + length), *[start + length - 1] * (width - length)]
+            for own in (places[row] for row in rows):
+                for slot, place in enumerate(own, start=len(place_of_slot)):
+                    slot_of_place[place] = slot
+                place_of_slot += [*own, *[own[-1]] * (width - len(own))]
         return cls(tuple(shapes), torch.tensor(place_of_slot).to(device), torch.tensor(slot_of_place).to(device))
 
     def lay_out(self, tokens: Float[Tensor, "N H D"]) -> list[Float[Tensor, "_ H _ D"]]:

@@ -122,7 +122,7 @@ def _before_head(
 
     Where a network multiplies its logits by a number (Cohere, Granite), the hidden states have been.
     """
-    hidden = hidden_states(model.base_model, batch, places - 1)
+    hidden = hidden_states(model.base_model, batch, batch.before[places])
     scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
     hidden = hidden if scale == 1.0 else hidden * scale
     head, device_type = model.get_output_embeddings(), hidden.device.type

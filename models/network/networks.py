@@ -146,7 +146,7 @@ class RewardModel(nn.Module):
     @forward_pass
     def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
         """The raw logit of each sequence, read at its last token alone."""
-        last = batch.last([1] * len(batch.lengths))
+        last = batch.last([1] * len(batch.places))
         hidden = hidden_states(self.model.base_model, batch, last)
         return self.model.score(hidden).float().sum(dim=-1)  # of one column; FSDP2 must not be given a view
 
@@ -233,7 +233,7 @@ class Classifier(RewardModel):
     @forward_pass
     def class_logits(self, batch: PackedBatch) -> Float[Tensor, "B C"]:
         """The raw logits of each sequence, read at its last token alone."""
-        hidden = hidden_states(self.model.base_model, batch, batch.last([1] * len(batch.lengths)))
+        hidden = hidden_states(self.model.base_model, batch, batch.last([1] * len(batch.places)))
         return self.model.score(hidden).float()
 
     def logits(self, batch: PackedBatch) -> Float[Tensor, " B"]:
@@ -299,7 +299,7 @@ class ValueModel(nn.Module):
 
     def forward(self, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, " M"]:
         """Value of the state in which the token at each of these places is chosen, i.e. read at the place before it."""
-        hidden = hidden_states(self.body, batch, places - 1)
+        hidden = hidden_states(self.body, batch, batch.before[places])
         return (self.head(hidden).squeeze(-1).float() - self.mean) / self.std
 
 

@@ -1,8 +1,10 @@
 """Sequences of unequal length one after another, without padding, through the decoders of Hugging Face.
 
-Linear layers, norms and activations see one row of N tokens. Attention alone needs to know where a sequence begins: there the
+Linear layers, norms and activations see one row of N tokens. Attention alone needs to know which of them are a sequence: there the
 tokens are laid out as rectangles, a row per sequence, those of about one length together. They are padded on the right, where causality
 hides the padding by itself. A network that cannot be read so gets rows that are padded throughout.
+
+What a sequence begins with as the one before it does, such as the prompt of two completions, is there once: a causal network makes the same of it in both.
 """
 
 import logging
@@ -11,12 +13,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
@@ -42,37 +43,59 @@ def filled(places: Int[Tensor, " M"]) -> Int[Tensor, " F"]:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """B sequences, and behind them filler, N tokens in all. Filler is in no sequence, and nothing reads it: with it N is one of few
-    numbers. For each new shape of a product there is code to be made first, which takes longer than a small product itself."""
+    """B sequences, and behind them filler, N tokens in all; of each sequence the places of its tokens among them, some of which may be those of the
+    sequence before. Filler is in no sequence, and nothing reads it: with it N is one of few numbers. For each new shape of a product there is code to
+    be made first, which takes longer than a small product itself."""
 
     input_ids: Int[Tensor, " N"]
-    lengths: tuple[int, ...]
+    places: tuple[list[int], ...]
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> "PackedBatch":
         """The sequences, in their order."""
-        tokens = [token for sequence in sequences for token in sequence]
+        tokens: list[int] = []
+        places: list[list[int]] = []
+        for before, sequence in zip([(), *sequences], sequences, strict=False):
+            num_shared = _num_alike(before, sequence)
+            own = range(len(tokens), len(tokens) + len(sequence) - num_shared)
+            places.append([*places[-1][:num_shared], *own] if num_shared else list(own))
+            tokens += sequence[num_shared:]
         tokens += [0] * (rounded_up(len(tokens)) - len(tokens))
-        return cls(torch.tensor(tokens, dtype=torch.long).to(device), tuple(map(len, sequences)))
+        return cls(torch.tensor(tokens, dtype=torch.long).to(device), tuple(places))
 
     def last(self, counts: Sequence[int]) -> Int[Tensor, " M"]:
         """The places, among the N, of the last `counts[b]` tokens of each sequence b."""
-        places, end = [], 0
-        for length, count in zip(self.lengths, counts, strict=True):
-            end += length
-            places += range(end - count, end)
-        return torch.tensor(places, dtype=torch.long).to(self.input_ids.device)
+        read = [place for own, count in zip(self.places, counts, strict=True) for place in own[len(own) - count :]]
+        return torch.tensor(read, dtype=torch.long).to(self.input_ids.device)
 
     @cached_property
     def positions(self) -> Int[Tensor, " N"]:
         """Every token's place in its own sequence; 0 for filler."""
-        positions = torch.cat([torch.arange(length) for length in self.lengths])
-        return F.pad(positions, (0, len(self.input_ids) - len(positions))).to(self.input_ids.device)
+        positions = [0] * len(self.input_ids)
+        for own in self.places:
+            for position, place in enumerate(own):
+                positions[place] = position
+        return torch.tensor(positions).to(self.input_ids.device)
+
+    @cached_property
+    def before(self) -> Int[Tensor, " N"]:
+        """Of every token the place of the one before it in its sequence; 0 for the first, and for filler."""
+        before = [0] * len(self.input_ids)
+        for own in self.places:
+            for former, place in pairwise(own):
+                before[place] = former
+        return torch.tensor(before).to(self.input_ids.device)
 
     @cached_property
     def rectangles(self) -> Rectangles:
         """How attention lays the tokens out."""
-        return Rectangles.of(self.lengths, len(self.input_ids), self.input_ids.device)
+        return Rectangles.of(self.places, len(self.input_ids), self.input_ids.device)
+
+
+def _num_alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """With how many tokens both begin."""
+    differs = (number for number, (first, second) in enumerate(zip(one, other, strict=False)) if first != second)
+    return next(differs, min(len(one), len(other)))
 
 
 def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, "M H"]:
@@ -97,12 +120,14 @@ def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor,
 
 
 def _padded_hidden_states(body: PreTrainedModel, batch: PackedBatch) -> Float[Tensor, "_ H"]:
-    """The last hidden states of all sequences, which transformers reads as rows padded on the right."""
-    lengths = torch.tensor(batch.lengths)
-    sequences = batch.input_ids[: lengths.sum()].split(batch.lengths)
-    is_token = (torch.arange(lengths.max()) < lengths.unsqueeze(1)).to(batch.input_ids.device)
-    input_ids = pad_sequence(list(sequences), batch_first=True)
-    return body(input_ids=input_ids, attention_mask=is_token.long(), use_cache=False).last_hidden_state[is_token]
+    """The last hidden states at all places, which transformers reads as rows padded on the right."""
+    places = [torch.tensor(own).to(batch.input_ids.device) for own in batch.places]
+    input_ids = pad_sequence([batch.input_ids[own] for own in places], batch_first=True)
+    is_token = pad_sequence([torch.ones_like(own, dtype=torch.bool) for own in places], batch_first=True)
+    hidden = body(input_ids=input_ids, attention_mask=is_token.long(), use_cache=False).last_hidden_state[is_token]
+    of_place = torch.zeros_like(batch.input_ids)
+    of_place[torch.cat(places)] = torch.arange(len(hidden)).to(of_place.device)
+    return hidden.index_select(0, of_place)
 
 
 def cut_by_tokens(lengths: Sequence[int], max_tokens: int) -> Iterator[slice]:

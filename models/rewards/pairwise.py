@@ -1,4 +1,4 @@
-"""The pairwise reward model: all pairs of a prompt together, every completion encoded once."""
+"""The pairwise reward model: all pairs of a prompt together, every completion and their prompt encoded once."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -158,7 +158,8 @@ def comparison_loss(
     """Loss summed over prompts, and the logits of all chosen and rejected completions.
 
     Each prompt counts once: the weighted mean over its C(K,2) pairs (Ouyang et al. 2022, equation 1), plus `centering`
-    times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair.
+    times the mean of `centering_penalty`. Every completion passes through the network once, not once per pair, and so does
+    the prompt (`PackedBatch`).
     """
     logits = reward_model.logits(PackedBatch.of(sequences_of(comparisons), reward_model.model.device))
     pairs = all_pairs(comparisons)

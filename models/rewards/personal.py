@@ -86,7 +86,7 @@ class PersonalRewardModel(RewardModel):
         return shared[chosen], shared[rejected], own
 
     def _read(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
-        hidden = hidden_states(self.model.base_model, batch, batch.last([1] * len(batch.lengths)))
+        hidden = hidden_states(self.model.base_model, batch, batch.last([1] * len(batch.places)))
         return self.model.score(hidden).float().sum(dim=-1), self.features(hidden).float()
 
 

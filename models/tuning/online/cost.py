@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -71,8 +72,11 @@ def _of_tokens(
     prompt = sorted(prompts, key=len)[len(prompts) // 2]
     length = min(NUM_TOKENS, len(prompt) + num_new)
     row = (list(prompt) * length)[:length]
-    batch = PackedBatch.of([row] * (NUM_TOKENS // length), base.device)
-    places = batch.last([max(1, min(num_new, length - 1))] * len(batch.lengths))
+    # none begins as the one before it: what does is read once
+    batch = PackedBatch.of(
+        [row[number % length :] + row[: number % length] for number in range(NUM_TOKENS // length)], base.device
+    )
+    places = batch.last([max(1, min(num_new, length - 1))] * len(batch.places))
     own = {weight.untyped_storage().data_ptr() for weight in base.parameters()}
     shapes = {weight.shape for weight in base.parameters()}
     kept: dict[int, int] = {}
@@ -93,7 +97,7 @@ def _of_tokens(
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         logprobs = token_logprobs(base, batch, places)
     del logprobs
-    num_tokens = sum(batch.lengths)
+    num_tokens = len(set(chain.from_iterable(batch.places)))
     return read / num_tokens, learn / num_tokens, sum(kept.values()) / num_tokens, sum(rounded.values())
 
 

@@ -28,12 +28,12 @@ from models.network.packing import (
 from tests.models.conftest import enliven
 from tests.tolerances import close
 
-SEQUENCES = [[1, 20, 30, 40, 2], [1, 40], [1, 50, 60], [9, 8, 7, 6, 5, 4, 3]]
+SEQUENCES = [[1, 20, 30, 40, 2], [1, 40], [1, 50, 60], [9, 8, 7, 6, 5, 4, 3], [9, 8, 7, 40, 2], [9, 8, 7, 40, 2, 6]]
 
 
 def test_tokens_places_positions_and_rectangles_by_hand():
     batch = PackedBatch.of([[7, 8, 9], [5], [3, 4]])
-    assert batch.input_ids.tolist() == [7, 8, 9, 5, 3, 4] and batch.lengths == (3, 1, 2)
+    assert batch.input_ids.tolist() == [7, 8, 9, 5, 3, 4] and batch.places == ([0, 1, 2], [3], [4, 5])
     assert batch.positions.tolist() == [0, 1, 2, 0, 0, 1]
     assert batch.last([2, 1, 0]).tolist() == [1, 2, 3]
     assert batch.last([3, 1, 2]).tolist() == [0, 1, 2, 3, 4, 5]
@@ -50,13 +50,23 @@ def test_tokens_places_positions_and_rectangles_by_hand():
     assert torch.equal(rectangles.pick_up([large, small], torch.tensor([3, 5])), tokens[[3, 5]])
 
 
+def test_what_a_sequence_begins_with_as_the_one_before_it_is_there_once():
+    batch = PackedBatch.of([[7, 8, 9], [7, 8, 4, 5], [7, 8, 4, 5], [7, 8], [6, 8], [7, 8]])
+    assert batch.input_ids.tolist() == [7, 8, 9, 4, 5, 6, 8, 7, 8]
+    assert batch.places == ([0, 1, 2], [0, 1, 3, 4], [0, 1, 3, 4], [0, 1], [5, 6], [7, 8])
+    assert batch.positions.tolist() == [0, 1, 2, 2, 3, 0, 1, 0, 1]
+    assert batch.before.tolist() == [0, 0, 1, 1, 3, 0, 5, 0, 7]
+    assert batch.last([1, 1, 2, 1, 1, 0]).tolist() == [2, 4, 3, 4, 1, 6]
+
+
 @pytest.mark.parametrize(
     ("lengths", "shapes"),
     [([5, 5, 5], ((3, 5),)), ([10, 6, 5], ((2, 10), (1, 5))), ([1, 2, 4], ((1, 4), (1, 2), (1, 1))), ([7], ((1, 7),))],
 )
 def test_rows_of_about_one_length_stand_together(lengths, shapes):
     """No row is shorter than 3/5 of the longest one of its rectangle."""
-    assert Rectangles.of(lengths, sum(lengths), torch.device("cpu")).shapes == shapes
+    places = [list(range(length)) for length in lengths]
+    assert Rectangles.of(places, sum(lengths), torch.device("cpu")).shapes == shapes
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,7 @@ def test_numbers_are_rounded_up_to_six_binary_digits(number, expected):
 
 
 def test_filler_stands_behind_the_tokens_and_changes_nothing(any_policy, monkeypatch):
-    sequences = [[1, *range(20, 20 + length), 2] for length in (30, 9, 24)]
+    sequences = [[length, *range(20, 20 + length), 2] for length in (30, 9, 24)]
     results = []
     for own_rounding in (rounded_up, lambda number: number):
         monkeypatch.setattr(packing, "rounded_up", own_rounding)
@@ -139,7 +149,8 @@ def body(request, llama_once, gpt2_once):
 
 
 def everywhere(batch: PackedBatch) -> torch.Tensor:
-    return torch.arange(len(batch.input_ids))
+    """The places of all sequences, one after another: what they share is read as often."""
+    return batch.last([len(own) for own in batch.places])
 
 
 @pytest.mark.parametrize("kernel", ["products", "fused"])
@@ -148,12 +159,12 @@ def test_every_sequence_is_seen_as_if_it_were_alone(body, kernel, monkeypatch):
     expected, fresh = alone(body, SEQUENCES), copy.deepcopy(body)
     weight = torch.linspace(-1, 1, expected.numel()).view_as(expected)
     (expected * weight).sum().backward()
-    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+    for order in ([0, 1, 2, 3, 4, 5], [3, 1, 0, 2, 5, 4]):
         own = copy.deepcopy(fresh)
         batch = PackedBatch.of([SEQUENCES[row] for row in order])
         packed = hidden_states(own, batch, everywhere(batch))
         parts = packed.split([len(SEQUENCES[row]) for row in order])
-        together = torch.cat([parts[order.index(row)] for row in range(4)])
+        together = torch.cat([parts[order.index(row)] for row in range(6)])
         assert close(together, expected, tolerance=1e-5)
         (together * weight).sum().backward()
         for (name, one), other in zip(own.named_parameters(), body.parameters(), strict=True):
@@ -165,7 +176,8 @@ def test_what_is_asked_for_at_some_places_is_what_stands_there(body):
     """And what is learned from it."""
     batch, other = PackedBatch.of(SEQUENCES), copy.deepcopy(body)
     places = torch.tensor([4, 6, 1, 16])
-    some, of_all = hidden_states(body, batch, places), hidden_states(other, batch, everywhere(batch))[places]
+    of_all = hidden_states(other, batch, torch.arange(len(batch.input_ids)))[places]
+    some = hidden_states(body, batch, places)
     assert close(some, of_all, tolerance=1e-6)
     weight = torch.linspace(-1, 1, some.numel()).view_as(some)
     (some * weight).sum().backward()
@@ -177,7 +189,8 @@ def test_what_is_asked_for_at_some_places_is_what_stands_there(body):
 
 @pytest.mark.parametrize("body", ["llama", "biased"], indirect=True)
 def test_a_llama_in_bfloat16_rounds_no_worse_than_transformers_does(body, monkeypatch):
-    batch, places = PackedBatch.of(SEQUENCES), torch.tensor([4, 6, 1, 16])
+    batch = PackedBatch.of(SEQUENCES)
+    places = batch.last([1, 2, 1, 3, 2, 3])
 
     def numbers(bfloat16: bool) -> list[torch.Tensor]:
         own = copy.deepcopy(body)

@@ -92,13 +92,15 @@ def count_encodings(reward_model: RewardModel) -> list[int]:
     return counts
 
 
-def test_every_completion_passes_through_the_network_once(reward_model):
+def test_every_completion_passes_through_the_network_once_and_so_does_their_prompt(reward_model):
     counts = count_encodings(reward_model)
     comparison_loss(reward_model, [FOUR], 0.1)
-    assert sum(counts) == 4 + 6 + 3 + 5  # the tokens of K = 4 completions, not of the 12 = K (K - 1) in their 6 pairs
+    assert (
+        sum(counts) == 2 + 2 + 4 + 1 + 3
+    )  # a prompt and its K = 4 completions, not the 12 = K (K - 1) in their 6 pairs
     counts.clear()
     comparison_loss(reward_model, [FOUR, THREE], 0.1)
-    assert sum(counts) == 18 + THREE.num_tokens
+    assert sum(counts) == 12 + 1 + 2 + 3 + 2, "both prompts begin with the same token, which is there once"
 
 
 def test_a_step_of_training_encodes_every_completion_once(reward_model, compute):
@@ -106,7 +108,7 @@ def test_a_step_of_training_encodes_every_completion_once(reward_model, compute)
     config = PairwiseReward(num_epochs=1, batch_size=2, microbatch_tokens=1)
     steps = train_reward(reward_model, [FOUR, THREE], config, compute, seed=0)
     next(steps)
-    assert len(counts) == 2 and sum(counts) == 18 + THREE.num_tokens
+    assert len(counts) == 2 and sum(counts) == 12 + (2 + 2 + 3 + 2)
 
 
 # from records to comparisons

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from models.errors import TrainingError
-from models.network.dialogue import encode_prompt
 from models.network.memory import is_out_of_memory
 from models.network.networks import ValueModel
+from models.network.packing import PackedBatch
 from models.rewards.pairwise import train_reward
 from models.settings.rewards import PairwiseReward
 from models.settings.training import Training
@@ -191,8 +191,14 @@ def test_the_second_try_draws_the_same_random_numbers():
 # in the loops
 
 
-def check_equal_to_half_from_the_start(train, networks, starved, caplog, num_tokens: int) -> None:
-    """`train(networks, microbatch_tokens)` with starved networks, against undisturbed copies with half of what was tried."""
+def num_read(sequences) -> int:
+    """How many tokens pass through the layers: what several begin with passes once."""
+    return len(PackedBatch.of(sequences).input_ids)
+
+
+def check_equal_to_half_from_the_start(train, networks, starved, caplog, sequences) -> None:
+    """`train(networks, microbatch_tokens)` with starved networks, against undisturbed copies with half of what was tried: so many tokens as
+    these sequences have."""
     # two copies: weights that were read from a file lie at odd addresses, where small products round otherwise
     own, networks = copy.deepcopy(networks), copy.deepcopy(networks)
     passes = starved(networks)
@@ -200,8 +206,9 @@ def check_equal_to_half_from_the_start(train, networks, starved, caplog, num_tok
     found = numbers(train(networks, 8192))
     (record,) = [record for record in caplog.records if "out of memory" in record.message]
     tried, _, half = record.args
+    num_tokens = sum(map(len, sequences))
     assert (tried, half) == (num_tokens, num_tokens // 2)
-    assert tried in passes
+    assert num_read(sequences) in passes
     torch.manual_seed(0)
     assert numbers(train(own, half)) == found
     for network, wanted in zip(networks, own, strict=True):
@@ -211,7 +218,7 @@ def check_equal_to_half_from_the_start(train, networks, starved, caplog, num_tok
 @pytest.mark.parametrize(("when", "layer"), [("forward", 1), ("backward", 0), ("backward", 1)])
 def test_fine_tuning(gpt2, compute, caplog, when, layer):
     """With dropout. The backward pass breaks above a block: what lies above it has its gradient already."""
-    sequences = [LearnedSequence([1, *range(20 + row, 28 + row), 2], learn_from=4) for row in range(8)]
+    sequences = [LearnedSequence([*range(20 + row, 29 + row), 2], learn_from=4) for row in range(8)]
 
     def train(networks, size):
         config = Training(num_epochs=3, batch_size=4, microbatch_tokens=size, learning_rate=3e-3)
@@ -221,7 +228,7 @@ def test_fine_tuning(gpt2, compute, caplog, when, layer):
         return starve(networks[0].transformer.h[layer], 30, when)
 
     # four rows of ten tokens a step; three have passed together before, to see that they may be packed
-    check_equal_to_half_from_the_start(train, [gpt2], starved, caplog, num_tokens=40)
+    check_equal_to_half_from_the_start(train, [gpt2], starved, caplog, [one.tokens for one in sequences[:4]])
 
 
 def test_the_reward_model(reward_model, compute, caplog):
@@ -233,19 +240,14 @@ def test_the_reward_model(reward_model, compute, caplog):
 
     def starved(networks):
         layer = networks[0].model.base_model.layers[0].mlp
-        return starve(layer, max(FOUR.num_tokens, THREE.num_tokens), "backward")
+        return starve(layer, max(num_read(FOUR.sequences), num_read(THREE.sequences)), "backward")
 
-    num_tokens = sum(len(sequence) for row in (FOUR, THREE) for sequence in row.sequences)
-    check_equal_to_half_from_the_start(train, [reward_model], starved, caplog, num_tokens)
+    check_equal_to_half_from_the_start(train, [reward_model], starved, caplog, [*FOUR.sequences, *THREE.sequences])
 
 
 @pytest.mark.parametrize("starving", ["policy", "value model"])
 def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starving):
     """The passes without gradient come first, and from then on everything is done in halves."""
-    num_prompt_tokens = sum(len(encode_prompt(tokenizer, prompt)) for prompt in PROMPTS)  # all of them in every batch
-    assert num_prompt_tokens >= 2 * 8 * 6, (
-        "completions have six tokens at most: half of all is three quarters of these, or less"
-    )
 
     def train(networks, size):
         config = config_of(microbatch_tokens=size, num_minibatches=1)
@@ -253,21 +255,21 @@ def test_ppo_whose_rollouts_do_not_fit(policy, tokenizer, compute, caplog, starv
 
     def starved(networks):
         body = networks[0].model if starving == "policy" else networks[1].body
-        return starve(body.layers[1].self_attn.v_proj, num_prompt_tokens * 3 // 4, "forward")
+        return starve(body.layers[1].self_attn.v_proj, num_read(sequences[0]) * 3 // 4, "forward")
 
     networks = [policy, ValueModel.from_policy(policy)]
     own = copy.deepcopy(networks)
-    lengths = []
+    sequences = []
     original = online.describe_rollout
 
     def watch(rollout, *rest):
-        lengths.append([len(sequence) for sequence in rollout.sequences])
+        sequences.append(rollout.sequences)
         return original(rollout, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(online, "describe_rollout", watch)
         next(train(own, 8192))
-    check_equal_to_half_from_the_start(train, networks, starved, caplog, sum(lengths[0]))
+    check_equal_to_half_from_the_start(train, networks, starved, caplog, sequences[0])
 
 
 @pytest.mark.parametrize("starving", ["policy", "value model"])
@@ -303,7 +305,7 @@ def test_ppo_that_does_not_fit_in_halves_either_ends(policy, tokenizer, compute)
 def test_the_warning_goes_where_checkpoints_report(policy, tokenizer, compute, tmp_path, caplog):
     """In a stage that is the logger of its Prefect run."""
     value_model = ValueModel.from_policy(policy)
-    starve(value_model.body.layers[1].self_attn.v_proj, 120, "forward")
+    starve(value_model.body.layers[1].self_attn.v_proj, 90, "forward")
     checkpoints = Checkpoints(tmp_path, 1, logging.getLogger("of-the-run"))
     next(train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, config_of(), SAMPLING, compute, 0, checkpoints))
     assert [record.name for record in caplog.records if "out of memory" in record.message] == ["of-the-run"]

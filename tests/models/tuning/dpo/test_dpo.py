@@ -121,11 +121,11 @@ def test_weights_labels_and_margins_as_numpy_has_them():
     assert close(told["rewards/accuracies"], np.array(strict) > 0)
 
 
-def test_every_completion_passes_through_the_network_once(policy):
+def test_every_completion_passes_through_the_network_once_and_so_does_their_prompt(policy):
     read = []
     policy.model.embed_tokens.register_forward_hook(lambda _, inputs, output: read.append(inputs[0].numel()))
     logprobs = completion_logprobs(policy, PAIRED[:2], 1.0)
-    assert sum(read) == sum(len(tokens) for row in (FOUR, THREE) for tokens in row.sequences)  # 18 + 12, none twice
+    assert sum(read) == 12 + 8, "what both prompts begin with is there once, too"
     alone = torch.log_softmax(policy(torch.tensor([[1, 20, 30, 2]])).logits[0] / 0.7, dim=-1)
     at = completion_logprobs(policy, PAIRED[:1], 0.7)[0]
     assert close(at, alone[1, 30] + alone[2, 2], tolerance=1e-4), "of the completion's tokens alone, at the temperature"
