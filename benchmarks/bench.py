@@ -19,12 +19,13 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 
 from benchmarks.parts import PARTS, Part
 from benchmarks.turns import PROJECT, Contender, medians, ratios, take_turns
-from models.processor import processor_name
+from models.processor import computes_in_bfloat16, describe_processor, processor_name
 
 RESULTS = PROJECT / "benchmarks" / "results"
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets")
@@ -64,12 +65,17 @@ def peer(part: Part, settings: dict, threads: int) -> Contender:
     return Contender(interpreter(part.environment), part.peer, settings | {"threads": threads})
 
 
+def computed_here(settings: Sequence[dict]) -> list[dict]:
+    """Those that this processor computes: bfloat16 that it only imitates takes ten times as long as float32."""
+    return [one for one in settings if one["precision"] == "float32" or computes_in_bfloat16()]
+
+
 def try_all(part: Part, threads: int) -> dict[str, list[dict]]:
     """The cost of every setting of both sides, the cheapest first."""
     tried = {}
     for side, start, candidates in (("own", own, part.own_settings), ("peer", peer, part.peer_settings)):
         rows = []
-        for settings in candidates:
+        for settings in computed_here(candidates):
             with start(part, settings, threads) as contender:
                 (repetitions,) = take_turns([contender], NUM_TRIED_ROUNDS)
             rows.append({"cost": medians(repetitions)["cost"], "settings": settings})
@@ -99,6 +105,7 @@ def measure(part: Part, own_settings: dict, peer_settings: dict, repetitions: in
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "machine": machine(),
+        "processor": describe_processor(),
     }
 
 
@@ -114,8 +121,16 @@ def machine() -> str:
 
 
 def summary(parts: dict[str, dict]) -> dict:
-    """What bench.json holds: `<part>_ratio` of every part measured, then all that is known of them."""
-    return {f"{name}_ratio": figures["ratio"] for name, figures in parts.items()} | {"parts": parts}
+    """What bench.json holds: `<part>_ratio` of every part measured, `ppo_matrix_share`, then all that is known of the parts."""
+    ratios_of = {f"{name}_ratio": figures["ratio"] for name, figures in parts.items()}
+    share = matrix_share(parts.get("ppo_full", {}))
+    return ratios_of | ({} if share is None else {"ppo_matrix_share": share}) | {"parts": parts}
+
+
+def matrix_share(figures: dict) -> float | None:
+    """Of our seconds the share that its matrix products would take at the rate of large ones; None where they were not counted."""
+    ours = figures.get("own", {})
+    return round(ours["matrix_seconds"] / ours["cost"], 3) if "matrix_seconds" in ours else None
 
 
 def keep(file: Path, name: str, figures: dict) -> dict:
@@ -142,6 +157,7 @@ def row(name: str, figures: dict) -> str:
         f"{min(figures['ratios']):6.2f} to {max(figures['ratios']):5.2f} "
         f"{figures['own']['cost']:12.4g} {figures['peer']['cost']:12.4g}  {figures['unit']:8}"
         + (f"{lengths[0]:6.1f} {lengths[1]:6.1f}" if None not in lengths else "")
+        + ("" if (share := matrix_share(figures)) is None else f"  products {100 * share:.0f} %")
     )
 
 
@@ -156,7 +172,7 @@ def main() -> None:
     chosen = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
     lines = [f"{'':26} {'ratio':>7} {'wanted':>7} {'of turns':>15} {'own s':>12} {'peer s':>12}  {'a':8} mean lengths"]
     for part in chosen:
-        own_settings, peer_settings = part.own_settings[0], part.peer_settings[0]
+        own_settings, peer_settings = computed_here(part.own_settings)[0], computed_here(part.peer_settings)[0]
         if arguments.try_all:
             tried = try_all(part, arguments.threads)
             keep_tried(RESULTS / "bench_tried.json", part.name, tried)

@@ -97,12 +97,12 @@ def generation(name: str, wanted: float, ends: bool, num_prompts: int) -> Part:
 
 
 PARTS = (
-    ppo("ppo_full", wanted=3.0, ends=False),
-    ppo("ppo_natural", wanted=5.0, ends=True),
+    ppo("ppo_full", wanted=2.0, ends=False),
+    ppo("ppo_natural", wanted=3.0, ends=True),
     reward(2, wanted=0.95),
-    reward(4, wanted=3.0),
-    reward(9, wanted=7.0),
-    generation("generate_natural", wanted=1.5, ends=True, num_prompts=64),
+    reward(4, wanted=8.0),
+    reward(9, wanted=20.0),
+    generation("generate_natural", wanted=3.5, ends=True, num_prompts=64),
     generation("generate_natural_waiting", wanted=1.5, ends=True, num_prompts=128),
     generation("generate_full", wanted=1.0, ends=False, num_prompts=64),
 )

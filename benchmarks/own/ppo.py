@@ -1,6 +1,7 @@
 """One update of `models.tuning.ppo.loop.train_ppo` per turn: from the start of its rollout to its last optimizer step, statistics included.
 
-What the generator does between two yields is one whole update; nothing of it falls outside the clock.
+What the generator does between two yields is one whole update; nothing of it falls outside the clock. `matrix_seconds`: what the matrix products of
+the first update would take at the rate of large ones.
 """
 
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from benchmarks.own.matrix_rate import counted, matrix_rate
 from benchmarks.scenario import (
     END_PROBABILITY,
     MAX_NEW_TOKENS,
@@ -70,10 +72,14 @@ def main() -> None:
         SamplingConfig(max_new_tokens=MAX_NEW_TOKENS),
         Compute(device="cpu", precision=worker.settings["precision"]),
     )
+    dtype = torch.bfloat16 if worker.settings["precision"] == "bfloat16" else torch.float32
+    worker.wait_for_turn()
+    step, num_operations = counted(lambda: next(steps))  # the warm-up: counting takes time
+    matrix_seconds = num_operations / matrix_rate(dtype)
     while True:
+        worker.report(amount=1, mean_length=step.values["val/completion_length"], matrix_seconds=matrix_seconds)
         worker.wait_for_turn()
         step = next(steps)
-        worker.report(amount=1, mean_length=step.values["val/completion_length"])
 
 
 if __name__ == "__main__":

@@ -6,18 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import bench, parts, scenario, turns
+from benchmarks.own.matrix_rate import counted, matrix_rate
 from models.generation.sampling import sample_tokens
 from tests.tolerances import close
 
 WANTED = {
-    "ppo_full_ratio": 3.0,
-    "ppo_natural_ratio": 5.0,
+    "ppo_full_ratio": 2.0,
+    "ppo_natural_ratio": 3.0,
     "reward_k2_ratio": 0.95,
-    "reward_k4_ratio": 3.0,
-    "reward_k9_ratio": 7.0,
-    "generate_natural_ratio": 1.5,
+    "reward_k4_ratio": 8.0,
+    "reward_k9_ratio": 20.0,
+    "generate_natural_ratio": 3.5,
 }
 CONTENDER = """
 import sys
@@ -79,6 +81,30 @@ def test_our_contenders_run(module, settings, amount):
     with turns.Contender(Path(sys.executable), module, settings | {"precision": "float32", "threads": 1}) as contender:
         answer = contender.repeat()
     assert answer["amount"] == amount and answer["seconds"] > 0
+    assert ("matrix_seconds" in answer) == (module == "benchmarks.own.ppo")
+
+
+def test_operations_of_matrix_products_are_counted_forward_and_backward():
+    left, right = torch.randn(3, 4, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+    product, num_forward = counted(lambda: left @ right)
+    _, num_backward = counted(lambda: product.sum().backward())
+    assert (num_forward, num_backward) == (2 * 3 * 4 * 5, 2 * 2 * 3 * 4 * 5)
+    assert matrix_rate(torch.float32) > 1e8
+
+
+def test_the_share_of_matrix_products_stands_in_the_results(tmp_path):
+    update = {"own": {"matrix_seconds": 3.0, "cost": 8.0}}
+    kept = bench.summary({"ppo_full": figures(2.0, **update), "ppo_natural": figures(3.0, own={"cost": 4.0})})
+    assert kept["ppo_matrix_share"] == 0.375
+    assert "ppo_matrix_share" not in bench.summary({"ppo_natural": figures(3.0, **update)})
+
+
+@pytest.mark.parametrize(("can", "precisions"), [(True, ["bfloat16", "float32"]), (False, ["float32"])])
+def test_what_is_only_imitated_is_not_measured(monkeypatch, can, precisions):
+    monkeypatch.setattr(bench, "computes_in_bfloat16", lambda: can)
+    for part in parts.PARTS:
+        assert [one["precision"] for one in bench.computed_here(part.own_settings)] == precisions
+        assert bench.computed_here(part.peer_settings), part.name
 
 
 def figures(ratio: float, **about) -> dict:
