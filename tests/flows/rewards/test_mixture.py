@@ -1,11 +1,16 @@
 """Several rewards in a whole run: each part goes its own way, and the policy is tuned on what they say together."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from models.records import Prompt, read_records
+from models.rewards.mixture import Whitening
+from models.rewards.scorer import load_scorer
+from models.settings.compute import Compute
 from tests.calling import call_rein
 from tests.flows.conftest import SMOKE, Workplace
 
@@ -78,3 +83,26 @@ def test_labels_of_a_part_that_cannot_answer_at_once_are_refused(apart, first_re
         "reward={kind: mixture, parts: {a: {}, b: {}}, combine: {kind: weighted_sum, weights: {c: 1}}}",
     )
     assert unknown.returncode == 1 and "reward: combine names c, but the parts are a, b" in unknown.stderr
+
+
+def test_rankings_of_people_by_two_criteria_are_mixed_with_safety_first(told, apart, tmp_path):
+    """Flow `learn`: each part from its own folder. At a safety prompt the safety part alone counts."""
+    for name, stage in (("helpful", "labels"), ("safe", "brief/labels")):
+        shutil.copytree(told["artifacts"][stage], tmp_path / name)
+    asked = [one.text for one in read_records(tmp_path / "safe" / "prompts.jsonl", Prompt)]
+    (tmp_path / "safety.jsonl").write_text(json.dumps({"prompt": asked[0]}) + "\n")
+    report = apart.report(
+        *("learn", SMOKE, f"labels={{kind: folder, path: {tmp_path}/helpful}}"),
+        "reward={kind: mixture, parts: {helpful: {reward: &how {num_epochs: 1, batch_size: 8}}, safe: {reward: *how}}}",
+        f"reward.parts.safe.labels={{kind: folder, criterion: brevity, path: {tmp_path}/safe}}",
+        f"reward.combine={{kind: safety_first, safety: safe, threshold: 1.0e-6, safety_prompts: {tmp_path}/safety.jsonl}}",
+    )
+    assert {"safe/feedback", "safe/reward", "helpful/reward", "reward", "tuning"} <= set(report["artifacts"])
+    compute = Compute(device="cpu", precision="float32")
+    model = Path(report["artifacts"]["reward"], "model")
+    mixed = load_scorer(model, compute).score(asked[:2], ["You could open a window."] * 2)
+    together = Whitening(**json.loads((model / "mixture.json").read_text())["together"])
+    for part, prompt, score in zip(("safe", "helpful"), asked, mixed, strict=False):
+        scorer = load_scorer(model / part, compute)
+        alone = scorer.logits(scorer.score([prompt], ["You could open a window."]))
+        assert score.item() == pytest.approx(together(alone).item(), abs=1e-4), part
