@@ -1,4 +1,4 @@
-"""The loop of the rewards that learn from what was said of single completions."""
+"""The loop of the rewards that learn from texts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ RowType = TypeVar("RowType", bound=Row)
 
 
 class Losses(NamedTuple):
-    """Of some rows: the sum of their losses, and of the shares of what was said of each that the network gets right."""
+    """Of some rows: the sum of their losses, and how much of what was said of them the network gets right (of each row a share, or of all rows a number)."""
 
     loss: Tensor
     right: float
@@ -51,8 +51,9 @@ def learn_rows(
     compute: Compute,
     seed: int,
     checkpoints: Checkpoints | None = None,
+    num_said: Callable[[Sequence[RowType]], int] = len,
 ) -> Iterator[StepMetrics]:
-    """Trains the reward model in place on the mean loss of a row; yields each step's `loss` and `accuracy`.
+    """Trains the reward model in place on the mean loss of a row; yields each step's `loss` and, where `num_said` of its rows is not 0, `accuracy`: right of so many.
 
     Dropout stays off. With `lora` its body learns through an adapter that is merged into it at the end. With `checkpoints`, training
     goes on from the newest one.
@@ -67,8 +68,9 @@ def learn_rows(
                 found = losses(own[part])
             (found.loss / len(batch) * counts).backward()
             loss += found.loss.item() / len(batch) * counts
-            num_right += found.right / len(batch) * counts
-        return {"loss": loss, "accuracy": num_right}
+            num_right += found.right * counts
+        said = num_said(batch)
+        return {"loss": loss, "accuracy": num_right / said} if said else {"loss": loss}
 
     reward_model.to(pick_device(compute)).eval()
     lengths = [row.num_tokens for row in rows]

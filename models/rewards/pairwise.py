@@ -12,17 +12,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.conversation import transcript
 from models.distributed.collectives import gather_rows, share_of
-from models.distributed.fsdp import distribute, in_step, whole
+from models.distributed.fsdp import whole
 from models.errors import DataError, TrainingError
-from models.network.activation_checkpointing import recomputed_activations
 from models.network.architecture import context_length
 from models.network.dialogue import encode_completion, encode_prompt
-from models.network.lora import learning_through_adapter
 from models.network.networks import RewardModel, freeze
-from models.network.packing import PackedBatch, cut_by_tokens, read_in_parts, reading_at_once
+from models.network.packing import PackedBatch, read_in_parts, reading_at_once
 from models.network.precision import autocast, pick_device
 from models.records import Completion, Pair, Prompt, StepMetrics
-from models.rewards.learning import Row, sequences_of
+from models.rewards.learning import Losses, Row, learn_rows, sequences_of
 from models.rewards.pairwise_losses import centering_penalty, pairwise_loss
 from models.rewards.scorer import RewardTask, Scorer
 from models.settings.compute import Compute
@@ -30,7 +28,6 @@ from models.settings.rewards import PairwiseReward, PairwiseTraining
 from models.settings.training import Training
 from models.shapes import Float
 from models.training.checkpoints import Checkpoints
-from models.training.loop import descend
 
 MIN_STD = 1e-6  # where all completions have one and the same logit
 
@@ -202,25 +199,17 @@ def learn_comparisons(
     if not comparisons:
         raise DataError("no training prompt has a pair to learn from")
 
-    def accumulate(numbers: list[int], config: PairwiseTraining) -> dict[str, float]:
-        rows = [comparisons[number] for number in numbers]
-        num_strict = sum(label > 0.5 for row in rows for label in row.label)
-        loss, num_right, own = 0.0, 0, share_of(rows)
-        cuts = list(cut_by_tokens([row.num_tokens for row in own], config.microbatch_tokens))
-        for part, counts in in_step(reward_model, cuts):
-            with autocast(compute), recomputed_activations(compute, reward_model):
-                part_loss, better, worse = comparison_loss(reward_model, own[part], config.centering, pair_loss)
-            (part_loss / len(rows) * counts).backward()
-            loss += part_loss.item() / len(rows) * counts
-            strict = better.new_tensor([label for row in own[part] for label in row.label]) > 0.5
-            num_right += (better > worse)[strict].sum().item() * counts
-        return {"loss": loss, "accuracy": num_right / num_strict} if num_strict else {"loss": loss}
+    def losses(rows: Sequence[Comparison]) -> Losses:
+        loss, better, worse = comparison_loss(reward_model, rows, config.centering, pair_loss)
+        strict = better.new_tensor([label for row in rows for label in row.label]) > 0.5
+        return Losses(loss, (better > worse)[strict].sum().item())
 
-    reward_model.to(pick_device(compute)).eval()
-    lengths = [comparison.num_tokens for comparison in comparisons]
-    with learning_through_adapter(reward_model.model.base_model, config.lora, seed, "reward model"):
-        distribute(reward_model, compute)
-        yield from descend(reward_model, lengths, accumulate, config, seed, checkpoints)
+    yield from learn_rows(reward_model, comparisons, losses, config, compute, seed, checkpoints, num_strict_pairs)
+
+
+def num_strict_pairs(rows: Sequence[Comparison]) -> int:
+    """Of these prompts: pairs of which one is better."""
+    return sum(label > 0.5 for row in rows for label in row.label)
 
 
 @torch.no_grad()
