@@ -19,10 +19,11 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.recipes.picture import draw
-from benchmarks.recipes.recipes import TUNERS, WORLDS, World
+from benchmarks.recipes.recipes import E2E_THUMBS, TUNERS, WORLDS, World
 from benchmarks.recipes.thumbs import write_thumbs
 from benchmarks.trials import PROJECT, circumstances, keep, read_rows, run_flow
 from models.settings.labels import FeedbackFiles
+from models.settings.pipeline import PipelineConfig
 from models.settings.presets import load_config
 
 RESULTS = PROJECT / "benchmarks" / "results" / "recipes.json"
@@ -57,6 +58,12 @@ def row_of(world: World, recipe: str, report: Mapping[str, Any]) -> dict[str, An
 
 def _seconds(artifact: Path) -> float:
     return json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))["seconds"]
+
+
+def held_out_still(preset: PipelineConfig, heard: set[str]) -> tuple[str, ...]:
+    """The override by which those labelers are held out of a preset's who have been heard: others would be refused as misspelt."""
+    names = [name for name in preset.consensus.held_out_labelers if name in heard]
+    return (f"consensus.held_out_labelers={json.dumps(names)}",)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -110,11 +117,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             environment = {**os.environ, "REIN_FUNCTIONS": FUNCTION, "PYTHONPATH": str(PROJECT)}
             preset = load_config(PROJECT / world.preset, [f"seed={seed}"])
+            of_thumbs: tuple[str, ...] = ()
             if isinstance(preset.labels, FeedbackFiles):
                 environment["REIN_THUMBS"] = f"{folder}/thumbs"
-                write_thumbs(preset, Path(folder, "thumbs"))
+                of_thumbs = held_out_still(preset, write_thumbs(preset, Path(folder, "thumbs")))
             for recipe in given.recipes or world.recipes:
                 asked = (*world.always, *world.recipes[recipe], f"seed={seed}", *given.overrides)
+                if E2E_THUMBS in asked:
+                    asked = (*asked, *of_thumbs)
                 flow = "iterate" if recipe == "iterate" else world.flow
                 report = run_flow(flow, world.preset, asked, Path(folder) / ".rein", environment)
                 told = {"world": given.world, "recipe": recipe, "seed": seed} | row_of(world, recipe, report)

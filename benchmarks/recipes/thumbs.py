@@ -8,9 +8,9 @@ from models.settings.labels import FeedbackFiles
 from models.settings.pipeline import PipelineConfig
 
 
-def write_thumbs(config: PipelineConfig, folder: Path) -> None:
+def write_thumbs(config: PipelineConfig, folder: Path) -> set[str]:
     """The labels of the preset as a folder of ratings: up for what a person put first, down for what they put last, nothing for what stands
-    between; nothing, too, of a ranking that ties all it holds. Prompts keep their side of the split."""
+    between; nothing, too, of a ranking that ties all it holds. Prompts keep their side of the split. Gives back the names of those who gave any."""
     assert isinstance(config.labels, FeedbackFiles)
     read = read_feedback(config.labels, config.split, config.seed)
     folder.mkdir()
@@ -18,6 +18,7 @@ def write_thumbs(config: PipelineConfig, folder: Path) -> None:
     write_records(folder / "completions.jsonl", read.completions)
     said = {(one.completion_id, one.labeler): one for ranking in read.rankings for one in thumbs_of(ranking)}
     write_records(folder / "ratings.jsonl", said.values())
+    return {one.labeler for one in said.values()}
 
 
 def thumbs_of(ranking: Ranking) -> list[Rating]:

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.recipes.picture import draw
 from benchmarks.recipes.recipes import TUNERS, WORLDS
-from benchmarks.recipes.runs import BEGIN, END, FUNCTION, PAGE, row_of, table, write_table
-from benchmarks.recipes.thumbs import thumbs_of
+from benchmarks.recipes.runs import BEGIN, END, FUNCTION, PAGE, held_out_still, row_of, table, write_table
+from benchmarks.recipes.thumbs import thumbs_of, write_thumbs
 from benchmarks.recipes.word_overlap import reward
 from benchmarks.trials import PROJECT
 from models.records import Ranking
@@ -97,3 +97,16 @@ def test_thumbs_of_rankings_are_the_first_and_the_last(levels, unusable, up, dow
     assert [one.completion_id for one in said if one.wanted] == up
     assert [one.completion_id for one in said if not one.wanted] == down
     assert all((one.prompt_id, one.labeler, one.criterion) == ("p", "ann", "quality") for one in said)
+
+
+def test_who_gave_no_thumb_is_not_held_out_of_them(tmp_path):
+    """Of three who are held out one ties everything, and is not in the thumbs that come of the rankings."""
+    row = {"prompt": "It is dark.", "completions": ["Switch on the light.", "Wait."]}
+    said = {"ann": [1, 2], "ben": [1, 1], "cat": [2, 1], "dan": [1, 2]}
+    annotations = [{"annotator": name, "ranks": ranks} for name, ranks in said.items()]
+    (tmp_path / "said.jsonl").write_text(json.dumps(row | {"annotations": annotations}) + "\n", encoding="utf-8")
+    labels = f"labels={{kind: annotated, path: {tmp_path}/said.jsonl, criterion: helpfulness}}"
+    preset = load_config(PROJECT / "deployments" / "tiny.yaml", [labels, "consensus.held_out_labelers=[ann, ben, cat]"])
+    heard = write_thumbs(preset, tmp_path / "thumbs")
+    assert heard == {"ann", "cat", "dan"}
+    assert held_out_still(preset, heard) == ('consensus.held_out_labelers=["ann", "cat"]',)
