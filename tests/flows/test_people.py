@@ -144,7 +144,7 @@ def test_what_the_page_is_told_of_a_pair_says_nothing_of_who_wrote_it(asking: La
     report = asking.report("rlhf", SMOKE, PEOPLE)
     client = site.labeler("Ada", report["head_to_head"])
     given = next_of(client, report["head_to_head"])
-    assert given.keys() == {"task", "progress", "last"}
+    assert given.keys() == {"task", "progress", "trial", "is_unqualified", "code", "last"}
     assert given["task"].keys() == {"assignment", "turns", "completions", "former", "judged_by"}
     assert [one.keys() for one in given["task"]["completions"]] == [{"id", "text", "html"}] * 2
     pair = wrote(report)[prompt_of(given["task"])]

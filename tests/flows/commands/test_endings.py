@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from tests.waiting import until
 COMMAND = ("rlhf", SMOKE, "seed=1711", "tuning.num_updates=80", "tuning.checkpoint_every=1")
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """What is started meanwhile hears SIGINT, also where these tests run in the background of a shell, which has it ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_ends_in_a_line_and_the_same_command_goes_on(workplace: Workplace, first_report: dict):
     process = workplace.start(*COMMAND)
     until(lambda: list((workplace.root / "checkpoints").glob("tuning-*/step-*")) or process.poll() is not None)

@@ -95,9 +95,7 @@ def count_encodings(reward_model: RewardModel) -> list[int]:
 def test_every_completion_passes_through_the_network_once_and_so_does_their_prompt(reward_model):
     counts = count_encodings(reward_model)
     comparison_loss(reward_model, [FOUR], 0.1)
-    assert (
-        sum(counts) == 2 + 2 + 4 + 1 + 3
-    )  # a prompt and its K = 4 completions, not the 12 = K (K - 1) in their 6 pairs
+    assert sum(counts) == 2 + 2 + 4 + 1 + 3, "a prompt and its K = 4 completions, not the 12 of their 6 pairs"
     counts.clear()
     comparison_loss(reward_model, [FOUR, THREE], 0.1)
     assert sum(counts) == 12 + 1 + 2 + 3 + 2, "both prompts begin with the same token, which is there once"
