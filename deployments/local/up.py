@@ -100,7 +100,8 @@ def up(
         for program in workers(places):
             programs.start(program)
         programs.wait_until_ready()
-        _say(_welcome(places, time.monotonic() - started))
+        said = programs.run_once("experiment", (sys.executable, "-m", "tasks.tracking.experiment", places.mlflow))
+        _say(_welcome(places, said.splitlines()[-1], time.monotonic() - started))
         programs.keep_running()
     except KeyboardInterrupt:
         _say("ending everything")
@@ -178,12 +179,12 @@ def _require_free(ports: dict[str, int]) -> None:
                 raise StartError(f"port {port}: {error.strerror}; choose another with {option}") from None
 
 
-def _welcome(places: Places, seconds: float) -> str:
+def _welcome(places: Places, runs: str, seconds: float) -> str:
     return (
         f"ready after {seconds:.0f} s; Ctrl-C ends everything, logs lie in {os.path.relpath(places.root / 'logs')}\n"
         f"  press Run       {places.prefect}/deployments\n"
         f"  the queue       {places.prefect}/work-pools/work-pool/rein\n"
-        f"  compare runs    {places.mlflow}/#/experiments\n"
+        f"  compare runs    {runs}\n"
         f"  label           {places.label}"
     )
 

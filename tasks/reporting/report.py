@@ -34,6 +34,7 @@ from tasks.reporting.plots import (
 from tasks.reporting.result import policy_result, reward_result
 from tasks.running.pipeline_run import COUNT, PipelineRun
 from tasks.running.storage import read_steps
+from tasks.tracking.experiment import runs_address
 from tasks.tracking.registry import RegisteredPolicy, note_origin, register_challenger
 
 MAX_SAMPLE_ROWS = 200
@@ -161,8 +162,7 @@ def _keep(run: PipelineRun, report: dict[str, Any], markdown: str) -> None:
 def _runs_address(run: PipelineRun) -> str | None:
     """Where MLflow's page lists the runs of this one's experiment; by itself it opens on another list. None where MLflow is a file."""
     uri = run.config.tracking.uri
-    listed = f"{uri}/#/experiments/{run.tracked.experiment_id}?workflowType=machine_learning"
-    return listed if uri.startswith("http") else None
+    return runs_address(uri, run.tracked.experiment_id) if uri.startswith("http") else None
 
 
 def _page_address(run: PipelineRun) -> str:

@@ -24,11 +24,12 @@ from mlflow.tracking import MlflowClient
 from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 
-from models.errors import ConfigError, TrackingError
+from models.errors import TrackingError
 from models.records import Artifact
 from models.settings.pipeline import TrackingConfig
 from tasks.tracking.answers import not_now, send_letter
-from tasks.tracking.moved_folder import files_beside, follow_moved_folder
+from tasks.tracking.experiment import experiment_of, local_database
+from tasks.tracking.moved_folder import follow_moved_folder
 from tasks.tracking.outbox import Logger, Outbox, send_kept
 from tasks.tracking.patience import Patient
 
@@ -43,7 +44,7 @@ def connect(config: TrackingConfig) -> Patient:
     Raises TrackingError when it has not answered for `patience_seconds`, or does not let this process in.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tried again here, where there is an end to it
-    if database := _local_database(config):
+    if database := local_database(config):
         database.parent.mkdir(parents=True, exist_ok=True)
         if num_moved := follow_moved_folder(database):
             run_logger().info(
@@ -80,13 +81,7 @@ class TrackedRun:
         Raises TrackingError when MLflow is away for too long, ConfigError when the experiment was deleted.
         """
         client = connect(config)
-        experiment = client.get_experiment_by_name(config.experiment)
-        if experiment and experiment.lifecycle_stage == "deleted":
-            raise ConfigError(
-                f"tracking.experiment {config.experiment}: it was deleted in MLflow; bring it back (mlflow experiments restore "
-                f"--experiment-id {experiment.experiment_id}) or name another"
-            )
-        experiment_id = experiment.experiment_id if experiment else _create_experiment(client, config)
+        experiment_id = experiment_of(client, config)
         all_tags = dict(tags) | {"mlflow.runName": name}
         if parent_id:
             all_tags["mlflow.parentRunId"] = parent_id
@@ -200,20 +195,6 @@ def run_logger() -> Logger:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger(__name__)
-
-
-def _create_experiment(client: Patient, config: TrackingConfig) -> str:
-    """A new experiment, shown by MLflow as one about training; beside a local database its files lie in a folder next to it, not
-    in the working directory."""
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    if (database := _local_database(config)) is None:
-        return client.create_experiment(config.experiment, tags=tags)
-    return client.create_experiment(config.experiment, artifact_location=files_beside(database).as_uri(), tags=tags)
-
-
-def _local_database(config: TrackingConfig) -> Path | None:
-    """The file of the database that runs are recorded in; None where a server keeps them."""
-    return Path(config.uri.removeprefix("sqlite:///")).resolve() if config.uri.startswith("sqlite:///") else None
 
 
 def _dataset_input(name: str, artifact: Artifact) -> DatasetInput:

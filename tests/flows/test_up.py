@@ -183,6 +183,7 @@ def test_everything_that_is_printed_answers(up):
     for url in (up.prefect, up.mlflow, up.label):
         assert url in up.said
         assert httpx.get(url, follow_redirects=True, timeout=CEILING_SECONDS).status_code == 200
+    assert f"{up.mlflow}/#/experiments/1?workflowType=machine_learning\n" in up.said, "by itself the page shows no run"
     assert "deployment learn is left out: environment variable REIN_DATA is not set" in up.said
     assert "deployments: rlhf, collect" in up.said
 
