@@ -9,7 +9,7 @@ import tempfile
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback
-from trl import PairwiseReward, RewardTrainer
+from trl import RewardConfig, RewardTrainer
 
 from benchmarks.scenario import build_rankings, build_scorer, build_tokenizer, ranked_pairs
 from benchmarks.worker import Worker
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=model,
-            args=PairwiseReward(
+            args=RewardConfig(
                 output_dir=folder,
                 use_cpu=True,
                 bf16=precision == "autocast",
