@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from benchmarks.own.matrix_rate import square_product
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
 from models.generation.sampling import Sample, sample_tokens, sampling_copy
@@ -124,11 +125,9 @@ def measure_copy(bench: Bench) -> dict[str, float]:
 
 def measure_matrix(bench: Bench) -> dict[str, float]:
     """FLOP/s of a product of two large square bfloat16 matrices: `2 width^3` operations."""
-    width = bench.size.matrix_width
-    left, right = torch.randn(2, width, width, dtype=torch.bfloat16, device=bench.device)
-    product = torch.empty_like(left)
-    seconds = bench.seconds(lambda: torch.mm(left, right, out=product))
-    return {"seconds": seconds, "flops_per_second": 2 * width**3 / seconds}
+    multiply, num_operations = square_product(bench.size.matrix_width, torch.bfloat16, bench.device)
+    seconds = bench.seconds(multiply)
+    return {"seconds": seconds, "flops_per_second": num_operations / seconds}
 
 
 def decode_bytes(policy: PreTrainedModel, batch_size: int, prompt_tokens: int, completion_tokens: int) -> float:

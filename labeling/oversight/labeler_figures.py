@@ -84,7 +84,7 @@ def labeler_figures(
     counted: Sequence[Counted],
     ratings: Sequence[Rating],
     reports: Mapping[str, LabelerReport],
-    unqualified: Container[str] = (),
+    unqualified: Container[str],
 ) -> list[LabelerFigures]:
     """One entry per labeler with a judgement that counts, by name; those who are left out and who withdrew stand last. `unqualified`: who
     did not qualify for the batch."""

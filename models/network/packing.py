@@ -55,11 +55,14 @@ class PackedBatch:
         """The sequences, in their order."""
         tokens: list[int] = []
         places: list[list[int]] = []
-        for before, sequence in zip([(), *sequences], sequences, strict=False):
+        before: Sequence[int] = ()
+        own: list[int] = []
+        for sequence in sequences:
             num_shared = _num_alike(before, sequence)
-            own = range(len(tokens), len(tokens) + len(sequence) - num_shared)
-            places.append([*places[-1][:num_shared], *own] if num_shared else list(own))
+            own = [*own[:num_shared], *range(len(tokens), len(tokens) + len(sequence) - num_shared)]
+            places.append(own)
             tokens += sequence[num_shared:]
+            before = sequence
         tokens += [0] * (rounded_up(len(tokens)) - len(tokens))
         return cls(torch.tensor(tokens, dtype=torch.long).to(device), tuple(places))
 

@@ -1,22 +1,31 @@
 """A small batch, three labelers, and short words for what they do."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
 from labeling.store import accounts
 from labeling.store.assignments import next_task
-from labeling.store.batches import publish
+from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
 from labeling.store.judgements import Answer, judge, last_submission, reopen, skip
 from labeling.store.schema import Batch, Labeler
-from models.records import Completion, Prompt
+from models.records import Completion, Prompt, Ranking
 from models.settings.batch import BatchConfig
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PROMPTS = [Prompt.of(f"Problem {n}?", "train") for n in range(4)]
 COMPLETIONS = [Completion.of(one.id, f"Advice {index}.") for one in PROMPTS for index in range(3)]
 CONFIG = BatchConfig(labelers_per_prompt=2, lease_minutes=10)
+
+
+def gold_prompt(text: str, levels: Sequence[Sequence[str]]) -> GoldPrompt:
+    """A prompt, and texts of completions in their known order, best first."""
+    prompt = Prompt.of(text, "train")
+    ids = [[Completion.of(prompt.id, one) for one in level] for level in levels]
+    order = Ranking.of(prompt.id, "expert", "helpfulness", [[one.id for one in level] for level in ids])
+    return GoldPrompt(prompt, [one for level in ids for one in level], order)
 
 
 class People:

@@ -7,9 +7,8 @@ from labeling.oversight.labeler_figures import LabelerFigures
 from labeling.store.batches import GoldPrompt
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Batch, CompletionRow
-from models.records import Completion, Prompt, Ranking
 from models.settings.batch import BatchConfig
-from tests.labeling.people import NOW, People
+from tests.labeling.people import NOW, People, gold_prompt
 
 THREE = BatchConfig(labelers_per_prompt=3)
 DAY = 24 * 60  # minutes
@@ -48,10 +47,7 @@ def progress(people: People, days: float = 0) -> overview.BatchProgress:
 
 
 def gold(levels: list[list[int]]) -> GoldPrompt:
-    prompt = Prompt.of("Known?", "train")
-    completions = [Completion.of(prompt.id, f"Known {index}.") for index in range(3)]
-    order = Ranking.of(prompt.id, "known", "helpfulness", [[completions[n].id for n in level] for level in levels])
-    return GoldPrompt(prompt, completions, order)
+    return gold_prompt("Known?", [[f"Known {number}." for number in level] for level in levels])
 
 
 def a_week(store: FeedbackStore) -> People:

@@ -17,7 +17,7 @@ from labeling.store.accounts import add_labeler
 from labeling.store.batches import GoldPrompt, publish
 from labeling.store.database import FeedbackStore
 from labeling.store.schema import Assignment, Judgement, Labeler
-from models.records import Completion, Prompt, Ranking
+from models.records import Completion, Prompt
 from models.settings.batch import BatchConfig, BatchTask, RankingTask
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -133,14 +133,6 @@ class Site:
 
 def form_token(page: str) -> str:
     return re.search(r'name="form_token" value="([^"]+)"', page)[1]
-
-
-def gold_prompt(text: str, levels: Sequence[Sequence[str]]) -> GoldPrompt:
-    """A prompt, and texts of completions in their known order, best first."""
-    prompt = Prompt.of(text, "train")
-    ids = [[Completion.of(prompt.id, one) for one in level] for level in levels]
-    order = Ranking.of(prompt.id, "expert", "helpfulness", [[one.id for one in level] for level in ids])
-    return GoldPrompt(prompt, [one for level in ids for one in level], order)
 
 
 def read(client: httpx.Client, batch_id: str, version: int) -> None:

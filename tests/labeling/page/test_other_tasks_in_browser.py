@@ -6,7 +6,8 @@ import pytest
 
 from models.conversation import conversation
 from models.settings.batch import ChoiceTask, Qualification, ThumbsTask, YesNoTask
-from tests.labeling.page.site import Site, gold_prompt, next_of
+from tests.labeling.page.site import Site, next_of
+from tests.labeling.people import gold_prompt
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 Page, expect = sync_api.Page, sync_api.expect

@@ -6,12 +6,10 @@ from sqlalchemy import select
 
 from labeling.store import accounts
 from labeling.store.assignments import progress
-from labeling.store.batches import GoldPrompt
 from labeling.store.judgements import skip
 from labeling.store.schema import Assignment, Batch, Judgement, Task
-from models.records import Completion, Prompt, Ranking
 from models.settings.batch import BatchConfig, ChoiceTask
-from tests.labeling.people import CONFIG, NOW, PROMPTS, People
+from tests.labeling.people import CONFIG, NOW, PROMPTS, People, gold_prompt
 
 
 def test_each_prompt_goes_to_the_wanted_number_of_different_labelers(people):
@@ -81,11 +79,7 @@ def test_a_skipped_task_is_not_given_again_and_leaves_its_place(store):
 
 
 def test_gold_prompts_come_between_and_to_everybody(store):
-    prompt = Prompt.of("Gold?", "train")
-    completions = [Completion.of(prompt.id, f"Gold {index}.") for index in range(2)]
-    gold = GoldPrompt(
-        prompt, completions, Ranking.of(prompt.id, "expert", "helpfulness", [[one.id] for one in completions])
-    )
+    gold = gold_prompt("Gold?", [["Gold 0."], ["Gold 1."]])
     people = People(store, CONFIG.model_copy(update={"gold_every": 4}), [gold])
     for name in ("ann", "bob"):
         assert [people.judges(name).prompt for _ in range(5)].index("Gold?") == 2

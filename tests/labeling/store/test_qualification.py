@@ -8,8 +8,7 @@ from labeling.store.qualification import Trial, pairs_in_order, trial_of
 from labeling.store.schema import Batch
 from models.errors import DataError
 from models.settings.batch import BatchConfig, Qualification
-from tests.labeling.page.site import gold_prompt
-from tests.labeling.people import CONFIG, People
+from tests.labeling.people import CONFIG, People, gold_prompt
 
 GOLD = [gold_prompt(f"Known {n}?", [["Best."], ["Middling.", "As good."], ["Worst."]]) for n in range(3)]
 TRIED = CONFIG.model_copy(update={"qualification": Qualification(num_tasks=2, min_agreement=0.75), "gold_every": 3})

@@ -7,16 +7,16 @@ from sqlalchemy import select
 
 from labeling.feedback import Feedback, rankings_of_ratings
 from labeling.store import accounts
-from labeling.store.batches import GoldPrompt, publish
+from labeling.store.batches import publish
 from labeling.store.database import FeedbackStore
 from labeling.store.intake import take_in
 from labeling.store.schema import Assignment, Batch, Judgement, Labeler, Snapshot
 from labeling.store.snapshots import note_snapshot, snapshots_with, take_snapshot
 from models.errors import DataError
-from models.records import Authorship, Completion, Prompt, Ranking, Rating
+from models.records import Authorship, Prompt, Ranking, Rating
 from models.settings.batch import BatchConfig, ThumbsTask
 from tasks.champion.snapshot import write_snapshot
-from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People
+from tests.labeling.people import COMPLETIONS, CONFIG, NOW, PROMPTS, People, gold_prompt
 from tests.labeling.postgres import create_database
 
 A, B, C = (one.id for one in COMPLETIONS[:3])
@@ -65,10 +65,8 @@ def test_what_was_taken_back_is_left_out_until_said_again(people):
 
 
 def test_gold_prompts_are_not_learned_from(store):
-    prompt = Prompt.of("Gold?", "train")
-    completions = [Completion.of(prompt.id, f"Gold {index}.") for index in range(2)]
-    order = Ranking.of(prompt.id, "expert", "helpfulness", [[one.id] for one in completions])
-    people = People(store, CONFIG.model_copy(update={"gold_every": 2}), [GoldPrompt(prompt, completions, order)])
+    gold = gold_prompt("Gold?", [["Gold 0."], ["Gold 1."]])
+    people = People(store, CONFIG.model_copy(update={"gold_every": 2}), [gold])
     assert [people.judges("ann").prompt for _ in range(2)][1] == "Gold?"
     assert {one.prompt_id for one in snapshot(store).rankings} == {FIRST}
 
