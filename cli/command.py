@@ -20,10 +20,10 @@ from cli.starting.temporary_server import start_prefect_server
 from cli.starting.typed import example
 from cli.store_option import DEFAULT_STORE, Store
 from models.base_files import require_there
-from models.errors import PipelineError
+from models.errors import PipelineError, describe_validation
 from models.evaluation.promotion import PromotionRequest
 from models.footprint import NetworkSize
-from models.records import collector_paused, describe_validation
+from models.records import collector_paused
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import PipelineConfig, StorageConfig, TrackingConfig
 from models.settings.training import PretrainedBase

@@ -10,6 +10,8 @@ PipelineError
 All of them carry one message and nothing else, so they survive pickling between processes.
 """
 
+from pydantic import ValidationError
+
 
 class PipelineError(Exception):
     """What every deliberate error of Rein is an instance of."""
@@ -33,3 +35,13 @@ class TrainingError(PipelineError):
 
 class TrackingError(PipelineError):
     """MLflow's server or database is away. The message says where it should be."""
+
+
+def describe_validation(error: ValidationError) -> str:
+    """All complaints of a pydantic error on one line: `field: what is wrong; …`."""
+    complaints = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        complaints.append(f"{field}: {message}" if field else message)
+    return "; ".join(complaints)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.conversation import PromptText
 from models.degrees import Degree
-from models.errors import DataError
+from models.errors import DataError, describe_validation
 from models.labeler_names import LabelerName
 
 Split = Literal["train", "validation", "test"]
@@ -91,7 +91,7 @@ class Ranking(Record):
     `levels` runs from best to worst; completions on one level are tied, and have no order. `unusable` holds those marked "F".
     Every completion that the labeler was shown stands exactly once in either. `session` tells apart the times that one labeler was
     asked about the same completions; empty where that happened once. `degree`: by how much the better one of two is better, if that was
-    said.
+    said. `shown`: all of them in the order in which the labeler saw them, empty where nobody noted it; no part of the id.
     """
 
     id: str
@@ -102,6 +102,7 @@ class Ranking(Record):
     unusable: tuple[str, ...] = ()
     session: str = ""
     degree: Degree | None = None
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -113,8 +114,10 @@ class Ranking(Record):
         unusable: Iterable[str] = (),
         session: str = "",
         degree: Degree | None = None,
+        shown: Iterable[str] = (),
     ) -> "Ranking":
-        """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids."""
+        """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids. Of two names that became one in
+        `shown` the first counts."""
         ordered = tuple(tuple(sorted(level)) for level in levels)
         marked = tuple(sorted(unusable))
         said = (ordered, marked, session, degree) if degree else (ordered, marked, session)
@@ -127,6 +130,7 @@ class Ranking(Record):
             unusable=marked,
             session=session,
             degree=degree,
+            shown=tuple(dict.fromkeys(shown)),
         )
 
     @model_validator(mode="after")
@@ -139,6 +143,8 @@ class Ranking(Record):
             raise ValueError(f"completion {', '.join(twice)} stands more than once in the ranking")
         if () in self.levels:
             raise ValueError("a level of the ranking is empty")
+        if self.shown and sorted(self.shown) != sorted(named):
+            raise ValueError("shown must hold each completion of the ranking once")
         if self.degree and not len(named) == len(self.levels) == 2:
             raise ValueError("a degree is of two completions of which one is better")
         return self
@@ -308,13 +314,3 @@ def _validated(path: Path, number: int, line: bytes, record_type: type[RecordTyp
         return record_type.model_validate(_object(path, number, line))
     except ValidationError as error:
         raise DataError(f"{path}:{number}: {describe_validation(error)}") from None
-
-
-def describe_validation(error: ValidationError) -> str:
-    """All complaints of a pydantic error on one line: `field: what is wrong; …`."""
-    complaints = []
-    for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        complaints.append(f"{field}: {message}" if field else message)
-    return "; ".join(complaints)

@@ -31,6 +31,7 @@ class RankingRow(Record):
     unusable: tuple[str, ...] = ()
     session: str = ""
     degree: Degree | None = None
+    shown: tuple[str, ...] = ()
     id: str | None = None
 
 
@@ -168,7 +169,9 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
         try:
             read = RankingRow.model_validate(row.values)
             said = (read.labeler, read.criterion)
-            ranking = Ranking.of(read.prompt_id, *said, read.levels, read.unusable, read.session, read.degree)
+            ranking = Ranking.of(
+                read.prompt_id, *said, read.levels, read.unusable, read.session, read.degree, read.shown
+            )
         except ValidationError as error:
             _complain(row, error, bad, whole="levels")
             continue
@@ -178,7 +181,8 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
             levels, unusable = _by_texts(row, ranking, texts, bad) if row not in bad else ([], [])
             if row not in bad:
                 prompt_id = texts.prompt_id(ranking.prompt_id)
-                ranking = Ranking.of(prompt_id, *said, levels, unusable, ranking.session, ranking.degree)
+                shown = [texts.completion_id(name) for name in ranking.shown]
+                ranking = Ranking.of(prompt_id, *said, levels, unusable, ranking.session, ranking.degree, shown)
                 repeats.check(row, ranking, bad)
             if row not in bad:
                 rankings.append(ranking)

@@ -1,44 +1,21 @@
 """What each labeler of a batch does: speed, ties, agreement, gold accuracy, and whether the order shown sways them."""
 
-import math
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from statistics import fmean, median, stdev
-
-from scipy.special import stdtrit
+from statistics import median
 
 from labeling.store.counted import Counted
 from labeling.store.qualification import pairs_in_order
 from models.preferences.agreement_report import LabelerReport
+from models.preferences.position_bias import PositionBias, position_bias
 from models.records import Rating
 
-MIN_FOR_BIAS = 10  # rankings; with fewer, chance looks like a habit
 MIN_FOR_SPEED = 5  # judgements with a time
 FAST_SHARE = 1 / 3  # of the median time of the others
 LEAST_SECONDS = 1.0  # for a completion: nobody reads one in less
 MIN_PROMPTS = 10  # to be relied on
 MIN_RELIABILITY = 0.5
-
-
-@dataclass(frozen=True)
-class PositionBias:
-    """How far a labeler's rankings follow the order in which the completions were shown, which is a random one.
-
-    `mean` tau-b between the two, 0 = not at all, 1 = always the order shown, -1 = always its reverse, over `num_rankings` that
-    do not tie everything; (`low`, `high`) is the mean's 95 % interval (Student's t, within -1 and 1), None with one ranking.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    num_rankings: int
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves out 0, on 10 rankings or more. By chance alone one labeler in 20 looks so."""
-        return self.num_rankings >= MIN_FOR_BIAS and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -155,28 +132,6 @@ def is_very_fast(judged: Sequence[Counted], others: Sequence[float]) -> bool:
     if median(one.seconds / len(one.completion_ids) for one in timed) < LEAST_SECONDS:
         return True
     return bool(others) and median(one.seconds for one in timed) < FAST_SHARE * median(others)
-
-
-def position_bias(rankings: Sequence[Sequence[int]]) -> PositionBias | None:
-    """The position bias of rankings given as places in the order shown; None where none of them has a tau-b."""
-    taus = [tau for tau in map(_tau_with_shown, rankings) if tau is not None]
-    if not taus:
-        return None
-    mean = fmean(taus)
-    if len(taus) == 1:
-        return PositionBias(mean, None, None, 1)
-    half = float(stdtrit(len(taus) - 1, 0.975)) * stdev(taus) / math.sqrt(len(taus))
-    return PositionBias(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(taus))
-
-
-def _tau_with_shown(places: Sequence[int]) -> float | None:
-    """Kendall's tau-b between 1, 2, …, K and these places; None if all are equal. Plain Python: many short lists."""
-    follows = against = 0
-    for former, latter in combinations(places, 2):
-        follows += former < latter
-        against += former > latter
-    num_pairs, untied = len(places) * (len(places) - 1) // 2, follows + against
-    return (follows - against) / math.sqrt(num_pairs * untied) if untied else None
 
 
 def _same_as_others(ratings: Sequence[Rating]) -> dict[str, float]:

@@ -148,4 +148,5 @@ def _ranking(one: Counted, criterion: str) -> Ranking:
         unusable=tuple(sorted(one.unusable)),
         session=one.session,
         degree=one.degree,
+        shown=tuple(one.shown),
     )

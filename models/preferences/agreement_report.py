@@ -7,6 +7,7 @@ import numpy as np
 
 from models.plain_text import plain
 from models.preferences.agreement import alpha_of_values, looks_upside_down, mean_tau_b_of, shares_of_agreement
+from models.preferences.position_bias import PositionBias, places_as_shown, position_bias
 from models.preferences.vote_table import VoteTable
 from models.records import Ranking, Rating, Record
 from models.shapes import Float
@@ -17,7 +18,8 @@ class LabelerReport(Record):
 
     `reliability`: 1 = counts in full, 0 = says nothing of what the others say (as do ties where the others see a difference); `agreement`: mean tau-b against the mean places that the
     *others* gave (None where nobody else ranked the same); `tie_rate`: share of ties among comparisons of usable completions;
-    `unusable_rate`: share of seen completions marked unusable; `upside_down`: ranks against the others too often for chance.
+    `unusable_rate`: share of seen completions marked unusable; `upside_down`: ranks against the others too often for chance;
+    `position_bias`: None where the order shown is not known.
     """
 
     labeler: str
@@ -27,6 +29,7 @@ class LabelerReport(Record):
     tie_rate: float
     unusable_rate: float
     upside_down: bool
+    position_bias: PositionBias | None = None
 
 
 class Agreement(Record):
@@ -61,6 +64,7 @@ class AgreementReport(Agreement):
 
     num_prompts: int
     num_rankings: int
+    position_bias: PositionBias | None = None
     criteria: tuple[CriterionAgreement, ...]
     labelers: tuple[LabelerReport, ...]
 
@@ -91,10 +95,17 @@ class AgreementReport(Agreement):
                 f"| {plain(one.labeler)} | {one.num_rankings} | {_figure(one.reliability)} | {_figure(one.agreement)} "
                 f"| {one.tie_rate:.0%} | {one.unusable_rate:.0%} | {note} |"
             )
+        if self.position_bias:
+            lines += ["", f"Position bias: {self.position_bias.told()}."]
         warnings = [
             f"- **{plain(one.labeler)}** ranks against the others: check whether the instructions were understood."
             for one in self.labelers
             if one.upside_down
+        ]
+        warnings += [
+            f"- **{plain(one.labeler)}** is swayed by the order in which completions are shown: {one.position_bias.told()}."
+            for one in self.labelers
+            if one.position_bias and one.position_bias.is_clear
         ]
         return "\n".join([*lines, "", *warnings]) if warnings else "\n".join(lines)
 
@@ -128,6 +139,7 @@ def report_agreement(
         **together.model_dump(),
         num_prompts=len({prompt_id for prompt_id, _ in votes.questions}),
         num_rankings=votes.num_rankings,
+        position_bias=position_bias(map(places_as_shown, rankings)),
         criteria=tuple(rows),
         labelers=labelers,
     )
@@ -173,8 +185,12 @@ def report_labelers(
     taus: Float[np.ndarray, " R"],
     agreements: Float[np.ndarray, " L"],
     reliability: Float[np.ndarray, " L"],
+    rankings: Iterable[Ranking],
 ) -> tuple[LabelerReport, ...]:
     """Each labeler by name. `taus`: tau-b of each ranking with what the others say; `agreements`: a labeler's agreement with them."""
+    shown_to: dict[str, list[list[int]]] = {}
+    for ranking in rankings:
+        shown_to.setdefault(ranking.labeler, []).append(places_as_shown(ranking))
     size = len(votes.labelers)
     usable = ~(votes.entry_unusable[votes.first] | votes.entry_unusable[votes.second])
     of_comparison, of_entry = votes.labeler[votes.ranking], votes.labeler[votes.entry_ranking]
@@ -193,6 +209,7 @@ def report_labelers(
             tie_rate=float(tied[one] / max(compared[one], 1)),
             unusable_rate=float(marked[one] / seen[one]),
             upside_down=looks_upside_down(taus_of[one][~np.isnan(taus_of[one])]),
+            position_bias=position_bias(shown_to[name]),
         )
         for one, name in enumerate(votes.labelers)
     )

@@ -60,7 +60,8 @@ def agree(
         strengths = _borda_strengths(votes)
         above = _share_above(votes)
         unusable = _marked_by_majority(votes, np.ones(len(votes.labelers)))
-    report = report_agreement(votes, rankings, ratings, report_labelers(votes, taus, agreements, reliability))
+    labelers = report_labelers(votes, taus, agreements, reliability, rankings)
+    report = report_agreement(votes, rankings, ratings, labelers)
     return _consensus_records(votes, strengths, above, unusable, config.tie_width, mean_margins(rankings)), report
 
 

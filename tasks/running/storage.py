@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from models.errors import ArtifactError
-from models.records import Artifact, Record, StepMetrics, describe_validation, read_records
+from models.errors import ArtifactError, describe_validation
+from models.records import Artifact, Record, StepMetrics, read_records
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch-"

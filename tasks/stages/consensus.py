@@ -28,6 +28,8 @@ def agree_on_rankings(work: Work, config: ConsensusConfig, feedback: Artifact, o
     work.metrics["mean_tau_b"] = report.mean_tau_b
     work.metrics["percent_agreement"] = report.percent_agreement
     work.metrics["leave_one_out_agreement"] = report.leave_one_out_agreement
+    if report.position_bias:
+        work.metrics["label_position_bias"] = report.position_bias.mean
     work.metrics["upside_down_labelers"] = [labeler.labeler for labeler in report.labelers if labeler.upside_down]
     work.metrics["labeler_reliability"] = {labeler.labeler: labeler.reliability for labeler in report.labelers}
     work.note(report.summary())

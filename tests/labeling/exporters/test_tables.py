@@ -32,7 +32,7 @@ FEEDBACK = Feedback(
     [HH, PLAIN],
     [PLUM, SAND, FIG, WAIT, SING],
     [
-        Ranking.of(HH.id, "ann", "helpfulness", [[PLUM.id], [FIG.id]], [SAND.id]),
+        Ranking.of(HH.id, "ann", "helpfulness", [[PLUM.id], [FIG.id]], [SAND.id], shown=[SAND.id, PLUM.id, FIG.id]),
         Ranking.of(HH.id, "bob", "helpfulness", [[PLUM.id, FIG.id]]),  # bob was shown two of the three
         Ranking.of(HH.id, "bob", "helpfulness", [[PLUM.id], [SAND.id]]),
         *rankings_of_ratings(RATINGS),

@@ -1,11 +1,7 @@
 """What each labeler does, worked by hand."""
 
-import math
-
 import pytest
-from scipy.stats import kendalltau
 
-from labeling.oversight.labeler_figures import position_bias
 from labeling.store.batches import publish
 from models.records import Completion, Prompt
 from tests.labeling.oversight.overseen import SHOWN, THREE, figures, gold, of, progress, says
@@ -63,27 +59,6 @@ def test_position_bias_says_whom_the_order_sways_and_which_way(store):
     assert (follows.mean, follows.low, follows.high, follows.num_rankings) == (1, 1, 1, 4)
     assert reverses.mean == -1
     assert of(people, "cleo").position_bias is None  # all tied: no order to compare
-
-
-def test_position_bias_by_hand():
-    # 1 2 3 has tau-b 1; 1 1 2 has 2 / sqrt(3 * 2); all tied has none. Student's t with one degree of freedom: 12.7062
-    one, other = 1.0, 2 / math.sqrt(6)
-    mean, half = (one + other) / 2, 12.7062 * (one - other) / math.sqrt(2) / math.sqrt(2)
-    found = position_bias([[1, 2, 3], [1, 1, 2], [1, 1, 1]])
-    assert found.num_rankings == 2
-    assert close((found.mean, found.low, found.high), (mean, mean - half, 1), 1e-5)  # no mean is above 1
-    assert close(position_bias([[2, 1, 1, 3]]).mean, kendalltau([1, 2, 3, 4], [2, 1, 1, 3]).statistic, 1e-9)
-    assert position_bias([[2, 1]]).low is None
-    assert position_bias([[1, 1]]) is None
-
-
-@pytest.mark.parametrize(
-    ("rankings", "is_clear"),
-    [([[1, 2]] * 10, True), ([[2, 1]] * 10, True), ([[1, 2]] * 9, False), ([[1, 2]] * 8 + [[2, 1]] * 4, False)],
-)
-def test_position_bias_is_clear_when_its_interval_leaves_out_0_on_10_rankings(rankings, is_clear):
-    # the last one: mean 1/3, sd .985, half width 2.201 * .985 / sqrt(12) = .626
-    assert position_bias(rankings).is_clear is is_clear
 
 
 def test_rankings_that_repeat_the_order_shown_are_counted_when_they_were_quick(store):

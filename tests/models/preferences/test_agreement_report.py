@@ -1,12 +1,17 @@
 """The report on agreement: by criterion, of rankings and of yes and no, and as people read it."""
 
+import math
+
 import pytest
+from scipy.stats import kendalltau
 
 from models.errors import DataError
 from models.preferences.agreement_report import AgreementReport, CriterionAgreement, LabelerReport
 from models.preferences.consensus import agree
+from models.preferences.position_bias import position_bias
 from models.records import Ranking, Rating
 from models.settings.pipeline import ConsensusConfig
+from tests.tolerances import close
 
 BORDA = ConsensusConfig(method="borda")
 # Krippendorff 2011, "Computing Krippendorff's alpha-reliability", section A: ten articles, yes or no, two observers; alpha = .095.
@@ -121,3 +126,54 @@ def test_the_summary_names_whoever_looks_upside_down():
     assert "| bob\\|x | 12 | 0.000 | -0.500 | 25% | 0% | upside down? |" in text
     assert text.count("ranks against the others: check whether the instructions were understood") == 1
     assert "ranks against" not in report.model_copy(update={"labelers": (fair,)}).summary()
+
+
+def test_position_bias_by_hand():
+    # 1 2 3 has tau-b 1; 1 1 2 has 2 / sqrt(3 * 2); all tied has none. Student's t with one degree of freedom: 12.7062
+    one, other = 1.0, 2 / math.sqrt(6)
+    mean, half = (one + other) / 2, 12.7062 * (one - other) / math.sqrt(2) / math.sqrt(2)
+    found = position_bias([[1, 2, 3], [1, 1, 2], [1, 1, 1]])
+    assert found.num_rankings == 2
+    assert close((found.mean, found.low, found.high), (mean, mean - half, 1), 1e-5)  # no mean is above 1
+    assert close(position_bias([[2, 1, 1, 3]]).mean, kendalltau([1, 2, 3, 4], [2, 1, 1, 3]).statistic, 1e-9)
+    assert position_bias([[2, 1]]).low is None
+    assert position_bias([[1, 1]]) is None
+
+
+@pytest.mark.parametrize(
+    ("rankings", "is_clear"),
+    [([[1, 2]] * 10, True), ([[2, 1]] * 10, True), ([[1, 2]] * 9, False), ([[1, 2]] * 8 + [[2, 1]] * 4, False)],
+)
+def test_position_bias_is_clear_when_its_interval_leaves_out_0_on_10_rankings(rankings, is_clear):
+    # the last one: mean 1/3, sd .985, half width 2.201 * .985 / sqrt(12) = .626
+    assert position_bias(rankings).is_clear is is_clear
+
+
+def test_the_report_tells_it_of_each_labeler_whose_order_is_known():
+    """ann repeats the order shown, bob reverses it, of cleo nobody noted it."""
+    rankings = []
+    for prompt in range(10):
+        a, b = f"c_{prompt}a", f"c_{prompt}b"
+        asked = (f"p_{prompt}", "helpfulness")
+        rankings += [
+            Ranking.of(asked[0], "ann", asked[1], [[a], [b]], shown=[a, b]),
+            Ranking.of(asked[0], "bob", asked[1], [[a], [b]], shown=[b, a]),
+            Ranking.of(asked[0], "cleo", asked[1], [[a], [b]]),
+        ]
+    _, report = agree(rankings, ConsensusConfig())
+    assert [one.position_bias and one.position_bias.mean for one in report.labelers] == [1, -1, None]
+    assert (report.position_bias.mean, report.position_bias.num_rankings) == (0, 20)
+    text = report.summary()
+    assert (
+        "Position bias: tau-b +0.00 (-0.48 to +0.48) between a ranking and the order shown, over 20 rankings." in text
+    )
+    assert "**ann** is swayed by the order in which completions are shown: tau-b +1.00 (+1.00 to +1.00)" in text
+    assert "**cleo** is swayed" not in text
+
+
+def test_an_order_is_of_the_completions_ranked_and_no_part_of_the_id():
+    levels = [["a"], ["b"]]
+    known, unknown = (Ranking.of("p", "ann", "helpfulness", levels, shown=shown) for shown in (["b", "a"], ()))
+    assert known.id == unknown.id
+    with pytest.raises(ValueError, match="shown must hold each completion of the ranking once"):
+        Ranking.of("p", "ann", "helpfulness", levels, shown=["a"])
