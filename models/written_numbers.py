@@ -30,4 +30,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-FILTERS = {"percent": percent, "figure": figure, "duration": duration}
+def nats(value: float) -> str:
+    """One decimal, and no `-0.0`: an estimate of a distance from samples can be below nought."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+FILTERS = {"nats": nats, "percent": percent, "figure": figure, "duration": duration}

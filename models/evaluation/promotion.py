@@ -10,6 +10,7 @@ from models.settings.base import Settings
 from models.settings.batch import FeedbackConfig
 from models.settings.pipeline import TrackingConfig
 from models.settings.retraining import PromotionConfig
+from models.written_numbers import nats
 
 MAX_FALSE_PROMOTIONS = 0.05  # the chance that any challenger who is no better takes a champion's place
 
@@ -82,7 +83,7 @@ def check_challenge(challenge: Challenge, config: PromotionConfig) -> list[Check
         Check(
             name="KL",
             holds=challenge.kl_nats <= config.max_kl_nats,
-            finding=f"KL to the base is {challenge.kl_nats:.1f} nats a completion; allowed: {config.max_kl_nats:g}",
+            finding=f"KL to the base is {nats(challenge.kl_nats)} nats a completion; allowed: {config.max_kl_nats:g}",
         ),
     ]
     if challenge.accuracy is not None:

@@ -14,6 +14,7 @@ from models.evaluation.intervals import mean_interval, win_rate
 from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import Meeting, prompt_outcome
 from models.records import Record
+from models.written_numbers import nats
 
 REFERENCE = "human reference"
 VERSIONS = ("pretrained", "sft", "best_of_n", "policy")
@@ -82,7 +83,7 @@ def share_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"{judge}: preferred to the human reference: {shares}; it has learned from {learned_from}")
     if lines:
         lines.append(
-            f"KL to the base, nats a completion: policy {report['kl_nats']:.1f}, best of {report['best_of']} at most "
+            f"KL to the base, nats a completion: policy {nats(report['kl_nats'])}, best of {report['best_of']} at most "
             f"{report['best_of_kl_nats_bound']:.1f}"
         )
     return lines

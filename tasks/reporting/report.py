@@ -16,6 +16,7 @@ from models.plain_text import plain
 from models.processor import describe_processor
 from models.records import Artifact, read_records
 from models.settings.labels import SimulatedLabels
+from models.written_numbers import nats
 from tasks.champion.promotion import Verdict
 from tasks.reporting.lineage_report import report_lineage
 from tasks.reporting.note import HEADLINE, POLICY_FIGURES, REWARD_FIGURES, policy_note, reward_note
@@ -265,6 +266,6 @@ def before_and_after(matches: list[Match]) -> str:
     return "\n\n---\n\n".join(
         f"**{plain(transcript(match.prompt))}**\n\n"
         f"before ({match.base_score:.2f}): {plain(match.base_completion)}\n\n"
-        f"after ({match.policy_score:.2f}, KL {match.kl_nats:.1f} nats): {plain(match.policy_completion)}"
+        f"after ({match.policy_score:.2f}, KL {nats(match.kl_nats)} nats): {plain(match.policy_completion)}"
         for match in matches
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from models.written_numbers import nats
+
 
 def policy_result(report: Mapping[str, Any]) -> str:
     """BETTER, WORSE or NOT SHOWN: by the headline judge, how surely, and at what KL; or why nobody can say.
@@ -29,7 +31,7 @@ def _comparison(judge: str, report: Mapping[str, Any]) -> str:
     at_most = "at most " if report.get("kl_nats_is_bound") else ""
     said = (
         f"{word}: {judge} prefers the policy to its base in {_percent(of_judge['win_rate'])} ({_interval(low, high)}) on {report['held_out_prompts']} "
-        f"held-out prompts, {at_most}{report['kl_nats']:.1f} nats away."
+        f"held-out prompts, {at_most}{nats(report['kl_nats'])} nats away."
     )
     equal = of_judge.get("win_rate_length_controlled_low", 1.0)
     if low > 0.5 and not equal > 0.5:

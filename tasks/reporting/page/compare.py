@@ -174,8 +174,9 @@ def _curve(steps: Mapping[str, Sequence[StepMetrics]], name: str) -> dict[str, l
 def plot_runs(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> "Figure":
     """A line for each run through its points (x, y); runs without points keep their colour."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(8, 4.2), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8, 4.2 + 0.2 * len(lines)), layout="constrained", facecolor="white")
     axes = figure.subplots()
     for place, (name, points) in enumerate(lines.items()):
         if points:
@@ -183,8 +184,12 @@ def plot_runs(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, u
             axes.plot(*zip(*points, strict=True), color=colour, marker="." if len(points) > 1 else "o", label=name)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
+    if across == "update":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color=FAINT, linewidth=0.5)
-    figure.legend(loc="outside lower left", ncols=3, frameon=False)
+    figure.legend(
+        loc="outside lower left", frameon=False
+    )  # one below the other: a name says what was set otherwise, and is long
     return figure
 
 

@@ -77,3 +77,16 @@ def test_a_run_keeps_its_colour_where_another_has_no_curve():
     (alone,) = plot_runs({"x": [], "b": lines["b"]}, "update", "score").axes
     assert [line.get_label() for line in axes.lines] == ["b", "c"]
     assert alone.lines[0].get_color() == axes.lines[0].get_color() != axes.lines[1].get_color()
+
+
+def test_long_names_of_runs_stand_whole_below_the_curves(tmp_path):
+    names = [
+        f"tiny: tuning.kl.coef 0.{place}, labels {{kind: folder, path: /data/of/this/team}} (calm-owl)"
+        for place in (1, 2)
+    ]
+    figure = plot_runs({name: [(0, 1.0), (2, 2.0)] for name in names}, "update", "score")
+    figure.savefig(tmp_path / "drawn.svg")
+    (legend,) = figure.legends
+    texts = [one.get_window_extent() for one in legend.get_texts()]
+    assert [one.get_text() for one in legend.get_texts()] == names
+    assert all(one.x1 <= figure.bbox.x1 for one in texts) and texts[0].y0 > texts[1].y0

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from models.evaluation.metrics import Match
 from models.records import Completion, Consensus, Prompt, Ranking
-from models.written_numbers import duration, figure, percent
+from models.written_numbers import duration, figure, nats, percent
 from tasks.reporting.page.labels import examples_of
 from tasks.reporting.page.samples import chosen_samples
 from tasks.reporting.page.svg import inline_svg
@@ -93,6 +93,7 @@ def test_numbers_as_people_write_them(value, shown):
 
 def test_shares_and_times():
     assert (percent(0.636), percent(None)) == ("64 %", "–")
+    assert (nats(3.26), nats(-0.04), nats(-0.06)) == ("3.3", "0.0", "-0.1")
     assert (duration(8.4), duration(250), duration(7500)) == ("8 s", "4 min 10 s", "2 h 5 min")
 
 
