@@ -23,13 +23,15 @@ from collections.abc import Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-from benchmarks.parts import PARTS, Part
+from benchmarks.parts import PARTS, TRL_PPO, Part
+from benchmarks.quality import part as quality
 from benchmarks.turns import PROJECT, Contender, medians, ratios, take_turns
 from models.processor import computes_in_bfloat16, describe_processor, processor_name
 
 RESULTS = PROJECT / "benchmarks" / "results"
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets")
 NUM_TRIED_ROUNDS = 2
+NAMES = (*(part.name for part in PARTS), quality.NAME)
 
 
 def interpreter(environment: str | None) -> Path:
@@ -90,16 +92,23 @@ def measure(part: Part, own_settings: dict, peer_settings: dict, repetitions: in
     with own(part, own_settings, threads) as ours, peer(part, peer_settings, threads) as theirs:
         figures = dict(zip(("own", "peer"), take_turns([ours, theirs], repetitions), strict=True))
     turns = ratios(figures["own"], figures["peer"])
-    return {
+    told = {
         "ratio": round(medians([{"seconds": turn, "amount": 1} for turn in turns])["cost"], 3),
         "wanted": part.wanted,
         "unit": part.unit,
         "ratios": [round(turn, 3) for turn in turns],
         "own": {"settings": own_settings, **medians(figures["own"]), "turns": figures["own"]},
         "peer": {"settings": peer_settings, **medians(figures["peer"]), "turns": figures["peer"]},
-        "peer_versions": versions(part.environment),
-        "own_versions": versions(None) | {"python": platform.python_version()},
         "repetitions": repetitions,
+    }
+    return told | circumstances(part.environment, threads, load_before)
+
+
+def circumstances(environment: str | None, threads: int, load_before: float) -> dict:
+    """When, on what, and with which versions a part was measured."""
+    return {
+        "peer_versions": versions(environment),
+        "own_versions": versions(None) | {"python": platform.python_version()},
         "threads": threads,
         "load_average": [round(load_before, 2), round(os.getloadavg()[0], 2)],
         "date": datetime.date.today().isoformat(),
@@ -137,7 +146,7 @@ def keep(file: Path, name: str, figures: dict) -> dict:
     """Adds a part's figures to those in the file and gives back all of them, in the order of `PARTS`."""
     earlier = json.loads(file.read_text(encoding="utf-8"))["parts"] if file.exists() else {}
     parts = earlier | {name: figures}
-    ordered = {part.name: parts[part.name] for part in PARTS if part.name in parts}
+    ordered = {one: parts[one] for one in NAMES if one in parts}
     file.write_text(json.dumps(summary(ordered), indent=1) + "\n", encoding="utf-8")
     return ordered
 
@@ -147,6 +156,19 @@ def keep_tried(file: Path, name: str, tried: dict) -> None:
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     about = {"date": datetime.date.today().isoformat(), "commit": commit(), "machine": machine()}
     file.write_text(json.dumps(earlier | {name: about | tried}, indent=1) + "\n", encoding="utf-8")
+
+
+def measure_quality(threads: int, search: bool) -> dict:
+    """What is written down of the part `quality`, with the settings that a search of it found best, or that its file names."""
+    load_before = os.getloadavg()[0]
+    pythons = {"own": interpreter(None), "peer": interpreter(TRL_PPO)}
+    settings = {"own": quality.OWN_SETTINGS, "peer": quality.PEER_SETTINGS}
+    if search:
+        tried = quality.search(pythons, threads)
+        keep_tried(RESULTS / "bench_tried.json", quality.NAME, tried)
+        settings = {side: rows[0]["settings"] for side, rows in tried.items()}
+    measured = quality.measure_quality(pythons, settings, threads)
+    return measured | circumstances(TRL_PPO, threads, load_before)
 
 
 def row(name: str, figures: dict) -> str:
@@ -164,7 +186,7 @@ def row(name: str, figures: dict) -> str:
 def main() -> None:
     """Reads the command line, runs the parts, writes and prints what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=[part.name for part in PARTS], help="parts to run (all)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="parts to run (all)")
     parser.add_argument("--repetitions", type=int, default=5, help="rounds that count, after the warm-up")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--try-all", action="store_true", help="measure all settings first and take the fastest")
@@ -181,6 +203,10 @@ def main() -> None:
         keep(RESULTS / "bench.json", part.name, figures)
         lines.append(row(part.name, figures))
         print(lines[-1], flush=True)
+    if arguments.only is None or quality.NAME in arguments.only:
+        figures = measure_quality(arguments.threads, arguments.try_all)
+        keep(RESULTS / "bench.json", quality.NAME, figures)
+        lines.append(row(quality.NAME, figures))
     print(f"\n{machine()}; load average {os.getloadavg()[0]:.2f}; commit {commit()}", *lines, sep="\n")
 
 

@@ -28,15 +28,18 @@ class Part:
     """The folder in .bench/ whose interpreter runs the peer; None: the project's own."""
 
 
-def ppo(name: str, wanted: float, ends: bool) -> Part:
-    """One PPO update: batch 64, prompt 32, completion 64 tokens, 4 epochs of 4 minibatches, four networks."""
+def ppo(name: str, wanted: float, ends: bool, value_model: str = "own") -> Part:
+    """One PPO update: batch 64, prompt 32, completion 64 tokens, 4 epochs of 4 minibatches, four networks; TRL's are four too where ours are three
+    (`value_model` shared)."""
     task = {"ends": ends, "batch_size": BATCH_SIZE}
     return Part(
         name=name,
         wanted=wanted,
         unit="update",
         own="benchmarks.own.ppo",
-        own_settings=tuple(task | {"precision": precision} for precision in ("bfloat16", "float32")),
+        own_settings=tuple(
+            task | {"precision": precision, "value_model": value_model} for precision in ("bfloat16", "float32")
+        ),
         peer="benchmarks.peers.trl_ppo",
         peer_settings=tuple(
             task | {"precision": precision, "rollout_batch_size": rollout_batch_size}
@@ -99,6 +102,8 @@ def generation(name: str, wanted: float, ends: bool, num_prompts: int) -> Part:
 PARTS = (
     ppo("ppo_full", wanted=2.0, ends=False),
     ppo("ppo_natural", wanted=3.0, ends=True),
+    ppo("ppo_full_shared", wanted=2.0, ends=False, value_model="shared"),
+    ppo("ppo_natural_shared", wanted=3.0, ends=True, value_model="shared"),
     reward(2, wanted=0.95),
     reward(4, wanted=8.0),
     reward(9, wanted=20.0),

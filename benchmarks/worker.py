@@ -28,7 +28,7 @@ class Worker:
             raise SystemExit
         self._started = time.perf_counter()
 
-    def report(self, amount: float, **figures: float) -> None:
+    def report(self, amount: float, **figures: float | list[str]) -> None:
         """Stops the clock. `amount` is the work done since `wait_for_turn`, in the unit of the part."""
         seconds = time.perf_counter() - self._started
         self._answers.write(json.dumps({"seconds": seconds, "amount": amount} | figures) + "\n")

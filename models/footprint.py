@@ -8,7 +8,7 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
     rejection sampling      the same, in its fine-tuning
     reward                  16 B; through LoRA 4 B + 16 A
     PPO                     16 W policy + 16 B value model, and frozen the reference and each reward model
-    RLOO, GRPO              the same without the value model
+    RLOO, GRPO              the same without the value model; so PPO with `value_model: shared`
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
                             adapter (without `value_model`: 16 B value model)
     moving average, best policy so far    4 a weight of the policy that learns, each
@@ -165,14 +165,15 @@ def _num_learning(tuning: PolicyGradient, size: NetworkSize) -> tuple[int, int]:
     """Weights that learn, of policy and value model."""
     adapter = None if tuning.lora is None else size.num_adapter(tuning.lora)
     policy = size.num_weights if adapter is None else adapter
-    if not isinstance(tuning, PPOConfig):
+    if not isinstance(tuning, PPOConfig) or tuning.value_model == "shared":
         return policy, 0
     return policy, adapter if adapter is not None and _critic_has_adapter(tuning) else size.num_body
 
 
 def _critic_has_adapter(tuning: PolicyGradient) -> bool:
     """Whether a value model learns through an adapter, on the weights of another network."""
-    return isinstance(tuning, PPOConfig) and tuning.lora is not None and tuning.lora.value_model
+    has_own = isinstance(tuning, PPOConfig) and tuning.value_model == "own"
+    return has_own and tuning.lora is not None and tuning.lora.value_model
 
 
 def _num_copies(config: PipelineConfig, tuning: PolicyGradient) -> int:

@@ -27,6 +27,7 @@ from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PPOConfig
+from models.tuning.online.values import ValueHead
 from models.tuning.ppo.loop import train_ppo
 
 
@@ -38,16 +39,18 @@ def start_training(
     config: PPOConfig,
     sampling: SamplingConfig,
     compute: Compute,
+    seed: int = 0,
 ) -> Iterator[StepMetrics]:
-    """The updates of a policy whose completions a frozen reward model scores; the value model starts from that."""
-    value_model = ValueModel.from_reward(reward_model)
+    """The updates of a policy whose completions a frozen reward model scores; a value model of its own starts from that."""
+    shared = config.value_model == "shared"
+    value_model = ValueHead(policy) if shared else ValueModel.from_reward(reward_model)
     freeze(reward_model).to(pick_device(compute))
 
     def score(prompts: list[str], completions: list[str]) -> torch.Tensor:
         with autocast(compute):
             return score_texts(reward_model, tokenizer, prompts, completions)
 
-    return train_ppo(policy, value_model, tokenizer, Scorer(score), prompts, config, sampling, compute, seed=0)
+    return train_ppo(policy, value_model, tokenizer, Scorer(score), prompts, config, sampling, compute, seed)
 
 
 def main() -> None:
@@ -68,6 +71,7 @@ def main() -> None:
             num_minibatches=4,
             learning_rate=1e-7,
             value_learning_rate=1e-7,
+            value_model=worker.settings.get("value_model", "own"),
         ),
         SamplingConfig(max_new_tokens=MAX_NEW_TOKENS),
         Compute(device="cpu", precision=worker.settings["precision"]),

@@ -92,36 +92,38 @@ def build_trainer(
     use_cpu: bool,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
+    **changes: object,
 ) -> PPOTrainer:
-    """A trainer of 4 epochs of 4 minibatches an update that writes and reports nothing.
+    """A trainer of 4 epochs of 4 minibatches an update that writes and reports nothing; `changes` are arguments of PPOConfig.
 
     When `rows_at_once` are fewer than a minibatch has, TRL adds up gradients over the whole batch: an optimizer step an epoch.
     """
     fits = rows_at_once >= batch_size // 4
+    settings = {
+        "output_dir": folder,
+        "use_cpu": use_cpu,
+        "bf16": bf16,
+        "gradient_checkpointing": gradient_checkpointing,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "num_sample_generations": 0,
+        "dataloader_num_workers": 0,
+        "seed": 0,
+        "total_episodes": num_updates * batch_size,
+        "per_device_train_batch_size": batch_size if fits else rows_at_once,
+        "gradient_accumulation_steps": 1 if fits else batch_size // rows_at_once,
+        "local_rollout_forward_batch_size": rollout_batch_size,
+        "num_ppo_epochs": 4,
+        "num_mini_batches": 4,
+        "learning_rate": 1e-7,
+        "temperature": 1.0,
+        "response_length": max_new_tokens,
+        "stop_token_id": END,
+    }
     return PPOTrainer(
-        args=PPOConfig(
-            output_dir=folder,
-            use_cpu=use_cpu,
-            bf16=bf16,
-            gradient_checkpointing=gradient_checkpointing,
-            report_to="none",
-            disable_tqdm=True,
-            logging_strategy="no",
-            save_strategy="no",
-            num_sample_generations=0,
-            dataloader_num_workers=0,
-            seed=0,
-            total_episodes=num_updates * batch_size,
-            per_device_train_batch_size=batch_size if fits else rows_at_once,
-            gradient_accumulation_steps=1 if fits else batch_size // rows_at_once,
-            local_rollout_forward_batch_size=rollout_batch_size,
-            num_ppo_epochs=4,
-            num_mini_batches=4,
-            learning_rate=1e-7,
-            temperature=1.0,
-            response_length=max_new_tokens,
-            stop_token_id=END,
-        ),
+        args=PPOConfig(**(settings | changes)),
         processing_class=tokenizer,
         model=networks["policy"],
         ref_model=networks["reference"],

@@ -1,6 +1,7 @@
 """Log-probabilities of tokens, straight from hidden states: the logits of a few hundred tokens at a time, never those of a batch."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,55 @@ from models.shapes import Float, Int
 MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24
 
 
+class _Head(NamedTuple):
+    """What makes logits of hidden states, in one precision."""
+
+    weight: Float[Tensor, "V H"]
+    bias: Float[Tensor, " V"] | None
+    cap: float | None
+
+
+@dataclass(frozen=True)
+class TokenStates:
+    """What the tokens at some places are foretold from: the `hidden` states before them, and the head. Filled up like the places (`filled`)."""
+
+    hidden: Float[Tensor, "F H"]
+    head: _Head
+    tokens: Int[Tensor, " F"]
+    num_places: int
+
+    def logprobs(self, temperature: float) -> Float[Tensor, " M"]:
+        """As `token_logprobs`."""
+        return _Logprobs.apply(self.hidden, *self.head, self.tokens, temperature)[: self.num_places]
+
+    @torch.no_grad()
+    def logprobs_and_entropy(self, temperature: float) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+        """As `token_logprobs_and_entropy`."""
+        logprobs, entropy = torch.empty(2, len(self.tokens), device=self.hidden.device)
+        for rows in _chunks(len(self.tokens), len(self.head.weight)):
+            log_p = _log_softmax(_logits(self.hidden[rows], *self.head), temperature)
+            logprobs[rows] = _at(log_p, self.tokens[rows])
+            entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
+        return logprobs[: self.num_places], entropy[: self.num_places]
+
+
+def token_states(model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> TokenStates:
+    """What the tokens at these places are foretold from; none may be the first of a sequence. Of a network whose weights are together
+    (`forward_pass`).
+
+    Where a network multiplies its logits by a number (Cohere, Granite), the hidden states have been. All is in the head's precision.
+    """
+    num_places, places = len(places), filled(places)
+    hidden = hidden_states(model.base_model, batch, batch.before[places])
+    scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
+    hidden = hidden if scale == 1.0 else hidden * scale
+    head, device_type = model.get_output_embeddings(), hidden.device.type
+    dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
+    bias = None if head.bias is None else head.bias.to(dtype)
+    own_head = _Head(head.weight.to(dtype), bias, getattr(model.config, "final_logit_softcapping", None))
+    return TokenStates(hidden.to(dtype), own_head, batch.input_ids[places], num_places)
+
+
 @forward_pass
 def token_logprobs(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
@@ -24,9 +74,7 @@ def token_logprobs(
     `log softmax(logits / temperature)`; the logits of a token come from the place before it, so that no place may be the
     first of a sequence. The softmax is taken in float32 whatever the precision of the network.
     """
-    num_places, places = len(places), filled(places)
-    hidden, head = _before_head(model, batch, places)
-    return _Logprobs.apply(hidden, *head, batch.input_ids[places], temperature)[:num_places]
+    return token_states(model, batch, places).logprobs(temperature)
 
 
 @torch.no_grad()
@@ -35,15 +83,7 @@ def token_logprobs_and_entropy(
     model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
     """`token_logprobs` without gradient, and the entropy (nats) of the distribution that each token stands for."""
-    num_places, places = len(places), filled(places)
-    hidden, head = _before_head(model, batch, places)
-    tokens = batch.input_ids[places]
-    logprobs, entropy = torch.empty(2, len(tokens), device=hidden.device)
-    for rows in _chunks(len(tokens), len(head.weight)):
-        log_p = _log_softmax(_logits(hidden[rows], *head), temperature)
-        logprobs[rows] = _at(log_p, tokens[rows])
-        entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
-    return logprobs[:num_places], entropy[:num_places]
+    return token_states(model, batch, places).logprobs_and_entropy(temperature)
 
 
 class _Logprobs(torch.autograd.Function):
@@ -105,30 +145,6 @@ class _Logprobs(torch.autograd.Function):
             None,
             None,
         )
-
-
-class _Head(NamedTuple):
-    """What makes logits of hidden states, in one precision."""
-
-    weight: Float[Tensor, "V H"]
-    bias: Float[Tensor, " V"] | None
-    cap: float | None
-
-
-def _before_head(
-    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]
-) -> tuple[Float[Tensor, "M H"], _Head]:
-    """The hidden states that the logits of these tokens come from, and the head, all in the head's precision.
-
-    Where a network multiplies its logits by a number (Cohere, Granite), the hidden states have been.
-    """
-    hidden = hidden_states(model.base_model, batch, batch.before[places])
-    scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
-    hidden = hidden if scale == 1.0 else hidden * scale
-    head, device_type = model.get_output_embeddings(), hidden.device.type
-    dtype = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else hidden.dtype
-    bias = None if head.bias is None else head.bias.to(dtype)
-    return hidden.to(dtype), _Head(head.weight.to(dtype), bias, getattr(model.config, "final_logit_softcapping", None))
 
 
 def _logits(

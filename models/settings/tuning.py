@@ -153,13 +153,9 @@ class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter sta
             raise ValueError("tuning.lora needs compute.sharding none: other networks share the policy's weights")
 
     @model_validator(mode="after")
-    def _minibatches_divide_batch(self) -> "PolicyGradient":
+    def _settings_fit(self) -> "PolicyGradient":
         if self.batch_size % self.num_minibatches:
             raise ValueError("num_minibatches must divide batch_size")
-        return self
-
-    @model_validator(mode="after")
-    def _no_score_is_set_in_vain(self) -> "PolicyGradient":
         if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
             raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
         return self
@@ -188,6 +184,8 @@ class PPOConfig(PolicyGradient):
     """Divide the batch's token rewards, KL penalty included, by their standard deviation around their mean, which stays (Ziegler et al. 2019)."""
     whiten_advantages: bool = True
     """Bring advantages to mean 0 and variance 1 over the real tokens of the batch."""
+    value_model: Literal["own", "shared"] = "own"
+    """own: a network by itself; shared: a head on the policy's body, whose gradient changes that too: an update takes two thirds of the time."""
     value_start: Literal["reward", "policy"] | None = None
     """What the value model starts as: the reward model (needs the same tokenizer), or the policy's body with a zero head. Left out: the reward, if it is a network."""
     value_warmup_updates: Annotated[int, Field(ge=0)] = 0
@@ -196,10 +194,20 @@ class PPOConfig(PolicyGradient):
     """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
 
     @model_validator(mode="after")
-    def _the_policy_learns(self) -> "PPOConfig":
+    def _settings_of_the_value_model_fit(self) -> "PPOConfig":
         if self.value_warmup_updates >= self.num_updates:
             raise ValueError("value_warmup_updates must be below num_updates, or the policy never learns")
+        if self.value_model == "shared" and self.value_start == "reward":
+            raise ValueError("value_model shared reads what the policy reads; leave value_start out")
+        if self.value_model == "shared" and self.lora and not self.lora.value_model:
+            raise ValueError("value_model shared learns through the policy's adapter; leave lora.value_model out")
         return self
+
+    def require_fit(self, compute: Compute, context_length: int | None) -> None:
+        """As above."""
+        super().require_fit(compute, context_length)
+        if self.value_model == "shared" and compute.sharding != "none":
+            raise ValueError("tuning.value_model shared needs compute.sharding none: two heads read one network")
 
 
 class CriticFree(PolicyGradient):

@@ -38,7 +38,7 @@ def update_cost(
         seconds = read (B P + (L + 2) N) + write T + learn (L E N + E M ptx tokens)
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
-    B rows. L networks learn: the policy and, in PPO, the value model. These, reference and reward read the rollouts; all are taken to be
+    B rows. L networks learn: the policy and, in PPO, a value model of its own. These, reference and reward read the rollouts; all are taken to be
     as large as the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what
     those that learn keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
     """
@@ -46,7 +46,7 @@ def update_cost(
     base.to(device).eval()
     if config.lora is not None:
         add_adapter(base, config.lora, 0, "policy")
-    num_learning = 2 if isinstance(config, PPOConfig) else 1
+    num_learning = 2 if isinstance(config, PPOConfig) and config.value_model == "own" else 1
     num_new = sampling.max_new_tokens
     num_prompt_tokens = config.batch_size * sum(map(len, prompts)) / len(prompts)
     num_tokens = num_prompt_tokens + config.batch_size * num_new

@@ -29,7 +29,7 @@ from models.generation.sampling import sample_completions, sampling_copy
 from models.network.architecture import context_length
 from models.network.dialogue import encode_prompt
 from models.network.lora import add_adapter
-from models.network.networks import freeze, weight_sharing_copy
+from models.network.networks import ValueModel, freeze, weight_sharing_copy
 from models.network.precision import pick_device, round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
@@ -103,7 +103,7 @@ def train_online(
     reference = freeze(copy.deepcopy(policy) if config.lora is None else weight_sharing_copy(policy))
     if config.lora is not None:
         add_adapter(policy, config.lora, seed, "policy")
-    if critic and critic.lora is not None:
+    if critic and critic.lora is not None and isinstance(critic.model, ValueModel):
         add_adapter(critic.model.body, critic.lora, seed, "value model")
     if config.lora is None and compute.sharding == "none":  # FSDP2 brings weights of one precision together
         round_frozen(reference, compute)

@@ -8,18 +8,18 @@ from transformers import PreTrainedModel
 
 from models.distributed.collectives import sum_gradients
 from models.distributed.fsdp import load_state
-from models.network.networks import ValueModel
 from models.settings.training import LoRA
 from models.settings.tuning import PolicyGradient
 from models.training.checkpoints import Trained
 from models.training.optimizer import clip_gradients, require_finite
+from models.tuning.online.values import CriticNetwork
 
 
 @dataclass(frozen=True)
 class Critic:
-    """A value model that learns beside the policy."""
+    """What learns to value states beside the policy."""
 
-    model: ValueModel
+    model: CriticNetwork
     learning_rate: float
     warmup_updates: int = 0
     """Updates at the start in which it learns alone."""

@@ -12,14 +12,14 @@ from models.distributed.fsdp import in_step
 from models.errors import TrainingError
 from models.generation.sampling import Sample
 from models.network.kl_estimates import kl_k1, kl_k3
-from models.network.logprobs import token_logprobs, token_logprobs_and_entropy
-from models.network.networks import ValueModel
+from models.network.logprobs import token_logprobs
 from models.network.packing import PackedBatch, cut_by_tokens, reading_at_once
 from models.network.precision import autocast
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.tuning import MissingEnd, PolicyGradient
 from models.shapes import Bool, Float
+from models.tuning.online.values import CriticNetwork, evaluate_policy
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Rollout:
 def evaluate_samples(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
-    value_model: ValueModel | None,
+    critic: CriticNetwork | None,
     scorer: Scorer,
     prompts: Sequence[str],
     samples: Sequence[Sample],
@@ -58,7 +58,7 @@ def evaluate_samples(
     temperature: float,
     compute: Compute,
 ) -> Rollout:
-    """Scores, log-probabilities and, with a value model, values of sampled completions, in microbatches without gradient.
+    """Scores, log-probabilities and, with a critic, values of sampled completions, in microbatches without gradient.
 
     `sequences` are the tokens of each prompt and its completion, as the policy reads them.
     The sampling policy's log-probabilities come from this forward pass, the same as learning uses, so that the first ratio
@@ -73,9 +73,8 @@ def evaluate_samples(
         batch = PackedBatch.of(own_sequences[rows], policy.device)
         places = batch.last(own_lengths[rows])
         with autocast(compute):
-            logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, temperature)
+            logprobs, entropy, *values = evaluate_policy(policy, critic, batch, places, temperature)
             reference_logprobs = token_logprobs(reference, batch, places, temperature)
-            values = () if value_model is None else (value_model(batch, places),)
         if counts:
             parts.append((logprobs, reference_logprobs, entropy, *values))
     num_tokens = torch.tensor(lengths, device=policy.device)

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.network.networks import ValueModel
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
@@ -24,13 +23,14 @@ from models.training.checkpoints import Checkpoints
 from models.tuning.online.loop import Lesson, train_online
 from models.tuning.online.optimizer import Critic
 from models.tuning.online.rollout import Rollout
+from models.tuning.online.values import CriticNetwork
 from models.tuning.ppo.minibatch import describe_returns, learn_minibatch, learning_targets
 from models.tuning.progress import Progress
 
 
 def train_ppo(
     policy: PreTrainedModel,
-    value_model: ValueModel,
+    value_model: CriticNetwork,
     tokenizer: PreTrainedTokenizerBase,
     scorer: Scorer,
     prompts: Sequence[str],
@@ -53,7 +53,7 @@ def train_ppo(
 
         return Lesson(learn, describe_returns(rollout, targets))
 
-    lora = config.lora if config.lora and config.lora.value_model else None
+    lora = config.lora if config.value_model == "own" and config.lora and config.lora.value_model else None
     yield from train_online(
         policy,
         tokenizer,

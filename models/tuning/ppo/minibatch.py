@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 from models.distributed.collectives import gather, sum_over_ranks
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.kl_estimates import kl_k1
-from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel
 from models.network.precision import autocast
 from models.settings.compute import Compute
@@ -18,6 +17,7 @@ from models.settings.tuning import PPOConfig
 from models.shapes import Float
 from models.tuning.online.microbatches import microbatches
 from models.tuning.online.rollout import Rollout, clip_scores
+from models.tuning.online.values import CriticNetwork, logprobs_and_values
 from models.tuning.ppo.advantages import explained_variance, generalized_advantages, shaped_rewards, whiten
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
 
@@ -64,7 +64,7 @@ def describe_returns(rollout: Rollout, targets: Targets) -> dict[str, float]:
 
 def learn_minibatch(
     policy: PreTrainedModel,
-    value_model: ValueModel,
+    value_model: CriticNetwork,
     rollout: Rollout,
     targets: Targets,
     rows: list[int],
@@ -82,13 +82,13 @@ def learn_minibatch(
     totals: dict[str, Float[Tensor, ""]] = defaultdict(lambda: torch.zeros((), device=device))
     ratio_error = torch.zeros((), device=device)
     known = (rollout.logprobs, values_of(rollout), targets.advantages, targets.returns)
+    own_bodies = [value_model.body] if isinstance(value_model, ValueModel) else []
     for part in microbatches(policy, rollout, rows, config.microbatch_tokens):
         old_logprobs, old_values, advantages, returns = (
             of_tokens[part.rows][part.is_completion] for of_tokens in known
         )
-        with autocast(compute), recomputed_activations(compute, policy, value_model.body):
-            logprobs = token_logprobs(policy, part.batch, part.places, temperature)
-            values = value_model(part.batch, part.places)
+        with autocast(compute), recomputed_activations(compute, policy, *own_bodies):
+            logprobs, values = logprobs_and_values(policy, value_model, part.batch, part.places, temperature)
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
         value_losses = value_loss(values, old_values, returns, config.value_clip)
         ((policy_losses + config.value_coef * value_losses).sum() / num_tokens * part.counts).backward()

@@ -12,6 +12,7 @@ from models.rewards.scorer import Scorer, load_scorer
 from models.settings.tuning import PPOConfig
 from models.tuning.online.cost import update_cost as update_cost  # what a tuner may offer
 from models.tuning.online.save import save_tuned
+from models.tuning.online.values import CriticNetwork, ValueHead
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.progress import Progress
 from models.tuning.tuner import TuningTask
@@ -44,8 +45,10 @@ def tune(task: TuningTask, config: PPOConfig) -> Iterator[StepMetrics]:
 
 def start_value_model(
     config: PPOConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, scorer: Scorer
-) -> ValueModel:
+) -> CriticNetwork:
     """Raises ConfigError when it cannot start from the reward, or could not read the policy's tokens."""
+    if config.value_model == "shared":
+        return ValueHead(policy)
     share_body = _shares_body(config)
     if (config.value_start or ("policy" if scorer.network is None else "reward")) == "policy":
         return ValueModel.from_policy(policy, share_body)
@@ -59,5 +62,5 @@ def start_value_model(
 
 
 def _shares_body(config: PPOConfig) -> bool:
-    """Whether the value model learns on the very weights that it starts from."""
-    return config.lora is not None and config.lora.value_model
+    """Whether a value model learns on the very weights that it starts from."""
+    return config.value_model == "own" and config.lora is not None and config.lora.value_model

@@ -7,8 +7,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from models.network.dialogue import encode_prompt
 from models.settings.compute import Compute
 from models.settings.tuning import RLOOConfig
+from models.tuning.online import values
 from models.tuning.online.cost import update_cost
-from models.tuning.ppo import minibatch
 from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import PROMPTS, SAMPLING, SCORER, config_of
 
@@ -18,7 +18,7 @@ CONFIG = config_of(num_updates=1, num_minibatches=1, num_epochs=1)
 def bytes_kept(policy, value_model, tokenizer, compute, monkeypatch) -> int:
     """What the loss of an update's one minibatch keeps for its backward pass besides the weights themselves."""
     kept, own = {}, {weight.untyped_storage().data_ptr() for weight in policy.parameters()}
-    learn = minibatch.token_logprobs
+    learn = values.token_logprobs
 
     def keep(tensor):
         if (place := tensor.untyped_storage().data_ptr()) not in own:
@@ -29,7 +29,7 @@ def bytes_kept(policy, value_model, tokenizer, compute, monkeypatch) -> int:
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             return learn(*given)
 
-    monkeypatch.setattr(minibatch, "token_logprobs", watched)
+    monkeypatch.setattr(values, "token_logprobs", watched)
     list(train_ppo(policy, value_model, tokenizer, SCORER, PROMPTS, CONFIG, SAMPLING, compute, seed=0))
     return sum(kept.values())
 
@@ -47,8 +47,9 @@ def test_the_bytes_of_learning_are_about_those_of_an_update(any_policy, value_mo
 def test_without_a_value_model_half_is_kept(policy, tokenizer, compute):
     prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
     alone = RLOOConfig(batch_size=8, num_minibatches=1, num_epochs=1)
-    costs = [update_cost(policy, prompts, config, SAMPLING, compute).bytes for config in (CONFIG, alone)]
-    assert costs[0] == 2 * costs[1]
+    shared = config_of(num_updates=1, num_minibatches=1, num_epochs=1, value_model="shared")
+    costs = [update_cost(policy, prompts, config, SAMPLING, compute).bytes for config in (CONFIG, alone, shared)]
+    assert costs[0] == 2 * costs[1] == 2 * costs[2]
 
 
 def test_it_leaves_nothing_behind(policy, tokenizer, compute):

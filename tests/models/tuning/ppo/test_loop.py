@@ -13,8 +13,8 @@ from models.network.networks import ValueModel, train_tokenizer
 from models.rewards.scorer import Members, Scorer
 from models.settings.tuning import AdaptiveKL, FixedKL
 from models.tuning.online import loop as online
+from models.tuning.online import values as learning
 from models.tuning.ppo import loop as ppo
-from models.tuning.ppo import minibatch as learning
 from models.tuning.ppo.loop import train_ppo
 from models.tuning.ppo.tune import start_value_model
 from tests.models.conftest import CORPUS
