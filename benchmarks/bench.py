@@ -2,14 +2,17 @@
 
     make bench
     make bench ARGS="--only ppo_full reward_k9 --repetitions 2"
-    make bench ARGS="--try-all"
+    make bench ARGS="--as-listed"
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 make bench     as a processor that has AVX2 alone
 
 Each contender is a process of its own with the same threads, model and data; they take turns (A B A B ...), only one computes at a
 time, and the first round is a warm-up. A part's ratio is the median over the rounds of what the peer's unit of work (an update, a
-ranking, a token) costs in seconds over what ours costs. `--try-all` first measures every setting that parts.py lists, two rounds
-each, writes them to benchmarks/results/bench_tried.json, and goes on with the fastest of either side.
+ranking, a token) costs in seconds over what ours costs. First every setting that parts.py lists is measured, two rounds each
+(benchmarks/results/bench_tried.json), and the fastest of either side on this machine counts; `--as-listed` takes the first of each
+list, which was the fastest on the machine that the results are of.
 
-Writes benchmarks/results/bench.json, where parts that were not run keep what an earlier run said of them, and prints a table.
+Writes benchmarks/results/bench.json (on AVX2 alone bench_avx2.json, and so on), where parts that were not run keep what an earlier run
+said of them, and prints a table.
 """
 
 import argparse
@@ -32,6 +35,12 @@ RESULTS = PROJECT / "benchmarks" / "results"
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets")
 NUM_TRIED_ROUNDS = 2
 NAMES = (*(part.name for part in PARTS), quality.NAME)
+
+
+def results(name: str) -> Path:
+    """The file of what was measured with the instructions that torch computes with here."""
+    kernels = describe_processor()["kernels"]
+    return RESULTS / (f"{name}.json" if kernels == "AVX512" else f"{name}_{str(kernels).lower()}.json")
 
 
 def interpreter(environment: str | None) -> Path:
@@ -165,7 +174,7 @@ def measure_quality(threads: int, search: bool) -> dict:
     settings = {"own": quality.OWN_SETTINGS, "peer": quality.PEER_SETTINGS}
     if search:
         tried = quality.search(pythons, threads)
-        keep_tried(RESULTS / "bench_tried.json", quality.NAME, tried)
+        keep_tried(results("bench_tried"), quality.NAME, tried)
         settings = {side: rows[0]["settings"] for side, rows in tried.items()}
     measured = quality.measure_quality(pythons, settings, threads)
     return measured | circumstances(TRL_PPO, threads, load_before)
@@ -189,23 +198,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, help="parts to run (all)")
     parser.add_argument("--repetitions", type=int, default=5, help="rounds that count, after the warm-up")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--try-all", action="store_true", help="measure all settings first and take the fastest")
+    parser.add_argument("--as-listed", action="store_true", help="take each side's first setting, and try no others")
     arguments = parser.parse_args()
     chosen = [part for part in PARTS if arguments.only is None or part.name in arguments.only]
     lines = [f"{'':26} {'ratio':>7} {'wanted':>7} {'of turns':>15} {'own s':>12} {'peer s':>12}  {'a':8} mean lengths"]
     for part in chosen:
         own_settings, peer_settings = computed_here(part.own_settings)[0], computed_here(part.peer_settings)[0]
-        if arguments.try_all:
+        if not arguments.as_listed:
             tried = try_all(part, arguments.threads)
-            keep_tried(RESULTS / "bench_tried.json", part.name, tried)
+            keep_tried(results("bench_tried"), part.name, tried)
             own_settings, peer_settings = (tried[side][0]["settings"] for side in ("own", "peer"))
         figures = measure(part, own_settings, peer_settings, arguments.repetitions, arguments.threads)
-        keep(RESULTS / "bench.json", part.name, figures)
+        keep(results("bench"), part.name, figures)
         lines.append(row(part.name, figures))
         print(lines[-1], flush=True)
     if arguments.only is None or quality.NAME in arguments.only:
-        figures = measure_quality(arguments.threads, arguments.try_all)
-        keep(RESULTS / "bench.json", quality.NAME, figures)
+        figures = measure_quality(arguments.threads, search=not arguments.as_listed)
+        keep(results("bench"), quality.NAME, figures)
         lines.append(row(quality.NAME, figures))
     print(f"\n{machine()}; load average {os.getloadavg()[0]:.2f}; commit {commit()}", *lines, sep="\n")
 

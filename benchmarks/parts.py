@@ -1,7 +1,7 @@
 """What is measured against whom, and in which settings.
 
-`own` and `peer` list the settings that were tried; the first of each list was the fastest when all were measured (`--try-all`,
-benchmarks/results/bench_tried.json, docs/results.md) and is the one that counts.
+`own` and `peer` list the settings that were tried; the first of each list was the fastest where the results in docs/results.md were
+measured, and is what `make bench ARGS=--as-listed` takes (benchmarks/results/bench_tried.json).
 
 Precisions of a peer: `float32`; `autocast` (TRL's `bf16=True`: float32 weights, bfloat16 products); `bfloat16` (weights too). Ours:
 `float32` and `bfloat16` of `models.settings.pipeline.Compute`, which is autocast; for plain generation the type of the weights.

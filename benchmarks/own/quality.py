@@ -27,7 +27,7 @@ def main() -> None:
         num_minibatches=settings["num_minibatches"],
         value_model=settings.get("value_model", "own"),
         learning_rate=settings["learning_rate"],
-        value_learning_rate=3 * settings["learning_rate"],
+        value_learning_rate=settings["learning_rate"],
         missing_end=MissingEnd(kind="penalty", score=-1.5),
         kl=FixedKL(coef=0.03),
     )

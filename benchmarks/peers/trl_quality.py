@@ -1,7 +1,7 @@
 """The turns of benchmarks/own/quality.py by TRL 1.12.0's PPOTrainer: completions of held-out prompts, and an update, which is timed.
 
 The reward is the same number: what the score is less and divided by stands in the head's bias and weight; both take 1.5 from a completion that did not
-end. TRL's value model learns at the policy's learning rate: it has one for both.
+end, and their value model learns at the policy's learning rate: TRL has one for both.
 """
 
 import copy

@@ -179,3 +179,9 @@ def test_rankings_have_completions_of_natural_length_and_all_their_pairs():
     assert all(sequence[-1] == scenario.END for ranking in rankings for sequence in ranking)
     assert scenario.ranked_pairs(3) == [(0, 1), (0, 2), (1, 2)]
     assert len(scenario.ranked_pairs(9)) == math.comb(9, 2)
+
+
+@pytest.mark.parametrize(("kernels", "file"), [("AVX512", "bench.json"), ("AVX2", "bench_avx2.json")])
+def test_each_kind_of_processor_has_results_of_its_own(monkeypatch, kernels, file):
+    monkeypatch.setattr(bench, "describe_processor", lambda: {"kernels": kernels})
+    assert bench.results("bench") == bench.RESULTS / file
