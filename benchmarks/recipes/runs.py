@@ -82,7 +82,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _line(name: str, world: World, recipe: str, own: Sequence[Mapping[str, Any]]) -> str:
     def mean(figure: str) -> float:
-        return fmean(row[figure] for row in own)
+        return fmean(
+            row[figure] for row in own if row[figure] is not None
+        )  # seconds are null of a run that was stopped on its way
 
     rates = [row["win_rate"] for row in own]
     counted = "; ".join(
