@@ -116,8 +116,7 @@ class Ranking(Record):
         degree: Degree | None = None,
         shown: Iterable[str] = (),
     ) -> "Ranking":
-        """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids. Of two names that became one in
-        `shown` the first counts."""
+        """A ranking whose id is derived from all it says; what has no order, a tie, is kept in that of the ids."""
         ordered = tuple(tuple(sorted(level)) for level in levels)
         marked = tuple(sorted(unusable))
         said = (ordered, marked, session, degree) if degree else (ordered, marked, session)
@@ -130,7 +129,7 @@ class Ranking(Record):
             unusable=marked,
             session=session,
             degree=degree,
-            shown=tuple(dict.fromkeys(shown)),
+            shown=tuple(shown),
         )
 
     @model_validator(mode="after")

@@ -181,7 +181,7 @@ def _read_rankings(file: Path, criterion: str, texts: _Texts, bad: BadRows) -> t
             levels, unusable = _by_texts(row, ranking, texts, bad) if row not in bad else ([], [])
             if row not in bad:
                 prompt_id = texts.prompt_id(ranking.prompt_id)
-                shown = [texts.completion_id(name) for name in ranking.shown]
+                shown = dict.fromkeys(texts.completion_id(name) for name in ranking.shown)  # two may be one text
                 ranking = Ranking.of(prompt_id, *said, levels, unusable, ranking.session, ranking.degree, shown)
                 repeats.check(row, ranking, bad)
             if row not in bad:

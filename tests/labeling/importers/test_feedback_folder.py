@@ -45,15 +45,21 @@ def test_a_folder_is_read(tmp_path):
     assert feedback == in_order(Feedback([PROMPT, OTHER], [A, B, C, X, Y], rankings))
 
 
+@pytest.mark.parametrize("shown", [[A.id, B.id], [A.id, B.id, B.id], [A.id, B.id, X.id]])
+def test_an_order_shown_is_of_what_was_ranked(tmp_path, shown):
+    message = refusal(folder(tmp_path, row(shown=shown)))
+    assert "rankings.jsonl:1: levels: shown must hold each completion of the ranking once" in message
+
+
 def test_the_ids_of_a_folder_are_its_own(tmp_path):
     """The records are the same as under any other ids: those of their texts. What is one text is one completion."""
     prompt = Prompt(id="p1", text=PROMPT.text, split="train")
     texts = {"a": A.text, "b": B.text, "a2": A.text}
     completions = [Completion(id=name, prompt_id="p1", text=text, ended=True) for name, text in texts.items()]
-    rows = [row("ann", "p1", [["a", "a2"], ["b"]]), row("bob", "p1", [["b"]], unusable=["a2"])]
+    rows = [row("ann", "p1", [["a", "a2"], ["b"]], shown=["a2", "b", "a"]), row("bob", "p1", [["b"]], unusable=["a2"])]
     feedback = read(folder(tmp_path, *rows, prompts=[prompt], completions=completions))
     rankings = [
-        Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id]]),
+        Ranking.of(PROMPT.id, "ann", "helpfulness", [[A.id], [B.id]], shown=[A.id, B.id]),
         Ranking.of(PROMPT.id, "bob", "helpfulness", [[B.id]], [A.id]),
     ]
     assert feedback == in_order(Feedback([PROMPT], [A, B], rankings))
