@@ -1,8 +1,9 @@
 """The part `quality` of `make bench`: seconds of tuning until the rule of the tiny world finds .90 of the completions of held-out prompts helpful.
 
 Both sides start from the same base, reward model and prompts (three seeds), make 60 updates of 64 completions at most, and stop after each to
-complete 200 held-out prompts four times, which is not timed. Each side has its best settings of a small search, made with a seed of its own: learning
-rate and passes over a batch, then, with the best of these, minibatches and precision, and for ours the value model.
+complete 200 held-out prompts four times, which is not timed. Settings come from a small search for each side, made with a seed of its own: learning
+rate and passes over a batch, then, with the best of these, minibatches and precision, and for ours the value model. The quickest counts, or with
+`--as-listed` those below.
 """
 
 import json
@@ -26,8 +27,8 @@ THEN: dict[str, tuple[dict, ...]] = {
 }
 OWN_SETTINGS: dict = START | FIRST[2] | {"value_model": "shared"}
 PEER_SETTINGS: dict = START | FIRST[3]
-"""The second quickest of the search on either side (benchmarks/results/bench_tried.json): the quickest, at twice the learning rate, learns less
-steadily with other seeds, TRL's most of all."""
+"""The second quickest of the search on either side (benchmarks/results/bench_tried.json), chosen when the quickest, at twice the learning rate, had
+been seen to learn unsteadily with the first two of SEEDS, TRL's most of all: a choice in TRL's favour, but with these seeds in sight."""
 
 
 def time_to_quality(python: Path, module: str, settings: Mapping, material: Path, threads: int, limit: float) -> dict:

@@ -8,7 +8,7 @@ from statistics import median
 from labeling.store.counted import Counted
 from labeling.store.qualification import pairs_in_order
 from models.preferences.agreement_report import LabelerReport
-from models.preferences.position_bias import PositionBias, position_bias
+from models.preferences.position_bias import PositionBias, places_as_shown, position_bias
 from models.records import Rating
 
 MIN_FOR_SPEED = 5  # judgements with a time
@@ -95,7 +95,9 @@ def labeler_figures(
                 is_upside_down=report is not None and report.upside_down,
                 gold_accuracy=right / num_gold_pairs if num_gold_pairs else None,
                 num_gold_pairs=num_gold_pairs,
-                position_bias=position_bias([in_order_shown(one) for one in judged if one.levels is not None]),
+                position_bias=position_bias(
+                    [places_as_shown(one.places, one.shown) for one in judged if one.levels is not None]
+                ),
                 as_shown_quickly=_share([repeats_order(one, quick) for one in judged if one.levels and one.shown]),
             )
         )
@@ -111,17 +113,11 @@ def gold_pairs(counted: Sequence[Counted]) -> tuple[float, int]:
     return sum(right for right, _ in counts), sum(of for _, of in counts)
 
 
-def in_order_shown(one: Counted) -> list[int]:
-    """The places that a ranking gives, in the order in which the completions were shown."""
-    places = one.places
-    return [places[name] for name in one.shown]
-
-
 def repeats_order(one: Counted, quick: float) -> bool:
     """Whether a ranking is exactly the order shown, with nothing tied, and took less than `quick` seconds."""
     if one.seconds is None or one.seconds >= quick:
         return False
-    return in_order_shown(one) == list(range(1, len(one.shown) + 1))
+    return places_as_shown(one.places, one.shown) == list(range(1, len(one.shown) + 1))
 
 
 def is_very_fast(judged: Sequence[Counted], others: Sequence[float]) -> bool:

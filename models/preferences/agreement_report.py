@@ -139,7 +139,7 @@ def report_agreement(
         **together.model_dump(),
         num_prompts=len({prompt_id for prompt_id, _ in votes.questions}),
         num_rankings=votes.num_rankings,
-        position_bias=position_bias(map(places_as_shown, rankings)),
+        position_bias=position_bias(places_as_shown(one.places, one.shown) for one in rankings),
         criteria=tuple(rows),
         labelers=labelers,
     )
@@ -190,7 +190,7 @@ def report_labelers(
     """Each labeler by name. `taus`: tau-b of each ranking with what the others say; `agreements`: a labeler's agreement with them."""
     shown_to: dict[str, list[list[int]]] = {}
     for ranking in rankings:
-        shown_to.setdefault(ranking.labeler, []).append(places_as_shown(ranking))
+        shown_to.setdefault(ranking.labeler, []).append(places_as_shown(ranking.places, ranking.shown))
     size = len(votes.labelers)
     usable = ~(votes.entry_unusable[votes.first] | votes.entry_unusable[votes.second])
     of_comparison, of_entry = votes.labeler[votes.ranking], votes.labeler[votes.entry_ranking]

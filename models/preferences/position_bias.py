@@ -1,13 +1,13 @@
 """Whether the order in which completions were shown sways those who rank them. Loads no torch."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
-from models.records import Ranking, Record
+from models.records import Record
 
 MIN_RANKINGS = 10  # with fewer, chance looks like a habit
 
@@ -51,10 +51,9 @@ def position_bias(rankings: Iterable[Sequence[int]]) -> PositionBias | None:
     return PositionBias(mean=mean, low=max(mean - half, -1.0), high=min(mean + half, 1.0), num_rankings=len(taus))
 
 
-def places_as_shown(ranking: Ranking) -> list[int]:
-    """The places that a ranking gives, in the order in which the completions were shown; none where nobody noted it."""
-    places = ranking.places
-    return [places[name] for name in ranking.shown]
+def places_as_shown(places: Mapping[str, int], shown: Iterable[str]) -> list[int]:
+    """The places that a ranking gives (completion -> place), in the order in which the completions were shown; none where nobody noted it."""
+    return [places[name] for name in shown]
 
 
 def _tau_with_shown(places: Sequence[int]) -> float | None:
