@@ -9,7 +9,8 @@ from models.generation.sampling import sample_completions
 from models.network.networks import RewardModel, load_policy
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
-from models.settings.tuning import FixedKL, MissingEnd, PPOConfig
+from models.settings.scoring.shaping import FixedKL, MissingEnd
+from models.settings.tuning import PPOConfig
 
 SAMPLING = SamplingConfig(max_new_tokens=24)
 

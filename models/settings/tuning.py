@@ -4,40 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings.base import Count, Fraction, Kind, OneOf, Positive, Settings
+from models.settings.base import Count, Fraction, Kind, OneOf, Positive
 from models.settings.compute import Compute
 from models.settings.generation import PromptsConfig
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL, MissingEnd
 from models.settings.sources import TextSourceKind
 from models.settings.training import LoRA, PTXConfig, Training, TuningLoRA
-
-
-class FixedKL(Settings):
-    """A KL penalty with one coefficient throughout."""
-
-    kind: Literal["fixed"] = "fixed"
-    coef: Annotated[float, Field(ge=0)] = 0.05
-    """beta: what a nat of KL to the base costs, in score units. Stiennon et al. 2020 used .05."""
-
-
-class AdaptiveKL(Settings):
-    """A KL penalty steered towards a target (Ziegler et al. 2019, section 2.2)."""
-
-    kind: Literal["adaptive"] = "adaptive"
-    coef: Annotated[float, Field(gt=0)] = 0.05
-    """beta at the start."""
-    target_nats: Positive = 6.0
-    """Mean KL per completion to steer to."""
-    horizon: Positive = 10000.0
-    """Completions over which beta adapts: beta *= 1 + clip(KL/target - 1, -.2, .2) * batch_size / horizon."""
-
-
-class MissingEnd(Settings):
-    """What a completion gets that did not end by itself."""
-
-    kind: Literal["fixed", "penalty"] = "fixed"
-    """fixed: its score is replaced by `score`; penalty: `score` is added to it."""
-    score: float = -3.0
-    """In units of normalised score (standard deviations of the reward model on its training completions)."""
 
 
 class TuningKind(Kind):

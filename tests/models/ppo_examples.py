@@ -7,7 +7,8 @@ from models.generation.sampling import Sample, sample_completions
 from models.network.dialogue import encode_prompt
 from models.rewards.scorer import Scorer
 from models.settings.generation import SamplingConfig
-from models.settings.tuning import MissingEnd, PPOConfig
+from models.settings.scoring.shaping import MissingEnd
+from models.settings.tuning import PPOConfig
 from models.tuning.online.rollout import Rollout, evaluate_samples
 
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=0.8)

@@ -20,9 +20,10 @@ from models.rewards.pairwise import train_reward
 from models.rewards.scorer import RewardTask
 from models.settings.compute import Compute
 from models.settings.rewards import EnsembleReward, PairwiseReward
+from models.settings.scoring.shaping import AdaptiveKL
 from models.settings.sources import Household
 from models.settings.training import ScratchBase, Training
-from models.settings.tuning import AdaptiveKL, DPOConfig, PTXConfig, RejectionSamplingConfig
+from models.settings.tuning import DPOConfig, PTXConfig, RejectionSamplingConfig
 from models.training.causal_lm import encode_demonstrations, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.dpo import PairedPrompt, train_dpo

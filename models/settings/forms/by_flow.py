@@ -10,7 +10,8 @@ from models.settings.generation import GenerationConfig, PromptsConfig, Sampling
 from models.settings.judges import EvaluationConfig
 from models.settings.retraining import IterationConfig, RetrainingConfig
 from models.settings.rewards import PairwiseReward
-from models.settings.tuning import FixedKL, PPOConfig
+from models.settings.scoring.shaping import FixedKL
+from models.settings.tuning import PPOConfig
 
 
 def _setting(key: str, settings: type[Settings]) -> Any:

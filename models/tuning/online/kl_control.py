@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from models.distributed.fsdp import load_state
-from models.settings.tuning import AdaptiveKL, FixedKL
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL
 from models.training.checkpoints import Part
 
 

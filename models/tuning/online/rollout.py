@@ -17,7 +17,8 @@ from models.network.packing import PackedBatch, cut_by_tokens, reading_at_once
 from models.network.precision import autocast
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
-from models.settings.tuning import MissingEnd, PolicyGradient
+from models.settings.scoring.shaping import MissingEnd
+from models.settings.tuning import PolicyGradient
 from models.shapes import Bool, Float
 from models.tuning.online.values import CriticNetwork, evaluate_policy
 

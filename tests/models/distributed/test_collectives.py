@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from models.distributed.collectives import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
 from models.records import StepMetrics
-from models.settings.tuning import FixedKL
+from models.settings.scoring.shaping import FixedKL
 from models.training.checkpoints import Checkpoints
 from tests.models import rank_examples
 from tests.models.ppo_examples import equal

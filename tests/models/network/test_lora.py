@@ -15,7 +15,7 @@ from models.network.lora import add_adapter, merge_adapter, save_adapter
 from models.network.networks import ValueModel, save_policy, weight_sharing_copy
 from models.network.packing import PackedBatch
 from models.settings.compute import Compute
-from models.settings.tuning import FixedKL
+from models.settings.scoring.shaping import FixedKL
 from models.settings.tuning import TuningLoRA as LoRA
 from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.online import loop as online

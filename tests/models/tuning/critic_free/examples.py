@@ -1,7 +1,8 @@
 """What the tests of the critic-free tuners share: small settings of both kinds, and a run."""
 
 from models.rewards.scorer import Scorer
-from models.settings.tuning import CriticFree, GRPOConfig, MissingEnd, RLOOConfig
+from models.settings.scoring.shaping import MissingEnd
+from models.settings.tuning import CriticFree, GRPOConfig, RLOOConfig
 from models.tuning.critic_free import grpo, rloo
 from models.tuning.critic_free.tune import train_without_critic
 from tests.models.ppo_examples import PROMPTS, SAMPLING, share_of_letters

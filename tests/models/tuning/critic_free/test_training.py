@@ -6,9 +6,10 @@ import pytest
 
 from models.errors import TrainingError
 from models.network.logprobs import token_logprobs
+from models.settings.scoring.shaping import AdaptiveKL
 from models.settings.sources import TextFile
 from models.settings.training import LoRA
-from models.settings.tuning import AdaptiveKL, PTXConfig
+from models.settings.tuning import PTXConfig
 from models.tuning.critic_free import minibatch
 from tests.models.conftest import CORPUS
 from tests.models.ppo_examples import PROMPTS, equal, share_of_letters, state_of

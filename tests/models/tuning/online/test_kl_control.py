@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings.tuning import AdaptiveKL, FixedKL
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL
 from models.tuning.online.kl_control import KLControl, moved_too_far
 from tests.tolerances import close
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from models.network.networks import ValueModel, build_policy, train_tokenizer
 from models.settings.compute import Compute
+from models.settings.scoring.shaping import AdaptiveKL
 from models.settings.training import ScratchBase
-from models.settings.tuning import AdaptiveKL
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo
 from tests.models.ppo_examples import OF_THE_CLOCK, PROMPTS, SAMPLING, SCORER, config_of

@@ -11,7 +11,7 @@ from models.errors import ConfigError, TrainingError
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
 from models.rewards.scorer import Members, Scorer
-from models.settings.tuning import AdaptiveKL, FixedKL
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL
 from models.tuning.online import loop as online
 from models.tuning.online import values as learning
 from models.tuning.ppo import loop as ppo

@@ -10,8 +10,9 @@ import torch
 from models.errors import ConfigError, DataError
 from models.network.networks import ValueModel
 from models.rewards.scorer import Scorer
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL
 from models.settings.sources import TextFile
-from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
+from models.settings.tuning import PTXConfig
 from models.training.causal_lm import pack_texts
 from models.tuning.online.optimizer import Critic, OnlineOptimizer
 from models.tuning.online.pretraining_mix import PretrainingMix

@@ -12,9 +12,10 @@ from models.network.networks import ValueModel
 from models.rewards.pairwise import train_reward
 from models.rewards.scorer import Scorer
 from models.settings.rewards import PairwiseReward
+from models.settings.scoring.shaping import AdaptiveKL, FixedKL
 from models.settings.sources import TextFile
 from models.settings.training import Training
-from models.settings.tuning import AdaptiveKL, FixedKL, PTXConfig
+from models.settings.tuning import PTXConfig
 from models.training.causal_lm import encode_demonstrations, pack_texts, train_language
 from models.training.checkpoints import Checkpoints
 from models.tuning.ppo.loop import train_ppo

@@ -10,7 +10,7 @@ from torch import nn
 from models.generation.sampling import Sample
 from models.network.dialogue import encode_prompt
 from models.rewards.scorer import Scorer
-from models.settings.tuning import MissingEnd
+from models.settings.scoring.shaping import MissingEnd
 from models.tuning.online.rollout import (
     Rollout,
     apply_missing_end,

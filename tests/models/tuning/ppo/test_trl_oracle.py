@@ -30,7 +30,8 @@ from models.network.logprobs import token_logprobs
 from models.network.networks import RewardModel, ValueModel
 from models.network.packing import PackedBatch
 from models.settings.compute import Compute
-from models.settings.tuning import MissingEnd, PPOConfig
+from models.settings.scoring.shaping import MissingEnd
+from models.settings.tuning import PPOConfig
 from models.tuning.online.rollout import Rollout, apply_missing_end, describe_rollout
 from models.tuning.ppo.advantages import whiten
 from models.tuning.ppo.losses import masked_mean, policy_loss, value_loss
