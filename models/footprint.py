@@ -9,6 +9,7 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
     reward                  16 B; through LoRA 4 B + 16 A
     PPO                     16 W policy + 16 B value model, and frozen the reference and each reward model
     RLOO, GRPO              the same without the value model; so PPO with `value_model: shared`
+    upper layers alone      with U weights in them 16 U + 4 (W - U) policy, and frozen 4 U reference, which shares the others
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
                             adapter (without `value_model`: 16 B value model)
     moving average, best policy so far    4 a weight of the policy that learns, each
@@ -20,11 +21,14 @@ That is the least: activations come on top (`rein check` measures them), and Pyt
 
 import json
 import math
+import re
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.errors import ConfigError
 from models.settings.pipeline import PipelineConfig
 from models.settings.rewards import PairwiseTraining, RewardKind
 from models.settings.training import LoRA, PretrainedBase, ScratchBase, Training
@@ -39,11 +43,13 @@ HEADS = ("lm_head", "embed_out")
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """How many weights a network has, tied ones once, how many of them in an output layer of its own, and its other matrices by name."""
+    """How many weights a network has, tied ones once, how many of them in an output layer of its own, its other matrices by name, and the weights
+    of each layer, from the lowest up."""
 
     num_weights: int
     num_head: int
     matrices: Mapping[str, tuple[int, int]]
+    layers: tuple[int, ...]
     stored: int = FLOAT
     """Bytes of a weight on the disk: those of a base of 16-bit numbers are kept so, and what is tuned from it too."""
 
@@ -56,7 +62,12 @@ class NetworkSize:
             for name, shape in shapes.items()
             if len(shape) == 2 and not any(part in name for part in EMBEDDINGS)
         }
-        return cls(sum(map(math.prod, shapes.values())), num_head, matrices, stored)
+        layers = Counter[int]()
+        for name, shape in shapes.items():
+            if number := re.search(r"(?<![^.])\d+(?=\.)", name):  # the first: experts of a layer are counted as well
+                layers[int(number[0])] += math.prod(shape)
+        in_order = tuple(layers[number] for number in sorted(layers))
+        return cls(sum(map(math.prod, shapes.values())), num_head, matrices, in_order, stored)
 
     @classmethod
     def of_folder(cls, folder: Path) -> "NetworkSize":
@@ -99,6 +110,12 @@ class NetworkSize:
     def num_linear(self) -> int:
         """Weights in linear layers, the output layer aside."""
         return sum(rows * columns for rows, columns in self.matrices.values())
+
+    def num_upper(self, num_layers: int) -> int:
+        """Weights of so many upper layers. Raises ConfigError where there are not as many."""
+        if num_layers > len(self.layers):
+            raise ConfigError(f"tuning.trainable_layers is {num_layers}, and the base has {len(self.layers)} layers")
+        return sum(self.layers[len(self.layers) - num_layers :])
 
     def num_adapter(self, lora: LoRA) -> int:
         """Weights of an adapter: of a matrix with M rows and N columns, rank (M + N)."""
@@ -152,19 +169,25 @@ def _of_tuning(config: PipelineConfig, tuning: PolicyGradient, size: NetworkSize
     learning = LEARNING * (policy + value) + FLOAT * policy * _num_copies(config, tuning)
     is_network = isinstance(config.reward, PairwiseTraining)  # one that was taken out of its part is held alone
     rewards = [config.reward] if is_network else [part.reward for part in config.reward.made_of.values()]
-    frozen = [size.num_weights] + _num_networks(rewards) * [size.num_body]  # the reference, and the rewards
+    # the reference, which holds what is frozen of the policy, and the rewards
+    frozen = [size.num_weights] + _num_networks(rewards) * [size.num_body]
     if config.chooser is not None and config.chooser is config.evaluation.held_out_reward:
         frozen.append(size.num_body)
     # learned on by another network, or brought together by FSDP2, which wants one precision
     num_whole = int(config.compute.sharding != "none") if tuning.lora is None else 1 + _critic_has_adapter(tuning)
-    num_rounded = 0 if config.compute.precision == "float32" else max(0, len(frozen) - num_whole)
-    return learning + FLOAT * sum(frozen) - (FLOAT - ROUNDED) * num_rounded * size.num_linear
+    num_rounded = max(0, len(frozen) - num_whole) * size.num_linear
+    if tuning.trainable_layers is not None:  # the policy's own weights are not rounded
+        num_rounded -= size.num_linear - size.num_linear * policy // sum(size.layers)
+    if config.compute.precision == "float32":
+        num_rounded = 0
+    return learning + FLOAT * sum(frozen) - (FLOAT - ROUNDED) * num_rounded
 
 
 def _num_learning(tuning: PolicyGradient, size: NetworkSize) -> tuple[int, int]:
     """Weights that learn, of policy and value model."""
     adapter = None if tuning.lora is None else size.num_adapter(tuning.lora)
-    policy = size.num_weights if adapter is None else adapter
+    whole = size.num_weights if tuning.trainable_layers is None else size.num_upper(tuning.trainable_layers)
+    policy = whole if adapter is None else adapter
     if not isinstance(tuning, PPOConfig) or tuning.value_model == "shared":
         return policy, 0
     return policy, adapter if adapter is not None and _critic_has_adapter(tuning) else size.num_body

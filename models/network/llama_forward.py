@@ -5,6 +5,8 @@ hand, which hands on the precision that the next product reads. In the last laye
 after attention: of all others nothing but their keys and values is ever read.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
@@ -13,6 +15,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.network.attention import Rectangles, attend_packed
 from models.shapes import Float, Int
+
+
+class Below(NamedTuple):
+    """What the lowest `num_layers` layers have made of each token."""
+
+    num_layers: int
+    hidden: Float[Tensor, "N H"]
 
 
 def has_own_pass(body: PreTrainedModel) -> bool:
@@ -27,14 +36,38 @@ def llama_hidden_states(
     positions: Int[Tensor, " N"],
     rectangles: Rectangles,
     places: Int[Tensor, " M"],
+    below: Below | None = None,
 ) -> Float[Tensor, "M H"]:
-    """The last hidden states at these places; no sequence sees another."""
-    hidden = body.embed_tokens(input_ids)
-    cos, sin = (part[0].unsqueeze(1).float() for part in body.rotary_emb(hidden, positions.unsqueeze(0)))
-    *layers, last = body.layers
+    """The last hidden states at these places; no sequence sees another. What is known from `below` is not computed again."""
+    start, hidden = below or Below(0, body.embed_tokens(input_ids))
+    cos, sin = _angles(body, hidden, positions)
+    *layers, last = body.layers[start:]
     for layer in layers:
         hidden = _through(layer, hidden, cos, sin, rectangles, None)
     return _norm(body.norm, _through(last, hidden, cos, sin, rectangles, places))
+
+
+@torch.no_grad()
+def llama_states_below(
+    body: PreTrainedModel,
+    input_ids: Int[Tensor, " N"],
+    positions: Int[Tensor, " N"],
+    rectangles: Rectangles,
+    num_layers: int,
+) -> Below:
+    """What the lowest layers, which are frozen, make of each token; there are others above them."""
+    hidden = body.embed_tokens(input_ids)
+    cos, sin = _angles(body, hidden, positions)
+    for layer in body.layers[:num_layers]:
+        hidden = _layer(layer, hidden, cos, sin, rectangles, None)
+    return Below(num_layers, hidden)
+
+
+def _angles(
+    body: PreTrainedModel, hidden: Float[Tensor, "N H"], positions: Int[Tensor, " N"]
+) -> tuple[Float[Tensor, "N 1 D"], Float[Tensor, "N 1 D"]]:
+    cos, sin = (part[0].unsqueeze(1).float() for part in body.rotary_emb(hidden, positions.unsqueeze(0)))
+    return cos, sin
 
 
 def _through(layer: GradientCheckpointingLayer, *inputs: Tensor | Rectangles | None) -> Float[Tensor, "M H"]:

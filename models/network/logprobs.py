@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from models.distributed.fsdp import forward_pass
+from models.network.llama_forward import Below
 from models.network.packing import PackedBatch, filled, hidden_states
 from models.shapes import Float, Int
 
@@ -48,14 +49,16 @@ class TokenStates:
         return logprobs[: self.num_places], entropy[: self.num_places]
 
 
-def token_states(model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> TokenStates:
+def token_states(
+    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], below: Below | None = None
+) -> TokenStates:
     """What the tokens at these places are foretold from; none may be the first of a sequence. Of a network whose weights are together
-    (`forward_pass`).
+    (`forward_pass`). What is known from `below` (`states_below`) is not computed again.
 
     Where a network multiplies its logits by a number (Cohere, Granite), the hidden states have been. All is in the head's precision.
     """
     num_places, places = len(places), filled(places)
-    hidden = hidden_states(model.base_model, batch, batch.before[places])
+    hidden = hidden_states(model.base_model, batch, batch.before[places], below)
     scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
     hidden = hidden if scale == 1.0 else hidden * scale
     head, device_type = model.get_output_embeddings(), hidden.device.type
@@ -67,23 +70,31 @@ def token_states(model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor,
 
 @forward_pass
 def token_logprobs(
-    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
+    model: PreTrainedModel,
+    batch: PackedBatch,
+    places: Int[Tensor, " M"],
+    temperature: float = 1.0,
+    below: Below | None = None,
 ) -> Float[Tensor, " M"]:
     """Log-probability (nats) of the token at each of these places, given the tokens before it in its sequence.
 
     `log softmax(logits / temperature)`; the logits of a token come from the place before it, so that no place may be the
     first of a sequence. The softmax is taken in float32 whatever the precision of the network.
     """
-    return token_states(model, batch, places).logprobs(temperature)
+    return token_states(model, batch, places, below).logprobs(temperature)
 
 
 @torch.no_grad()
 @forward_pass
 def token_logprobs_and_entropy(
-    model: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float = 1.0
+    model: PreTrainedModel,
+    batch: PackedBatch,
+    places: Int[Tensor, " M"],
+    temperature: float = 1.0,
+    below: Below | None = None,
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
     """`token_logprobs` without gradient, and the entropy (nats) of the distribution that each token stands for."""
-    return token_states(model, batch, places).logprobs_and_entropy(temperature)
+    return token_states(model, batch, places, below).logprobs_and_entropy(temperature)
 
 
 class _Logprobs(torch.autograd.Function):

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from models.network.attention import NO_MASK, Rectangles, is_padded, use_attention
-from models.network.llama_forward import has_own_pass, llama_hidden_states
+from models.network.llama_forward import Below, has_own_pass, llama_hidden_states, llama_states_below
 from models.network.memory import free_what_failed, is_out_of_memory
 from models.shapes import Float, Int
 
@@ -71,6 +71,16 @@ class PackedBatch:
         read = [place for own, count in zip(self.places, counts, strict=True) for place in own[len(own) - count :]]
         return torch.tensor(read, dtype=torch.long).to(self.input_ids.device)
 
+    def laid_out(self, of_sequences: Sequence[Float[Tensor, "_ H"]]) -> Float[Tensor, "N H"]:
+        """What is known of each sequence's tokens, in the order of the N; 0 for filler."""
+        end, parts = 0, []
+        for own, known in zip(self.places, of_sequences, strict=True):
+            num_new = max(0, own[-1] + 1 - end)
+            parts.append(known[len(own) - num_new :])
+            end += num_new
+        filler = of_sequences[0].new_zeros(len(self.input_ids) - end, of_sequences[0].shape[1])
+        return torch.cat([*parts, filler])
+
     @cached_property
     def positions(self) -> Int[Tensor, " N"]:
         """Every token's place in its own sequence; 0 for filler."""
@@ -101,10 +111,12 @@ def _num_alike(one: Sequence[int], other: Sequence[int]) -> int:
     return next(differs, min(len(one), len(other)))
 
 
-def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"]) -> Float[Tensor, "M H"]:
-    """The last hidden states at these places; no sequence sees another."""
+def hidden_states(
+    body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor, " M"], below: Below | None = None
+) -> Float[Tensor, "M H"]:
+    """The last hidden states at these places; no sequence sees another. What is known from `below` (`states_below`) is not computed again."""
     if has_own_pass(body):
-        hidden = llama_hidden_states(body, batch.input_ids, batch.positions, batch.rectangles, filled(places))
+        hidden = llama_hidden_states(body, batch.input_ids, batch.positions, batch.rectangles, filled(places), below)
         return hidden[: len(places)]
     use_attention(body)
     if is_padded(body):
@@ -120,6 +132,11 @@ def hidden_states(body: PreTrainedModel, batch: PackedBatch, places: Int[Tensor,
         .last_hidden_state[0]
         .index_select(0, places)
     )
+
+
+def states_below(body: PreTrainedModel, batch: PackedBatch, num_layers: int) -> Below:
+    """What the lowest layers make of each token, without gradient. Of networks with a pass of their own (`has_own_pass`)."""
+    return llama_states_below(body, batch.input_ids, batch.positions, batch.rectangles, num_layers)
 
 
 def _padded_hidden_states(body: PreTrainedModel, batch: PackedBatch) -> Float[Tensor, "_ H"]:

@@ -108,6 +108,8 @@ class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter sta
     """Pretraining text that the policy goes on learning from; leave out to learn from the score alone."""
     lora: LoRA | None = None
     """Learn through a LoRA adapter, at learning rates some ten to a hundred times higher; leave out to change all weights."""
+    trainable_layers: Count | None = None
+    """How many of the policy's upper layers learn, and nothing else of it: less memory, and what the lower ones make of a batch is computed once; leave out to change all weights."""
 
     @property
     def text_source(self) -> TextSourceKind | None:
@@ -123,6 +125,10 @@ class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter sta
                 raise ValueError("tuning.ptx.sequence_length must not exceed base.context_length")
         if self.lora is not None and compute.sharding != "none":
             raise ValueError("tuning.lora needs compute.sharding none: other networks share the policy's weights")
+        if self.trainable_layers is not None and compute.sharding != "none":
+            raise ValueError(
+                "tuning.trainable_layers needs compute.sharding none: the reference shares the policy's weights"
+            )
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "PolicyGradient":
@@ -130,6 +136,8 @@ class PolicyGradient(CheckedTuning, OnlineTuning):  # settings of the latter sta
             raise ValueError("num_minibatches must divide batch_size")
         if self.score_clip and self.missing_end.kind == "fixed" and abs(self.missing_end.score) > self.score_clip:
             raise ValueError("score_clip would clip the fixed missing_end.score; bring that within it")
+        if self.lora is not None and self.trainable_layers is not None:
+            raise ValueError("lora and trainable_layers say two ways of what learns; leave one of them out")
         return self
 
 

@@ -61,11 +61,13 @@ def _require_disk(config: PipelineConfig, size: NetworkSize, unread: tuple[str, 
 
 
 def _with_lora(config: PipelineConfig, stage: str) -> PipelineConfig | None:
-    """The same settings, where that stage learns through an adapter; None where it does already, or cannot."""
+    """The same settings, where that stage learns through an adapter; None where it does already, has been told otherwise, or cannot."""
     settings = getattr(config, stage, None)  # of the judge that is trained beside them there are none by that name
     is_new = stage == "pretraining" and isinstance(config.base, ScratchBase)
     can_shrink = not is_new and config.compute.sharding == "none"
     if settings is None or not can_shrink or getattr(settings, "lora", settings) is not None:
+        return None
+    if getattr(settings, "trainable_layers", None) is not None:
         return None
     adapter = TuningLoRA() if stage == "tuning" else LoRA()
     return config.model_copy(update={stage: settings.model_copy(update={"lora": adapter})})

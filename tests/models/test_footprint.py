@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.errors import ConfigError
 from models.footprint import NetworkSize, disk_needed, memory_needed
 from models.network.lora import add_adapter
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy
@@ -17,7 +18,8 @@ from models.training.checkpoints import Checkpoints, Trained
 from models.tuning.online.optimizer import Critic, OnlineOptimizer
 
 SHAPE = ScratchBase(vocab_size=300, hidden_size=64, num_layers=2, num_heads=4, context_length=32)
-ROUND = NetworkSize(num_weights=1000, num_head=100, matrices={"0.q_proj": (30, 10), "0.up_proj": (20, 10)})
+MATRICES = {"0.q_proj": (30, 10), "0.up_proj": (20, 10)}
+ROUND = NetworkSize(num_weights=1000, num_head=100, matrices=MATRICES, layers=(300, 300))
 """A network whose bytes can be counted by hand."""
 
 
@@ -46,6 +48,8 @@ def test_a_size_is_that_of_the_network(network, tokenizer, tmp_path):
         adapted = build_policy(SHAPE, tokenizer, seed=0)
         add_adapter(adapted, lora, 0, "policy")
         assert read.num_adapter(lora) == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    # four 64 x 64, three 64 x 192 and two norms
+    assert read.layers == NetworkSize.of_scratch(SHAPE).layers == (4 * 64**2 + 3 * 64 * 192 + 2 * 64,) * 2
     assert NetworkSize.of(PretrainedBase(model="somebody/model")) is None
 
 
@@ -54,6 +58,30 @@ def test_an_output_layer_of_its_own_is_no_part_of_a_network_that_scores():
         {"model.embed_tokens.weight": [9, 2], "lm_head.weight": [9, 2], "norm": [2], "q": [2, 2]}
     )
     assert (size.num_weights, size.num_body, size.matrices) == (42, 24, {"q": (2, 2)})
+
+
+def test_experts_of_a_layer_belong_to_it():
+    shapes = {
+        "model.layers.0.experts.1.up": [2, 3],
+        "model.layers.0.q": [2, 2],
+        "model.layers.10.q": [5, 2],
+        "h2.q": [9],
+    }
+    assert NetworkSize.of_shapes(shapes).layers == (10, 10)
+    assert NetworkSize.of_shapes({"layers.2.q": [2], "layers.10.q": [3], "layers.1.q": [4]}).layers == (4, 2, 3)
+
+
+def test_of_upper_layers_alone_the_rest_is_held_once():
+    """16 x 300 policy, 4 x 700 for what is frozen of it, 4 x 300 of the reference's own; value model and reward as ever."""
+    upper = {"tuning": PPOConfig(trainable_layers=1)}
+    assert memory_needed(settings(**upper), ROUND)["tuning"] == 4_800 + 2_800 + 1_200 + 14_400 + 3_600
+    # two bytes less for the reward's 500 linear weights and the 250 of the reference's own layer
+    saved = [memory_needed(settings(how, **upper), ROUND)["tuning"] for how in ("float32", "bfloat16")]
+    assert saved[0] - saved[1] == 2 * 500 + 2 * 250
+    assert disk_needed(settings(**upper), ROUND)["checkpoints"] == 2 * 12 * (300 + 900)
+    three = settings(tuning=PPOConfig(trainable_layers=3))
+    with pytest.raises(ConfigError, match=r"tuning\.trainable_layers is 3, and the base has 2 layers"):
+        memory_needed(three, ROUND)
 
 
 def test_memory_by_hand(monkeypatch):

@@ -42,7 +42,7 @@ def learn_minibatch(
     ratio_error = torch.zeros((), device=device)
     for part in microbatches(policy, rollout, rows, config.microbatch_tokens):
         with autocast(compute), recomputed_activations(compute, policy):
-            of_tokens = token_logprobs(policy, part.batch, part.places, temperature)
+            of_tokens = token_logprobs(policy, part.batch, part.places, temperature, part.below)
         logprobs = torch.zeros(part.is_completion.shape, device=device).masked_scatter(part.is_completion, of_tokens)
         loss, numbers = losses(logprobs, part)
         (loss.sum() / len(rows) * part.counts).backward()

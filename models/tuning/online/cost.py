@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +15,12 @@ from models.generation.sampling import sampling_copy
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.lora import add_adapter
-from models.network.packing import PackedBatch
+from models.network.packing import PackedBatch, states_below
 from models.network.precision import autocast, pick_device
 from models.settings.compute import Compute
 from models.settings.generation import SamplingConfig
 from models.settings.tuning import PolicyGradient, PPOConfig
+from models.tuning.online.upper_layers import learn_in_upper_layers, num_layers_below
 from models.tuning.tuner import UpdateCost
 
 NUM_TOKENS, NUM_STEPS, PROMPT_TOKENS = 256, 2, 8
@@ -31,44 +33,65 @@ def update_cost(
     sampling: SamplingConfig,
     compute: Compute,
 ) -> UpdateCost:
-    """Of an update whose completions are all as long as they may be, in one process. The base gets the adapter of `lora`.
+    """Of an update whose completions are all as long as they may be, in one process. The base gets the adapter of `lora`, or what
+    `trainable_layers` leaves to learn of it.
 
     Of B rollouts with prompts of mean length P and completions of T tokens, N = B (P + T), in E epochs of M minibatches:
 
-        seconds = read (B P + (L + 2) N) + write T + learn (L E N + E M ptx tokens)
+        seconds = read (B P + (L + 2) N) + write T + learn E (L N + M ptx tokens)
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
-    B rows. L networks learn: the policy and, in PPO, a value model of its own. These, reference and reward read the rollouts; all are taken to be
-    as large as the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what
+    B rows. L networks learn: the policy and, in PPO, a value model of its own, all of whose weights do. These, reference and reward read the rollouts; all
+    are taken to be as large as the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what
     those that learn keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
     """
     device = pick_device(compute)
     base.to(device).eval()
-    if config.lora is not None:
-        add_adapter(base, config.lora, 0, "policy")
-    num_learning = 2 if isinstance(config, PPOConfig) and config.value_model == "own" else 1
+    has_critic = isinstance(config, PPOConfig) and config.value_model == "own"
     num_new = sampling.max_new_tokens
     num_prompt_tokens = config.batch_size * sum(map(len, prompts)) / len(prompts)
     num_tokens = num_prompt_tokens + config.batch_size * num_new
-    num_learned = num_learning * config.num_epochs * num_tokens
-    if config.ptx:
-        num_learned += config.num_epochs * config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length
-    with autocast(compute), recomputed_activations(compute, base):
-        read, learn, kept, rounded = _of_tokens(base, prompts, num_new)
+    num_ptx = config.num_minibatches * config.ptx.batch_size * config.ptx.sequence_length if config.ptx else 0
+
+    def measured(num_below: int) -> _OfTokens:
+        with autocast(compute), recomputed_activations(compute, base):
+            return _of_tokens(base, prompts, num_new, num_below)
+
+    critic = measured(0) if has_critic and config.trainable_layers is not None else None
+    if config.lora is not None:
+        add_adapter(base, config.lora, 0, "policy")
+    if config.trainable_layers is not None:
+        learn_in_upper_layers(base, config.trainable_layers)
+    policy = measured(num_layers_below(base, config.trainable_layers))
+    learning = [policy, critic or policy] if has_critic else [policy]
     sampler = sampling_copy(base, compute)
     write, cached = _of_a_step(sampler, prompts, config.batch_size)
     copied = 0 if sampler is base else sum(weight.nbytes for weight in sampler.parameters())
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
     return UpdateCost(
-        seconds=read * (num_prompt_tokens + (num_learning + 2) * num_tokens) + write * num_new + learn * num_learned,
-        bytes=max(num_learning * (kept * num_at_once + rounded), cached * (max(map(len, prompts)) + num_new) + copied),
+        seconds=policy.read * (num_prompt_tokens + (len(learning) + 2) * num_tokens)
+        + write * num_new
+        + config.num_epochs * (sum(network.learn for network in learning) * num_tokens + policy.learn * num_ptx),
+        bytes=max(
+            sum(network.kept * num_at_once + network.rounded for network in learning) + policy.below * num_tokens,
+            cached * (max(map(len, prompts)) + num_new) + copied,
+        ),
     )
 
 
-def _of_tokens(
-    base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int
-) -> tuple[float, float, float, int]:
-    """Seconds a token of a forward pass, of one with its backward pass, and the bytes that it keeps for that: a token, and of rounded weights."""
+class _OfTokens(NamedTuple):
+    """Of a token: seconds of a forward pass and of one with its backward pass, the bytes that it keeps for that and those of what frozen layers
+    made of it; and the bytes of weights that are rounded for a pass."""
+
+    read: float
+    learn: float
+    kept: float
+    below: float
+    rounded: int
+
+
+def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new: int, num_below: int) -> _OfTokens:
+    """Of a few sequences; `num_below`: of how many frozen layers it is kept what they make of them."""
     prompt = sorted(prompts, key=len)[len(prompts) // 2]
     length = min(NUM_TOKENS, len(prompt) + num_new)
     row = (list(prompt) * length)[:length]
@@ -92,13 +115,16 @@ def _of_tokens(
     with torch.no_grad():
         token_logprobs(base, batch, places)  # what is made once for a shape
         read = _seconds(lambda: token_logprobs(base, batch, places))
-    learn = _seconds(lambda: token_logprobs(base, batch, places).sum().backward())
+    below = states_below(base.base_model, batch, num_below) if num_below else None
+    learn = _seconds(lambda: token_logprobs(base, batch, places, 1.0, below).sum().backward())
     base.zero_grad(set_to_none=True)
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        logprobs = token_logprobs(base, batch, places)
+        logprobs = token_logprobs(base, batch, places, 1.0, below)
     del logprobs
     num_tokens = len(set(chain.from_iterable(batch.places)))
-    return read / num_tokens, learn / num_tokens, sum(kept.values()) / num_tokens, sum(rounded.values())
+    states = 0 if below is None else below.hidden.nbytes
+    of_a_token = (number / num_tokens for number in (read, learn, sum(kept.values()), states))
+    return _OfTokens(*of_a_token, sum(rounded.values()))
 
 
 @torch.no_grad()

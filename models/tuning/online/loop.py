@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import gather_rows, share_of
@@ -51,6 +52,7 @@ from models.tuning.online.rollout import (
     what_teaches_nothing,
 )
 from models.tuning.online.start import require_equal_start, require_one_policy, require_ratio_one
+from models.tuning.online.upper_layers import layers_of, learn_in_upper_layers
 from models.tuning.online.weight_average import WeightAverage
 from models.tuning.progress import Progress
 
@@ -88,7 +90,8 @@ def train_online(
 
     `lesson_of(rollout, KL coefficient)` says what a batch teaches. A batch has `num_samples` completions of each of its prompts, which stand
     together. The reference is a frozen copy of the policy as it comes in; with `lora` set, the policy's own frozen weights without the
-    adapter that is added to it here, and only adapters and the critic's head learn. With `kl_budget_nats` set, training ends
+    adapter that is added to it here, and only adapters and the critic's head learn; with `trainable_layers` set, only so many of the policy's
+    upper layers. With `kl_budget_nats` set, training ends
     when a batch's completions exceed it, and the policy that is left is the last one whose completions did not. With `policy_ema`
     set, the policy has its averaged weights at the end. `ptx_texts` are the texts that `ptx` asks for. `progress`
     looks at the policy (with `policy_ema` at its average) before some updates and at the end, and may end training and choose the policy that is left. With `checkpoints`, training goes on from the newest one; all else that is handed in must be as it was when the run began.
@@ -100,13 +103,13 @@ def train_online(
     device = pick_device(compute)
     policy.to(device).eval()  # no dropout: sampling and learning must see one and the same network
     value_model = critic.model.to(device).eval() if critic else None
-    reference = freeze(copy.deepcopy(policy) if config.lora is None else weight_sharing_copy(policy))
+    if config.trainable_layers is not None:
+        learn_in_upper_layers(policy, config.trainable_layers)
+    reference = _frozen_start(policy, config, compute)
     if config.lora is not None:
         add_adapter(policy, config.lora, seed, "policy")
     if critic and critic.lora is not None and isinstance(critic.model, ValueModel):
         add_adapter(critic.model.body, critic.lora, seed, "value model")
-    if config.lora is None and compute.sharding == "none":  # FSDP2 brings weights of one precision together
-        round_frozen(reference, compute)
     learning = [policy] if value_model is None else [policy, value_model]
     for model in (*learning, reference):
         distribute(model, compute)
@@ -222,6 +225,18 @@ def train_online(
         average.hand_over()
     if progress:
         progress.hand_over(learned)
+
+
+def _frozen_start(policy: PreTrainedModel, config: PolicyGradient, compute: Compute) -> PreTrainedModel:
+    """The reference. Weights of the policy that do not learn are its own, too; others are held as `round_frozen` does."""
+    if config.lora is not None:
+        return freeze(weight_sharing_copy(policy))
+    shared = {id(weight): weight for weight in policy.parameters() if not weight.requires_grad}
+    reference = freeze(copy.deepcopy(policy, shared))
+    num_own = config.trainable_layers
+    if compute.sharding == "none":  # FSDP2 brings weights of one precision together
+        round_frozen(reference if num_own is None else nn.ModuleList(layers_of(reference)[-num_own:]), compute)
+    return reference
 
 
 def _pretraining_mix(

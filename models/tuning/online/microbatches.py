@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from models.distributed.collectives import share_of
 from models.distributed.fsdp import in_step
+from models.network.llama_forward import Below
 from models.network.packing import PackedBatch, cut_by_tokens
 from models.shapes import Bool, Int
 from models.tuning.online.rollout import Rollout
@@ -15,12 +16,14 @@ from models.tuning.online.rollout import Rollout
 
 @dataclass(frozen=True)
 class Microbatch:
-    """R rows of a rollout, to be read at once. `places` are those of their M completion tokens among the tokens of `batch`."""
+    """R rows of a rollout, to be read at once. `places` are those of their M completion tokens among the tokens of `batch`; `below` is what the
+    policy's frozen layers made of these, where it is kept."""
 
     rows: list[int]
     is_completion: Bool[Tensor, "R T"]
     batch: PackedBatch
     places: Int[Tensor, " M"]
+    below: Below | None
     counts: bool
     """False: the rows are only there so that all ranks pass through the policy equally often (`in_step`)."""
 
@@ -36,4 +39,5 @@ def microbatches(
         is_completion = rollout.is_completion[own]
         batch = PackedBatch.of([rollout.sequences[row] for row in own], rollout.scores.device)
         places = batch.last(is_completion.sum(dim=1).tolist())
-        yield Microbatch(own, is_completion, batch, places, counts)
+        below = rollout.below.of(batch, own) if rollout.below else None
+        yield Microbatch(own, is_completion, batch, places, below, counts)

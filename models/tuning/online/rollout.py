@@ -13,13 +13,14 @@ from models.errors import TrainingError
 from models.generation.sampling import Sample
 from models.network.kl_estimates import kl_k1, kl_k3
 from models.network.logprobs import token_logprobs
-from models.network.packing import PackedBatch, cut_by_tokens, reading_at_once
+from models.network.packing import PackedBatch, cut_by_tokens, reading_at_once, states_below
 from models.network.precision import autocast
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.scoring.shaping import MissingEnd
 from models.settings.tuning import PolicyGradient
 from models.shapes import Bool, Float
+from models.tuning.online.upper_layers import StatesBelow, num_layers_below
 from models.tuning.online.values import CriticNetwork, evaluate_policy
 
 
@@ -30,7 +31,8 @@ class Rollout:
     `sampler_logprobs` are those that the tokens were drawn with, `logprobs` those of the forward pass that learning uses.
     `disagreement` is the standard deviation of the scores that the members of the reward give, where it has some; `part_scores` are those of
     its parts, by name, without what `missing_end` does; `values` are those of a critic, where there is one.
-    `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's.
+    `sequences` are the tokens of prompt and completion; of row b the last `is_completion[b].sum()` are the completion's. `below`, where lower layers
+    are frozen, is what these made of the tokens: policy and reference both go on from there.
     """
 
     sequences: list[list[int]]
@@ -44,6 +46,7 @@ class Rollout:
     disagreement: Float[Tensor, " B"] | None = None
     part_scores: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
     values: Float[Tensor, "B T"] | None = None
+    below: StatesBelow | None = None
 
 
 @torch.no_grad()
@@ -69,13 +72,16 @@ def evaluate_samples(
     lengths = [len(sample.tokens) for sample in samples]
     own_sequences, own_lengths = share_of(sequences), share_of(lengths)
     cuts = list(cut_by_tokens([len(sequence) for sequence in own_sequences], config.microbatch_tokens))
-    parts = []
+    num_below = num_layers_below(policy, config.trainable_layers)
+    parts, states = [], []
     for rows, counts in in_step(policy, cuts):
         batch = PackedBatch.of(own_sequences[rows], policy.device)
         places = batch.last(own_lengths[rows])
         with autocast(compute):
-            logprobs, entropy, *values = evaluate_policy(policy, critic, batch, places, temperature)
-            reference_logprobs = token_logprobs(reference, batch, places, temperature)
+            below = states_below(policy.base_model, batch, num_below) if num_below else None
+            logprobs, entropy, *values = evaluate_policy(policy, critic, batch, places, temperature, below)
+            reference_logprobs = token_logprobs(reference, batch, places, temperature, below)
+        states += [] if below is None else [below.hidden[own] for own in batch.places]
         if counts:
             parts.append((logprobs, reference_logprobs, entropy, *values))
     num_tokens = torch.tensor(lengths, device=policy.device)
@@ -107,6 +113,7 @@ def evaluate_samples(
         disagreement=disagreement,
         part_scores={name: gather_rows(scores) for name, scores in told.of_parts.items()},
         values=values[0] if values else None,
+        below=StatesBelow(num_below, states) if num_below else None,
     )
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from models.network.llama_forward import Below
 from models.network.logprobs import token_logprobs, token_logprobs_and_entropy, token_states
 from models.network.networks import ValueModel
 from models.network.packing import PackedBatch
@@ -30,13 +31,18 @@ CriticNetwork = ValueModel | ValueHead
 
 
 def logprobs_and_values(
-    policy: PreTrainedModel, critic: CriticNetwork, batch: PackedBatch, places: Int[Tensor, " M"], temperature: float
+    policy: PreTrainedModel,
+    critic: CriticNetwork,
+    batch: PackedBatch,
+    places: Int[Tensor, " M"],
+    temperature: float,
+    below: Below | None = None,
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
-    """Log-probabilities (`token_logprobs`) and values of the tokens at these places, to learn from."""
+    """Log-probabilities (`token_logprobs`) and values of the tokens at these places, to learn from. `below`: what the policy's frozen layers made of the batch."""
     if isinstance(critic, ValueHead):
-        states = token_states(policy, batch, places)
+        states = token_states(policy, batch, places, below)
         return states.logprobs(temperature), critic(states.hidden[: len(places)])
-    return token_logprobs(policy, batch, places, temperature), critic(batch, places)
+    return token_logprobs(policy, batch, places, temperature, below), critic(batch, places)
 
 
 @torch.no_grad()
@@ -46,10 +52,11 @@ def evaluate_policy(
     batch: PackedBatch,
     places: Int[Tensor, " M"],
     temperature: float,
+    below: Below | None = None,
 ) -> tuple[Float[Tensor, " M"], ...]:
-    """Log-probabilities, entropy and, with a critic, values of the tokens at these places, without gradient."""
+    """Log-probabilities, entropy and, with a critic, values of the tokens at these places, without gradient. `below` as above."""
     if isinstance(critic, ValueHead):
-        states = token_states(policy, batch, places)
+        states = token_states(policy, batch, places, below)
         return *states.logprobs_and_entropy(temperature), critic(states.hidden[: len(places)])
-    logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, temperature)
+    logprobs, entropy = token_logprobs_and_entropy(policy, batch, places, temperature, below)
     return (logprobs, entropy) if critic is None else (logprobs, entropy, critic(batch, places))

@@ -88,7 +88,9 @@ def learn_minibatch(
             of_tokens[part.rows][part.is_completion] for of_tokens in known
         )
         with autocast(compute), recomputed_activations(compute, policy, *own_bodies):
-            logprobs, values = logprobs_and_values(policy, value_model, part.batch, part.places, temperature)
+            logprobs, values = logprobs_and_values(
+                policy, value_model, part.batch, part.places, temperature, part.below
+            )
         policy_losses = policy_loss(logprobs, old_logprobs, advantages, config.clip)
         value_losses = value_loss(values, old_values, returns, config.value_clip)
         ((policy_losses + config.value_coef * value_losses).sum() / num_tokens * part.counts).backward()

@@ -59,6 +59,16 @@ def test_what_a_sequence_begins_with_as_the_one_before_it_is_there_once():
     assert batch.last([1, 1, 2, 1, 1, 0]).tolist() == [2, 4, 3, 4, 1, 6]
 
 
+def test_what_is_known_of_each_sequence_is_laid_out_as_its_tokens_are():
+    """Two that begin alike, one that is the whole beginning of the one before it, and filler behind them."""
+    sequences = [[7, 8, 9], [7, 8, 5, 6], [7, 8], [7], [3, *range(40, 99)]]
+    batch = PackedBatch.of(sequences)
+    known = [torch.tensor(sequence).unsqueeze(1) * torch.tensor([1.0, 10.0]) for sequence in sequences]
+    found = batch.laid_out(known)
+    assert len(found) > found[:, 0].count_nonzero() == 65, "some of it is filler"
+    assert torch.equal(found, batch.input_ids.unsqueeze(1) * torch.tensor([1.0, 10.0]))
+
+
 @pytest.mark.parametrize(
     ("lengths", "shapes"),
     [([5, 5, 5], ((3, 5),)), ([10, 6, 5], ((2, 10), (1, 5))), ([1, 2, 4], ((1, 4), (1, 2), (1, 1))), ([7], ((1, 7),))],

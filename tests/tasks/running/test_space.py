@@ -8,7 +8,7 @@ from models.settings.pipeline import PipelineConfig
 from tasks.running import space
 from tasks.running.space import describe_needs, require_space
 
-MILLION = NetworkSize(10**6, 0, {f"{number}.up_proj": (1000, 1000) for number in range(1)})
+MILLION = NetworkSize(10**6, 0, {f"{number}.up_proj": (1000, 1000) for number in range(1)}, (10**6,))
 """16 MB to train; tuning takes 16 x 2 + 4 x 2 = 40 MB, with an adapter of rank 16 9 MB; models 12 MB, checkpoints 48 MB."""
 
 

@@ -103,7 +103,7 @@ def test_a_run_that_is_killed_goes_on_bit_for_bit(kind, policy, tokenizer, compu
 @pytest.mark.parametrize("kind", KINDS)
 def test_learning_at_another_temperature_than_sampling_is_refused(kind, policy, tokenizer, compute, monkeypatch):
     monkeypatch.setattr(
-        minibatch, "token_logprobs", lambda model, batch, places, _: token_logprobs(model, batch, places)
+        minibatch, "token_logprobs", lambda model, batch, places, *_: token_logprobs(model, batch, places)
     )
     before = state_of(policy)
     with pytest.raises(TrainingError, match=r"probability ratio of the first minibatch is off 1 .*temperature"):

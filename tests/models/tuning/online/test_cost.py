@@ -1,5 +1,7 @@
 """What an update takes, beside an update."""
 
+import copy
+
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -71,3 +73,22 @@ def test_an_adapter_is_measured_as_one(policy, tokenizer, compute):
     update_cost(policy, [encode_prompt(tokenizer, PROMPTS[0])], config, SAMPLING, compute)
     learning = {name for name, weight in policy.named_parameters() if weight.requires_grad}
     assert learning and all("lora" in name for name in learning)
+
+
+def test_where_lower_layers_are_frozen_less_is_kept_by_the_policy_alone(policy, tokenizer, compute):
+    prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
+    shared, own = (
+        config_of(num_updates=1, num_minibatches=1, num_epochs=1, value_model=kind, trainable_layers=1)
+        for kind in ("shared", "own")
+    )
+    whole, upper, both = (
+        update_cost(copy.deepcopy(policy), prompts, config, SAMPLING, compute).bytes
+        for config in (CONFIG.model_copy(update={"value_model": "shared"}), shared, own)
+    )
+    assert upper < 0.75 * whole
+    assert both == pytest.approx(upper + whole)
+    learning = {name for name, weight in policy.named_parameters() if weight.requires_grad}
+    update_cost(policy, prompts, shared, SAMPLING, compute)
+    assert {name for name, weight in policy.named_parameters() if weight.requires_grad} == {
+        name for name in learning if ".layers.1." in name
+    }

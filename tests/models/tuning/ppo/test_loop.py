@@ -200,7 +200,7 @@ def test_a_sampler_that_is_not_the_policy_is_refused(policy, other_policy, token
 
 
 def test_learning_at_another_temperature_than_sampling_is_refused(policy, tokenizer, compute, monkeypatch):
-    def at_temperature_one(model, batch, places, temperature):
+    def at_temperature_one(model, batch, places, *_):
         return token_logprobs(model, batch, places, 1.0)
 
     monkeypatch.setattr(learning, "token_logprobs", at_temperature_one)
