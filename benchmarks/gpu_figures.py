@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 from benchmarks.own.matrix_rate import square_product
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
-from models.generation.sampling import Sample, sample_tokens, sampling_copy
+from models.generation.sampler import sampling_copy
+from models.generation.sampling import Sample, sample_tokens
 from models.network.networks import RewardModel, ValueModel
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute

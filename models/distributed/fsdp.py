@@ -53,13 +53,19 @@ def whole(model: Network) -> Network:
     """The network with all its weights: itself, or a copy to sample from or to save when it is sharded. All ranks together."""
     if not isinstance(model, FSDPModule):
         return model
-    model.reshard()  # a forward pass leaves the outermost weights together, for the backward pass that may never come
     (hollow,) = model.hollow
     weights = {
-        id(empty): nn.Parameter(sharded.detach().full_tensor(), requires_grad=False)
-        for empty, sharded in zip(hollow.parameters(), model.parameters(), strict=True)
+        id(empty): nn.Parameter(tensor, requires_grad=False)
+        for empty, tensor in zip(hollow.parameters(), whole_tensors(model), strict=True)
     }
     return copy.deepcopy(hollow, weights | _configs(hollow)).train(model.training)
+
+
+def whole_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Each weight whole, one after the other. All ranks together."""
+    if isinstance(model, FSDPModule):
+        model.reshard()  # a forward pass leaves the outermost weights together, for the backward pass that may never come
+    return (whole_tensor(weight.detach()) for weight in model.parameters())
 
 
 def forward_pass(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -70,11 +70,11 @@ class _Layer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         window = self.window
-        if window.column is not None:
-            self.keys.index_copy_(2, window.column, key_states)
-            self.values.index_copy_(2, window.column, value_states)
-            return self.keys, self.values
         keys, values = (block[window.rows, :, window.start : window.end] for block in (self.keys, self.values))
+        if window.column is not None:
+            keys.index_copy_(2, window.column, key_states)
+            values.index_copy_(2, window.column, value_states)
+            return keys, values
         keys[:, :, window.num_past :] = key_states
         values[:, :, window.num_past :] = value_states
         return keys, values
@@ -98,14 +98,32 @@ class Decoder:
         use_attention(model)
         keep_freed_memory()
         self.model, self.longest_prompt = model, longest_prompt
-        self.rows: list[Row] = []
-        self.end = longest_prompt
+        self.clear()
         ours = not is_padded(model)  # else masks are made that a recorded step could not make
         self._window = _Window(num_rows, num_columns, _cache_dtype(model))
         self._cache = Cache(layer_class_to_replicate=partial(_Layer, self._window))
         self._fixed_step = (
             FixedStep(model, self._cache, self._window) if ours and _launches_bound(model.device) else None
         )
+
+    def clear(self) -> None:
+        """Sends away whoever is left: the next rows join as the first ones did."""
+        self.rows: list[Row] = []
+        self.end = self.longest_prompt
+
+    def has_room(self, num_rows: int, longest_prompt: int, num_columns: int) -> bool:
+        """Whether it could stand for one that was made for so many."""
+        window, num_new = self._window, num_columns - longest_prompt
+        return (
+            num_rows <= window.num_rows
+            and longest_prompt <= self.longest_prompt
+            and num_new <= window.num_columns - self.longest_prompt
+        )
+
+    @property
+    def has_fixed_steps(self) -> bool:
+        """Whether its steps are of a few sizes, which a GPU records."""
+        return self._fixed_step is not None
 
     @property
     def num_bytes(self) -> int:
@@ -174,49 +192,61 @@ class Decoder:
 
 
 class FixedStep:
-    """A step that always computes all rows and columns of the block, used or not: one CUDA graph serves every step.
+    """A step that computes a fixed part of the block, used or not, so that a CUDA graph serves every step of that size.
 
-    A small model's decoding on a GPU waits for Python to launch kernels; a replayed graph launches them all at once. A row
-    that is not in use reads its own new token alone, so that nothing in it is ever infinite.
+    A small model's decoding on a GPU waits for Python to launch kernels; a replayed graph launches them all at once. There are nine sizes at most:
+    all rows, half or a quarter of them, as they end, of all columns, half or a quarter, as they fill. A row that is not in use reads its own new
+    token alone, so that nothing in it is ever infinite.
     """
 
     def __init__(self, model: PreTrainedModel, cache: Cache, window: _Window) -> None:
         self.model, self.cache, self.window = model, cache, window
         self.input_ids, self.first_column = torch.zeros((2, window.num_rows, 1), dtype=torch.long, device=model.device)
         self.column = torch.zeros(1, dtype=torch.long, device=model.device)
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.recorded: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
     def __call__(self, tokens: list[int], first: list[int], column: int) -> Float[Tensor, "B V"]:
         """The next logits of the rows in use; valid until the next call."""
-        num_idle = self.window.num_rows - len(tokens)
-        self.input_ids.copy_(torch.tensor(tokens + num_idle * [0]).unsqueeze(1))
-        self.first_column.copy_(torch.tensor(first + num_idle * [column]).unsqueeze(1))
+        size = step_size(len(tokens), self.window.num_rows), step_size(column + 1, self.window.num_columns)
+        num_idle = size[0] - len(tokens)
+        self.input_ids[: size[0]].copy_(torch.tensor(tokens + num_idle * [0]).unsqueeze(1))
+        self.first_column[: size[0]].copy_(torch.tensor(first + num_idle * [column]).unsqueeze(1))
         self.column.fill_(column)
         if self.model.device.type != "cuda":
-            return self._compute()[: len(tokens)]
-        if self.graph is None:
-            self._capture()
-        self.graph.replay()
-        return self.logits[: len(tokens)]
+            return self._compute(*size)[: len(tokens)]
+        if size not in self.recorded:
+            self.recorded[size] = self._record(*size)
+        graph, logits = self.recorded[size]
+        graph.replay()
+        return logits[: len(tokens)]
 
-    def _compute(self) -> Float[Tensor, "R V"]:
+    def _compute(self, num_rows: int, num_columns: int) -> Float[Tensor, "R V"]:
         window = self.window
-        window.rows, window.start, window.end = slice(0, window.num_rows), 0, window.num_columns
+        window.rows, window.start, window.end = slice(0, num_rows), 0, num_columns
         window.num_past, window.column = self.column[0], self.column
-        columns = torch.arange(window.num_columns, device=self.column.device)
-        is_token = (columns >= self.first_column) & (columns <= self.column)
-        return _forward(self.model, self.cache, self.input_ids, is_token, self.column - self.first_column)
+        columns = torch.arange(num_columns, device=self.column.device)
+        first_column = self.first_column[:num_rows]
+        is_token = (columns >= first_column) & (columns <= self.column)
+        return _forward(self.model, self.cache, self.input_ids[:num_rows], is_token, self.column - first_column)
 
-    def _capture(self) -> None:
-        """Records the step; running it once before, on a stream of its own, lets libraries take their memory outside of it."""
+    def _record(self, num_rows: int, num_columns: int) -> tuple[torch.cuda.CUDAGraph, Float[Tensor, "R V"]]:
+        """Records the step; running it once before, on a stream of its own, lets libraries take their memory outside of it. All graphs share
+        one: no two run at once, and nobody reads the logits of one after the next."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            self._compute()
+            self._compute(num_rows, num_columns)
         torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.logits = self._compute()
+        graph = torch.cuda.CUDAGraph()
+        pool = next((first.pool() for first, _ in self.recorded.values()), None)
+        with torch.cuda.graph(graph, pool=pool):
+            logits = self._compute(num_rows, num_columns)
+        return graph, logits
+
+
+def step_size(needed: int, most: int) -> int:
+    """The smallest of `most`, half of it and a quarter of it that `needed` fit into."""
+    return next(size for size in (-(-most // 4), -(-most // 2), most) if needed <= size)
 
 
 def _cache_dtype(model: PreTrainedModel) -> torch.dtype | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from models.generation.sampling import Sample, sample_distinct, sampling_copy
+from models.generation.sampler import sampling_copy
+from models.generation.sampling import Sample, sample_distinct
 from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig
 

@@ -1,25 +1,24 @@
 """Prompts to sampled completions, with our own decode loop: one place decides how tokens are drawn."""
 
-import copy
 import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import num_ranks
 from models.errors import TrainingError
 from models.generation.decoding import Decoder, Row
+from models.generation.sampler import Sampler
 from models.network.architecture import context_length
 from models.network.dialogue import decode_completion, encode_prompt, end_tokens
 from models.network.memory import free_what_failed, is_out_of_memory
-from models.network.precision import autocast
 from models.network.tokens import check_lengths
-from models.settings.compute import Compute
 from models.settings.generation import GenerationConfig
 from models.shapes import Float, Int
 
@@ -39,7 +38,7 @@ class Sample:
 
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Sampler,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
@@ -58,7 +57,8 @@ def sample_tokens(
     longest = max(map(len, prompts), default=0)
     num_columns = longest + max_new_tokens * (1 if len(prompts) <= batch_size else 2)
     batch_size = min(batch_size, len(prompts))
-    decoder, ends = Decoder(model, batch_size, longest, num_columns), end_tokens(model)
+    make = model.decoder if isinstance(model, Sampler) else partial(Decoder, model)
+    decoder, ends = make(batch_size, longest, num_columns), end_tokens(network_of(model))
     rows = [Row(number, prompt) for number, prompt in zip(numbers or range(len(prompts)), prompts, strict=True)]
     waiting = deque(sorted(rows, key=lambda row: -len(row.prompt)))  # neighbours of one length need no padding
     uniforms = {}
@@ -94,6 +94,11 @@ def sample_tokens(
     return rows
 
 
+def network_of(model: PreTrainedModel | Sampler) -> PreTrainedModel:
+    """What is sampled from."""
+    return model.network if isinstance(model, Sampler) else model
+
+
 def _uniforms(seed: int, row: int, num: int) -> list[float]:
     """The row's own random numbers in [0, 1), one per step; the first ones are the same for any `num`."""
     return np.random.default_rng([seed % 2**64, row]).random(num).tolist()
@@ -120,7 +125,7 @@ def _logprobs(logits: Float[Tensor, "B V"], tokens: Int[Tensor, " B"]) -> Float[
 
 
 def sample_completions(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Sampler,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     *,
@@ -137,7 +142,7 @@ def sample_completions(
     what is drawn is the same but for rounding; several ranks do not: the others would not know.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-    room = context_length(model.config) - max_new_tokens
+    room = context_length(network_of(model).config) - max_new_tokens
     check_lengths(encoded, prompts, room, f"max_new_tokens={max_new_tokens}")
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
     rows = None
@@ -150,9 +155,11 @@ def sample_completions(
             batch_size = max(1, min(batch_size, len(prompts)) // 2)
             reason = (str(error) or type(error).__name__).splitlines()[0]
         if rows is None:
+            if isinstance(model, Sampler):
+                model.forget_decoder()
             free_what_failed()
             _LOGGER.warning("out of memory while sampling (%s); going on with %d at a time", reason, batch_size)
-    ends = end_tokens(model)
+    ends = end_tokens(network_of(model))
     ended = [row.tokens[-1] in ends for row in rows]
     return [
         Sample(
@@ -163,22 +170,6 @@ def sample_completions(
         )
         for row, is_ended in zip(rows, ended, strict=True)
     ]
-
-
-def sampling_copy(policy: PreTrainedModel, compute: Compute) -> PreTrainedModel:
-    """The network to sample from while the policy learns: itself or, where it learns in bfloat16, a copy with bfloat16 weights.
-
-    A step of decoding takes as long as reading the weights, and they are half as large. What the copy draws is a little off the
-    policy by rounding; PPO's ratio is not, since it comes from the learning forward pass alone (docs/results.md has figures).
-    """
-    with autocast(compute):
-        rounds = torch.is_autocast_enabled(policy.device.type)
-        dtype = torch.get_autocast_dtype(policy.device.type)
-    if not rounds:
-        return policy
-    # weights alone: rounded frequencies of rotary positions would be off by whole radians after a few hundred tokens
-    rounded = {id(weight): nn.Parameter(weight.detach().to(dtype), False) for weight in policy.parameters()}
-    return copy.deepcopy(policy, rounded)
 
 
 def sample_distinct(

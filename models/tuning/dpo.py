@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.distributed.collectives import gather_rows, num_ranks, share_of
 from models.distributed.fsdp import distribute, in_step, whole
 from models.errors import DataError
-from models.generation.sampling import sampling_copy
+from models.generation.sampler import sampling_copy
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.architecture import context_length
 from models.network.dialogue import encode_prompt

@@ -13,6 +13,7 @@ from models.distributed.fsdp import load_state
 from models.evaluation.judges.judge import Judge
 from models.evaluation.metrics import outcomes_by_prompt
 from models.evaluation.progress_sample import KEPT, PROGRESS, ProgressSample
+from models.generation.sampler import Sampler
 from models.generation.sampling import sample_completions
 from models.records import write_records
 from models.settings.generation import SamplingConfig
@@ -50,7 +51,7 @@ class Progress:
         """Whether the policy is looked at before this update."""
         return bool(self.prompts) and update % self.config.sample_every == 0
 
-    def check(self, update: int, sampler: PreTrainedModel, policy: Part) -> None:
+    def check(self, update: int, sampler: PreTrainedModel | Sampler, policy: Part) -> None:
         """Lets the policy complete the prompts, once for each update, and keeps its weights where they are the best so far."""
         if not self.prompts or update in self.updates:
             return

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import gather_rows, share_of
 from models.errors import TrainingError
-from models.generation.sampling import Sample, sample_completions, sampling_copy
+from models.generation.sampler import sampling_copy
+from models.generation.sampling import Sample, sample_completions
 from models.network.dialogue import encode_prompt
 from models.network.networks import load_policy, save_policy
 from models.network.precision import pick_device, round_frozen

@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import PreTrainedModel
 
 from models.generation.decoding import Decoder, Row
-from models.generation.sampling import sampling_copy
+from models.generation.sampler import sampling_copy
 from models.network.activation_checkpointing import recomputed_activations
 from models.network.logprobs import token_logprobs
 from models.network.lora import add_adapter

@@ -24,9 +24,10 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.distributed.collectives import gather_rows, share_of
-from models.distributed.fsdp import distribute, whole
+from models.distributed.fsdp import distribute
 from models.errors import ConfigError
-from models.generation.sampling import sample_completions, sampling_copy
+from models.generation.sampler import Sampler
+from models.generation.sampling import sample_completions
 from models.network.architecture import context_length
 from models.network.dialogue import encode_prompt
 from models.network.lora import add_adapter
@@ -113,7 +114,7 @@ def train_online(
     learning = [policy] if value_model is None else [policy, value_model]
     for model in (*learning, reference):
         distribute(model, compute)
-    learned = Trained(policy)
+    sampler, learned = Sampler(policy, compute), Trained(policy)
     optimizer = OnlineOptimizer(policy, config, critic)
     generator = torch.Generator().manual_seed(seed)
     prompt_batches = EpochBatches(len(prompts), config.batch_size // num_samples, generator)
@@ -123,14 +124,13 @@ def train_online(
 
     def check(progress: Progress, update: int) -> None:
         with average.lent() if average else nullcontext():
-            progress.check(update, sampling_copy(whole(policy), compute), learned)
+            progress.check(update, sampler.follow(), learned)
 
     def roll_out(update: int) -> Rollout:
         asked = [prompts[number] for number in next(prompt_batches) for _ in range(num_samples)]
         own = share_of(range(len(asked)))
-        sampler = sampling_copy(whole(policy), compute)
         samples = sample_completions(
-            sampler,
+            sampler.follow(),
             tokenizer,
             [asked[row] for row in own],
             numbers=own,

@@ -46,3 +46,26 @@ def test_the_head_reads_a_contiguous_block_at_every_step(any_policy):
 
 def test_only_a_gpu_decodes_in_fixed_shapes():
     assert decoding._launches_bound(torch.device("cuda")) and not decoding._launches_bound(torch.device("cpu"))
+
+
+def test_steps_of_fixed_sizes_compute_a_half_or_a_quarter_where_that_is_enough(policy, monkeypatch):
+    """Eight rows of 16 columns: 3 + 4 new tokens of eight rows, then of four, then of one."""
+    monkeypatch.setattr(decoding, "_launches_bound", lambda device: True)
+    sizes, compute = [], decoding.FixedStep._compute
+    monkeypatch.setattr(
+        decoding.FixedStep, "_compute", lambda step, *size: (sizes.append(size), compute(step, *size))[1]
+    )
+    decoder = Decoder(policy, num_rows=8, longest_prompt=3, num_columns=16)
+    with torch.no_grad():
+        decoder.join([Row(number, [5, 6, 7 + number]) for number in range(8)])
+        for num_left in (8, 8, 4, 1):
+            decoder.leave(range(num_left, len(decoder.rows)))
+            for row in decoder.rows:
+                row.tokens.append(20)
+            assert len(decoder.step()) == num_left
+    assert sizes == [(8, 4), (8, 8), (4, 8), (2, 8)]
+
+
+def test_a_size_is_the_least_of_three():
+    assert [decoding.step_size(needed, 10) for needed in (1, 3, 4, 5, 6, 10)] == [3, 3, 5, 5, 10, 10]
+    assert [decoding.step_size(1, most) for most in (1, 2, 3)] == [1, 1, 1]

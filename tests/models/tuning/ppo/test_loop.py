@@ -8,6 +8,7 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from models.errors import ConfigError, TrainingError
+from models.generation.sampler import Sampler
 from models.network.logprobs import token_logprobs
 from models.network.networks import ValueModel, train_tokenizer
 from models.rewards.scorer import Members, Scorer
@@ -194,7 +195,7 @@ def test_a_reference_that_is_not_the_policy_is_refused(policy, other_policy, tok
 
 
 def test_a_sampler_that_is_not_the_policy_is_refused(policy, other_policy, tokenizer, compute, monkeypatch):
-    monkeypatch.setattr(online, "sampling_copy", lambda policy, compute: other_policy)
+    monkeypatch.setattr(online, "Sampler", lambda policy, compute: Sampler(other_policy, compute))
     with pytest.raises(TrainingError, match=r"the sampler drew with log-probabilities that are [\d.]+ nats off"):
         list(run(policy, tokenizer, compute))
 
