@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from benchmarks.own.matrix_rate import square_product
 from benchmarks.own.ppo import start_training
 from benchmarks.scenario import build_prompts, build_tokenizer, text_of
-from models.generation.sampler import sampling_copy
+from models.generation.sampler import Sampler
 from models.generation.sampling import Sample, sample_tokens
 from models.network.networks import RewardModel, ValueModel
 from models.rewards.scorer import Scorer
@@ -175,13 +175,14 @@ def learning_flops(
 def measure_decoding(
     bench: Bench, policy: PreTrainedModel, batch_size: int, completion_tokens: int, bytes_per_second: float
 ) -> dict[str, float]:
-    """Completions that never end. The time of the prompt (a completion of one token) does not count as that of steps."""
+    """Completions that never end, on a decoder that is kept, as in tuning. The time of the prompt (a completion of one token) does not count as that of
+    steps."""
     prompts = bench.prompts(batch_size)
-    network = sampling_copy(policy, bench.compute)
+    sampler = Sampler(policy, bench.compute)
 
     def sample(max_new_tokens: int) -> None:
         sample_tokens(
-            network,
+            sampler,
             prompts,
             max_new_tokens=max_new_tokens,
             temperature=1.0,
@@ -192,7 +193,7 @@ def measure_decoding(
 
     prompt_seconds = bench.seconds(lambda: sample(1))
     seconds = bench.seconds(lambda: sample(completion_tokens))
-    bytes_per_step = decode_bytes(network, batch_size, bench.size.prompt_tokens, completion_tokens)
+    bytes_per_step = decode_bytes(sampler.network, batch_size, bench.size.prompt_tokens, completion_tokens)
     step_seconds = (seconds - prompt_seconds) / (completion_tokens - 1)
     return {
         "seconds": seconds,

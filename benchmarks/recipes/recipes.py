@@ -7,7 +7,7 @@ LAST = "tuning.keep=last"
 """No judge chooses anything, so that all recipes are compared as they end."""
 
 TINY_BATCHES = "num_updates: 60, batch_size: 64, num_minibatches: 2, learning_rate: 2.0e-4, score_clip: 1.5, missing_end: {score: -1.5}"
-TINY_LORA = "tuning.lora={rank: 8}"
+LORA = "tuning.lora={rank: 8}"
 TINY_THUMBS = (
     "labels={kind: simulated, labelers: [{name: annotator-1, kind: &it simulated_annotator, goes_by: &what helpfulness}, "
     "{name: annotator-2, kind: *it, goes_by: *what}, {name: careless, kind: *it, goes_by: *what, error_rate: 0.25}]}"
@@ -45,7 +45,13 @@ WORLDS = {
         {
             "ppo": (LAST,),
             "shared_value": (LAST, "tuning.value_model=shared"),
-            "lora": (LAST, TINY_LORA, "tuning.learning_rate=2.0e-3", "tuning.value_learning_rate=2.0e-3"),
+            "upper_layers": (
+                LAST,
+                "tuning.value_model=shared",
+                "tuning.trainable_layers=1",
+                "tuning.learning_rate=6.0e-4",
+            ),
+            "lora": (LAST, LORA, "tuning.learning_rate=2.0e-3", "tuning.value_learning_rate=2.0e-3"),
             "rloo": (_tuning(f"kind: rloo, num_samples: 4, {TINY_BATCHES}, kl: {{kind: fixed, coef: 0.03}}"),),
             "grpo": (_tuning(f"kind: grpo, {TINY_BATCHES}"),),
             "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),
@@ -96,6 +102,7 @@ WORLDS = {
         {
             "ppo": E2E_PPO,
             "shared_value": (*E2E_PPO, "tuning.value_model=shared"),
+            "lora": (*E2E_PPO, LORA, "tuning.learning_rate=2.0e-3", "tuning.value_learning_rate=2.0e-3"),
             "rloo": (_tuning(f"kind: rloo, num_samples: 4, {E2E_BATCHES}, kl: {{kind: fixed, coef: 0.1}}"),),
             "grpo": (_tuning(f"kind: grpo, {E2E_BATCHES}"),),
             "dpo": (_tuning("kind: dpo, beta: 0.1, num_epochs: 2, learning_rate: 1.0e-4"),),

@@ -5,7 +5,7 @@ what the others need of them is gathered, and gradients are summed. A loss is di
 all ranks' gradients is the gradient of the whole batch, however unequal the shares are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor
 
 Rows = TypeVar("Rows")
+BUCKET = 2**20
 
 
 def num_ranks() -> int:
@@ -68,5 +69,23 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if num_ranks() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)]
-    for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
+    sent = []
+    for bucket in _buckets(gradients):
+        flat = torch.cat([gradient.flatten() for gradient in bucket])
+        sent.append((bucket, flat, distributed.all_reduce(flat, async_op=True)))
+    for bucket, flat, work in sent:
         work.wait()
+        for gradient, part in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one type together, in messages of `BUCKET` numbers or little more: each has a cost of its own."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        if bucket and (tensor.dtype != bucket[0].dtype or sum(map(Tensor.numel, bucket)) >= BUCKET):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket

@@ -16,6 +16,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.errors import ArtifactError
+from models.generation.sampler import sampling_copy
 from models.generation.sampling import Sample, sample_completions
 from models.network.networks import freeze, load_policy
 from models.network.precision import pick_device
@@ -34,12 +35,14 @@ folder does so. `base/` alone, which plain transformers loads, is what this poli
 
 @dataclass(frozen=True)
 class Writer:
-    """A network that samples; with a `chooser`, of `best_of` samples of each prompt the one with the highest score is what it writes."""
+    """A network that samples, by itself or through a `sampler` of the same weights; with a `chooser`, of `best_of` samples of each prompt the one
+    with the highest score is what it writes."""
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     best_of: int = 1
     chooser: Scorer | None = None
+    sampler: PreTrainedModel | None = None
 
     def complete(
         self,
@@ -55,7 +58,7 @@ class Writer:
         asked = [prompt for prompt in prompts for _ in range(self.best_of)]
         places = range(len(prompts)) if numbers is None else numbers
         drawn = sample_completions(
-            self.network,
+            self.sampler or self.network,
             self.tokenizer,
             asked,
             numbers=[place * self.best_of + draw for place in places for draw in range(self.best_of)],
@@ -73,13 +76,14 @@ class Writer:
 
 
 def load_writer(folder: Path, compute: Compute) -> Writer:
-    """What a policy's folder holds, frozen, on the device that the settings ask for."""
+    """What a policy's folder holds, frozen, on the device that the settings ask for. It is sampled from as in tuning (`sampling_copy`)."""
     network, tokenizer = load_policy(network_folder(folder))
     freeze(network).to(pick_device(compute))
+    sampler = sampling_copy(network, compute)
     if not (folder / BEST_OF_N_FILE).is_file():
-        return Writer(network, tokenizer)
+        return Writer(network, tokenizer, sampler=sampler)
     told = json.loads((folder / BEST_OF_N_FILE).read_text(encoding="utf-8"))
-    return Writer(network, tokenizer, told["n"], load_scorer(folder / "reward", compute))
+    return Writer(network, tokenizer, told["n"], load_scorer(folder / "reward", compute), sampler)
 
 
 def network_folder(folder: Path) -> Path:

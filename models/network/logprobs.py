@@ -15,6 +15,8 @@ from models.network.packing import PackedBatch, filled, hidden_states
 from models.shapes import Float, Int
 
 MIN_CHUNK_TOKENS, CHUNK_LOGITS, KEPT_LOGITS = 256, 2**22, 2**24
+TIMES_ON_A_GPU = 8
+"""So many times more in a chunk there, where each has launches of its own and no cache is to hold it."""
 
 
 class _Head(NamedTuple):
@@ -42,7 +44,7 @@ class TokenStates:
     def logprobs_and_entropy(self, temperature: float) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
         """As `token_logprobs_and_entropy`."""
         logprobs, entropy = torch.empty(2, len(self.tokens), device=self.hidden.device)
-        for rows in _chunks(len(self.tokens), len(self.head.weight)):
+        for rows in _chunks(self.hidden, len(self.head.weight)):
             log_p = _log_softmax(_logits(self.hidden[rows], *self.head), temperature)
             logprobs[rows] = _at(log_p, self.tokens[rows])
             entropy[rows] = log_p.exp().mul_(log_p).sum(dim=-1).neg_()
@@ -118,7 +120,7 @@ class _Logprobs(torch.autograd.Function):
     ) -> Float[Tensor, " M"]:
         keeps = any(ctx.needs_input_grad) and len(tokens) * len(weight) <= KEPT_LOGITS
         logprobs, kept = torch.empty(len(tokens), device=hidden.device), []
-        for rows in _chunks(len(tokens), len(weight)):
+        for rows in _chunks(hidden, len(weight)):
             logits = _logits(hidden[rows], weight, bias, cap)
             logprobs[rows] = _at(_log_softmax(logits, temperature), tokens[rows])
             if keeps:
@@ -133,7 +135,7 @@ class _Logprobs(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden)
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        for number, rows in enumerate(_chunks(len(tokens), len(weight))):
+        for number, rows in enumerate(_chunks(hidden, len(weight))):
             scale = (gradient[rows] / ctx.temperature).unsqueeze(-1)
             logits = kept[number] if kept else _logits(hidden[rows], weight, bias, ctx.cap)
             shares = torch.softmax(logits if ctx.temperature == 1 else logits.float() / ctx.temperature, dim=-1)
@@ -174,6 +176,8 @@ def _at(log_p: Float[Tensor, "C V"], tokens: Int[Tensor, " C"]) -> Float[Tensor,
     return log_p.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
 
-def _chunks(num_tokens: int, vocab_size: int) -> Iterator[slice]:
+def _chunks(hidden: Float[Tensor, "M H"], vocab_size: int) -> Iterator[slice]:
     size = max(MIN_CHUNK_TOKENS, CHUNK_LOGITS // vocab_size)
-    return (slice(start, start + size) for start in range(0, num_tokens, size))
+    if hidden.device.type == "cuda":
+        size *= TIMES_ON_A_GPU
+    return (slice(start, start + size) for start in range(0, len(hidden), size))

@@ -34,6 +34,7 @@ def test_the_settings_of_every_recipe_are_there(world, recipe, monkeypatch):
     config = load_config(PROJECT / WORLDS[world].preset, (*WORLDS[world].always, *WORLDS[world].recipes[recipe]))
     assert config.chooser is None, "the judge chooses nothing"
     cheaper = {"shared_value": config.tuning.kind == "ppo" and config.tuning.value_model == "shared"}
+    cheaper |= {"upper_layers": config.tuning.kind == "ppo" and config.tuning.trainable_layers is not None}
     cheaper |= {"lora": config.tuning.kind == "ppo" and config.tuning.lora is not None}
     if recipe in cheaper:
         assert cheaper[recipe]

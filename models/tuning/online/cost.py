@@ -42,8 +42,8 @@ def update_cost(
 
     `read` and `learn` are seconds a token of a forward pass and of one with its backward pass, `write` those of a token for each of the
     B rows. L networks learn: the policy and, in PPO, a value model of its own, all of whose weights do. These, reference and reward read the rollouts; all
-    are taken to be as large as the base. `bytes` is the larger of what sampling holds (keys and values, and in bfloat16 a copy of the policy) and what
-    those that learn keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
+    are taken to be as large as the base. `bytes` is, in bfloat16, that of the copy that is sampled from, and the larger (on a GPU the sum) of keys and values and of
+    what those that learn keep for their backward passes: for as many tokens as there are at once, and of weights what they are rounded to.
     """
     device = pick_device(compute)
     base.to(device).eval()
@@ -65,17 +65,16 @@ def update_cost(
     policy = measured(num_layers_below(base, config.trainable_layers))
     learning = [policy, critic or policy] if has_critic else [policy]
     sampler = sampling_copy(base, compute)
-    write, cached = _of_a_step(sampler, prompts, config.batch_size)
+    write, cached, is_kept = _of_a_step(sampler, prompts, config.batch_size)
     copied = 0 if sampler is base else sum(weight.nbytes for weight in sampler.parameters())
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
+    learned = sum(network.kept * num_at_once + network.rounded for network in learning) + policy.below * num_tokens
+    sampled = cached * (max(map(len, prompts)) + num_new)
     return UpdateCost(
         seconds=policy.read * (num_prompt_tokens + (len(learning) + 2) * num_tokens)
         + write * num_new
         + config.num_epochs * (sum(network.learn for network in learning) * num_tokens + policy.learn * num_ptx),
-        bytes=max(
-            sum(network.kept * num_at_once + network.rounded for network in learning) + policy.below * num_tokens,
-            cached * (max(map(len, prompts)) + num_new) + copied,
-        ),
+        bytes=copied + (learned + sampled if is_kept else max(learned, sampled)),
     )
 
 
@@ -128,8 +127,10 @@ def _of_tokens(base: PreTrainedModel, prompts: Sequence[Sequence[int]], num_new:
 
 
 @torch.no_grad()
-def _of_a_step(sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], batch_size: int) -> tuple[float, float]:
-    """Seconds of a token for each row of a batch, and the bytes of its keys and values."""
+def _of_a_step(
+    sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], batch_size: int
+) -> tuple[float, float, bool]:
+    """Seconds of a token for each row of a batch, the bytes of its keys and values, and whether these stay while the policy learns (`Sampler`)."""
     rows = [Row(number, prompts[number % len(prompts)][:PROMPT_TOKENS]) for number in range(batch_size)]
     num_columns = PROMPT_TOKENS + NUM_STEPS + 2
     decoder = Decoder(sampler, batch_size, PROMPT_TOKENS, num_columns)
@@ -142,7 +143,7 @@ def _of_a_step(sampler: PreTrainedModel, prompts: Sequence[Sequence[int]], batch
             decoder.step()
 
     write(1)
-    return _seconds(lambda: write(NUM_STEPS)) / NUM_STEPS, decoder.num_bytes / num_columns
+    return _seconds(lambda: write(NUM_STEPS)) / NUM_STEPS, decoder.num_bytes / num_columns, decoder.has_fixed_steps
 
 
 def _seconds(work: Callable[[], object]) -> float:

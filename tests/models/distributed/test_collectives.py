@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import distributed
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from models.distributed import collectives
 from models.distributed.collectives import gather_rows, num_ranks, share_of, sum_over_ranks, this_rank
 from models.records import StepMetrics
 from models.settings.scoring.shaping import FixedKL
@@ -22,6 +23,19 @@ from tests.tolerances import close
 
 SHARDINGS = ["none", "fsdp2"]
 BUDGET = {"num_updates": 6, "learning_rate": 3e-3, "kl": FixedKL(coef=0.0)}
+
+
+def test_gradients_travel_together_neighbours_of_one_type_as_many_as_fill_a_message(monkeypatch):
+    monkeypatch.setattr(collectives, "BUCKET", 6)
+    sizes = [4, 1, 1, 9, 3, 2]
+    tensors = [torch.zeros(size) for size in sizes] + [torch.zeros(3).double(), torch.zeros(1).double()]
+    assert [[len(one) for one in bucket] for bucket in collectives._buckets(tensors)] == [
+        [4, 1, 1],
+        [9],
+        [3, 2],
+        [3, 1],
+    ]
+    assert list(collectives._buckets([])) == []
 
 
 def same(one: Outcome, other: Outcome) -> bool:

@@ -42,8 +42,9 @@ def test_the_bytes_of_learning_are_about_those_of_an_update(any_policy, value_mo
     prompts = [encode_prompt(tokenizer, prompt) for prompt in PROMPTS]
     cost = update_cost(any_policy, prompts, CONFIG, SAMPLING, compute)
     kept = bytes_kept(any_policy, value_model, tokenizer, compute, monkeypatch)
+    copied = 2 * sum(weight.numel() for weight in any_policy.parameters()) if precision == "bfloat16" else 0
     # completions may end before their limit, and a value model keeps no logits
-    assert cost.bytes == pytest.approx(2 * kept, rel=0.1)
+    assert cost.bytes - copied == pytest.approx(2 * kept, rel=0.1)
 
 
 def test_without_a_value_model_half_is_kept(policy, tokenizer, compute):
