@@ -16,7 +16,7 @@ from benchmarks.turns import Contender
 from labeling.worlds.household import is_helpful
 
 NAME, WANTED, HELPFUL = "quality", 3.0, 0.90
-SEEDS, SEED_OF_SEARCH = (61, 62, 63), 0
+SEEDS, SEED_OF_SEARCH = (64, 65, 66), 0
 MODULES = {"own": "benchmarks.own.quality", "peer": "benchmarks.peers.trl_quality"}
 NUM_UPDATES, NUM_SAMPLES = 60, 4
 START = {"precision": "float32", "num_minibatches": 4}
@@ -27,8 +27,8 @@ THEN: dict[str, tuple[dict, ...]] = {
 }
 OWN_SETTINGS: dict = START | FIRST[2] | {"value_model": "shared"}
 PEER_SETTINGS: dict = START | FIRST[3]
-"""The second quickest of the search on either side (benchmarks/results/bench_tried.json), chosen when the quickest, at twice the learning rate, had
-been seen to learn unsteadily with the first two of SEEDS, TRL's most of all: a choice in TRL's favour, but with these seeds in sight."""
+"""The second quickest of the search on either side (benchmarks/results/bench_tried.json): the quickest, at twice the learning rate, learned unsteadily
+with seeds 61 and 62, TRL's most of all. None of SEEDS had been run before this was settled."""
 
 
 def time_to_quality(python: Path, module: str, settings: Mapping, material: Path, threads: int, limit: float) -> dict:
