@@ -102,6 +102,7 @@ WORLDS = {
         {
             "ppo": E2E_PPO,
             "shared_value": (*E2E_PPO, "tuning.value_model=shared"),
+            "upper_layers": (*E2E_PPO, "tuning.value_model=shared", "tuning.trainable_layers=2"),
             "lora": (*E2E_PPO, LORA, "tuning.learning_rate=2.0e-3", "tuning.value_learning_rate=2.0e-3"),
             "rloo": (_tuning(f"kind: rloo, num_samples: 4, {E2E_BATCHES}, kl: {{kind: fixed, coef: 0.1}}"),),
             "grpo": (_tuning(f"kind: grpo, {E2E_BATCHES}"),),
