@@ -12,6 +12,7 @@ With W weights in the base, H of them in an output layer of its own, B = W - H i
     upper layers alone      with U weights in them 16 U + 4 (W - U) policy, and frozen 4 U reference, which shares the others
     PPO through LoRA        4 W policy, which is the reference too, + 4 B a reward model, on which the value model learns, + 16 A for each
                             adapter (without `value_model`: 16 B value model)
+    what PPO, RLOO and GRPO sample from    in bfloat16 a copy of the policy: 2 a weight
     moving average, best policy so far    4 a weight of the policy that learns, each
     models on the disk      4 a weight; 2 of base and policy where the base is of 16-bit numbers
     a checkpoint            12 a weight that learns: itself and its moments; there are two at most
@@ -178,9 +179,11 @@ def _of_tuning(config: PipelineConfig, tuning: PolicyGradient, size: NetworkSize
     num_rounded = max(0, len(frozen) - num_whole) * size.num_linear
     if tuning.trainable_layers is not None:  # the policy's own weights are not rounded
         num_rounded -= size.num_linear - size.num_linear * policy // sum(size.layers)
+    whole = learning + FLOAT * sum(frozen)
     if config.compute.precision == "float32":
-        num_rounded = 0
-    return learning + FLOAT * sum(frozen) - (FLOAT - ROUNDED) * num_rounded
+        return whole
+    num_sampled = size.num_weights if tuning.lora is None else size.num_weights + policy
+    return whole - (FLOAT - ROUNDED) * num_rounded + ROUNDED * num_sampled
 
 
 def _num_learning(tuning: PolicyGradient, size: NetworkSize) -> tuple[int, int]:

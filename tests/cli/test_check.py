@@ -106,8 +106,8 @@ def test_a_base_that_cannot_serve_is_refused_in_a_line(preset, tmp_path):
 
 def test_an_update_takes_as_long_as_its_tokens(preset, monkeypatch):
     """Read at 1 ms a token, learned from at 3 ms, a step of writing 100 ms, and prompts of as many tokens as are said."""
-    monkeypatch.setattr(cost, "_of_tokens", lambda *_: (0.001, 0.003, 7, 5))
-    monkeypatch.setattr(cost, "_of_a_step", lambda *_: (0.1, 11))
+    monkeypatch.setattr(cost, "_of_tokens", lambda *_: cost._OfTokens(0.001, 0.003, 7, 0, 5))
+    monkeypatch.setattr(cost, "_of_a_step", lambda *_: (0.1, 11, False))
     said = call_rein("check", str(preset(SHORT, SHORT + " "))).stdout
     num_prompt = int(re.search(r"a prompt: (\d+) tokens", said)[1])
     num_other = num_prompt + 1
