@@ -8,7 +8,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from benchmarks.architectures.checkpoints import tiny_network
 from models.errors import ConfigError
+from models.footprint import NetworkSize
 from models.network.networks import ValueModel
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
@@ -16,7 +18,7 @@ from models.settings.sources import TextFile
 from models.settings.training import TuningLoRA
 from models.settings.tuning import PPOConfig, PTXConfig
 from models.tuning.online import loop
-from models.tuning.online.upper_layers import learn_in_upper_layers, num_layers_below
+from models.tuning.online.upper_layers import layers_of, learn_in_upper_layers, num_layers_below
 from models.tuning.online.values import ValueHead
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
@@ -134,6 +136,15 @@ def test_a_run_that_is_stopped_anywhere_ends_as_an_unbroken_one(policy, tokenize
 def test_of_networks_that_cannot_begin_above_them_nothing_is_kept(gpt2, policy):
     assert num_layers_below(gpt2, 1) == 0 and num_layers_below(policy, 1) == 1
     assert num_layers_below(policy, 2) == 0 == num_layers_below(policy, None)
+
+
+@pytest.mark.parametrize("name", ["Qwen2", "Gemma 2", "GPT-NeoX", "Mixtral", "OPT", "BLOOM", "DeepSeek-V3"])
+def test_the_layers_of_strangers_are_found_and_counted(name):
+    network = tiny_network(name)
+    size = NetworkSize.of_shapes({name: weight.shape for name, weight in network.named_parameters()})
+    assert len(layers_of(network)) == network.config.num_hidden_layers == len(size.layers)
+    learn_in_upper_layers(network, 1)
+    assert size.num_upper(1) == sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
 def test_more_layers_than_there_are_are_refused(any_policy):
