@@ -83,6 +83,11 @@ def ppo_with_options(folder: Path, compute: Compute, stop_after: int | None = No
     ppo(folder, recomputing, stop_after, ptx_texts=CORPUS, **options)
 
 
+def ppo_in_the_upper_layer(folder: Path, compute: Compute) -> None:
+    """One process keeps what the layer below makes of a rollout; several read it again."""
+    ppo(folder, compute, trainable_layers=1)
+
+
 def reward(folder: Path, compute: Compute) -> None:
     """Three prompts a step, with six, three and three pairs."""
     save_policy(folder / "base", tiny_policy(), TOKENIZER)

@@ -92,6 +92,7 @@ def test_two_processes_train_as_one(training, sharding, unbroken):
 @pytest.mark.parametrize(
     ("training", "sharding"),
     [
+        (rank_examples.ppo_in_the_upper_layer, "none"),
         (rank_examples.dpo, "none"),
         (rank_examples.dpo, "fsdp2"),
         (rank_examples.rejection_sampling, "none"),
