@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
 
 from models.distributed.collectives import this_rank
-from models.distributed.fsdp import whole
+from models.distributed.fsdp import distribute, whole
+from models.generation.sampler import Sampler
 from models.network.networks import RewardModel, ValueModel, build_policy, save_policy, train_tokenizer
 from models.records import Completion, Pair, Prompt
 from models.rewards import ensemble
@@ -86,6 +87,17 @@ def ppo_with_options(folder: Path, compute: Compute, stop_after: int | None = No
 def ppo_in_the_upper_layer(folder: Path, compute: Compute) -> None:
     """One process keeps what the layer below makes of a rollout; several read it again."""
     ppo(folder, compute, trainable_layers=1)
+
+
+def sampler(folder: Path, compute: Compute) -> None:
+    """What is sampled from after the policy has moved, in bfloat16."""
+    policy = tiny_policy()
+    distribute(policy, compute)
+    sampler = Sampler(policy, compute.model_copy(update={"precision": "bfloat16"}))
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.mul_(1.25)
+    leave(folder, [], {"sampler": sampler.follow().network})
 
 
 def reward(folder: Path, compute: Compute) -> None:

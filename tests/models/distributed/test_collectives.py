@@ -88,6 +88,15 @@ def test_two_processes_train_as_one(training, sharding, unbroken):
     assert equal({f"model/{name}": tensor for name, tensor in saved.items()}, only("model", two.outcomes[0]))
 
 
+def test_what_is_sampled_from_follows_a_sharded_policy(unbroken):
+    expected = {
+        f"sampler/{name}": (1.25 * weight).bfloat16()
+        for name, weight in rank_examples.tiny_policy().state_dict().items()
+    }
+    for outcome in (*unbroken(rank_examples.sampler).outcomes, *unbroken(rank_examples.sampler, 2, "fsdp2").outcomes):
+        assert equal(outcome.weights, expected)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("training", "sharding"),
