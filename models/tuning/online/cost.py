@@ -69,7 +69,8 @@ def update_cost(
     copied = 0 if sampler is base else sum(weight.nbytes for weight in sampler.parameters())
     num_at_once = min(config.microbatch_tokens, num_tokens / config.num_minibatches)
     learned = sum(network.kept * num_at_once + network.rounded for network in learning) + policy.below * num_tokens
-    sampled = cached * (max(map(len, prompts)) + num_new)
+    # one that is kept has room for a check of more prompts than rows, which join later
+    sampled = cached * (max(map(len, prompts)) + (2 if is_kept else 1) * num_new)
     return UpdateCost(
         seconds=policy.read * (num_prompt_tokens + (len(learning) + 2) * num_tokens)
         + write * num_new
