@@ -33,7 +33,7 @@ test: $(STAMP)
 
 test-nightly: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly $(ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --jaxtyping-packages=models,beartype.beartype tests/models
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --jaxtyping-packages=models,tests.checked tests/models
 
 test-label-studio: $(STAMP) $(LABEL_STUDIO)
 	$(BIN)/python -m pytest tests/label_studio/round_trip.py $(ARGS)

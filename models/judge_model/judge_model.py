@@ -9,7 +9,7 @@ The module of a kind of judge model offers:
 import contextvars
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -36,6 +36,7 @@ class Answer(Record):
     completion_tokens: int = 0
 
 
+@runtime_checkable
 class JudgeModel(Protocol):
     """Answers questions. `identity`: by what its answers are known from those of another one; `num_at_once`: how many questions it may be asked at a time."""
 

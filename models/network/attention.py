@@ -103,14 +103,14 @@ def _attend(
     module: nn.Module,
     query: Float[Tensor, "b H n D"],
     key: Float[Tensor, "b G k D"],
-    value: Float[Tensor, "b G k D"],
+    value: Float[Tensor, "b G k E"],
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     rectangles: Rectangles | None = None,
     sliding_window: int | None = None,
     **others: object,
-) -> tuple[Float[Tensor, "b n H D"], None]:
+) -> tuple[Float[Tensor, "b n H E"], None]:
     """Attention with the signature that transformers calls; `rectangles` come with packed sequences alone.
 
     Raises ConfigError for an argument that would change what is computed: a cap on the weights (Gemma 2), sinks (gpt-oss), a bias.
@@ -141,13 +141,13 @@ def _attend(
 def attend_packed(
     query: Float[Tensor, "N H D"],
     key: Float[Tensor, "N G D"],
-    value: Float[Tensor, "N G D"],
+    value: Float[Tensor, "N G E"],
     rectangles: Rectangles,
     scaling: float,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     places: Int[Tensor, " M"] | None = None,
-) -> Float[Tensor, "M H D"]:
+) -> Float[Tensor, "M H E"]:
     """Causal attention of the tokens at these places (None: of all) to their own sequences."""
     rows = zip(*(rectangles.lay_out(tokens) for tokens in (query, key, value)), strict=True)
     return rectangles.pick_up([_causal_attention(*part, scaling, dropout, sliding_window) for part in rows], places)
@@ -172,11 +172,11 @@ def _attend_once(
 def _causal_attention(
     query: Float[Tensor, "B H S D"],
     key: Float[Tensor, "B G S D"],
-    value: Float[Tensor, "B G S D"],
+    value: Float[Tensor, "B G S E"],
     scaling: float,
     dropout: float,
     sliding_window: int | None,
-) -> Float[Tensor, "B H S D"]:
+) -> Float[Tensor, "B H S E"]:
     """`softmax(scaling Q K^T + causal mask) V`, on a CPU by plain products."""
     num_rows, num_heads, length, _ = query.shape
     key, value = (repeat_kv(tokens, num_heads // tokens.shape[1]) for tokens in (key, value))

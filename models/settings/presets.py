@@ -26,7 +26,7 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 class _Loader(yaml.SafeLoader):
     """YAML in which no key stands twice in a mapping: PyYAML takes the last one and says nothing."""
 
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):

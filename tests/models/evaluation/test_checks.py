@@ -11,6 +11,9 @@ class CountsA:
     def grade(self, prompts, completions):
         return [float(text.count("a")) for text in completions]
 
+    def figures(self, prompts, completions):
+        return {}
+
 
 def checks_of(written: dict[int, list[str]]) -> Checks:
     return Checks.of(

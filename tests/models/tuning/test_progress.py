@@ -27,9 +27,9 @@ class Scripted:
     def grade(self, prompts, completions):
         if isinstance(self.checks[0], list):
             grades, self.checks[0] = self.checks[0], None
-            return grades
+            return [float(grade) for grade in grades]
         self.checks.pop(0)
-        return [0, 0, 0]
+        return [0.0, 0.0, 0.0]
 
     def figures(self, prompts, completions):
         return {}
