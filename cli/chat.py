@@ -127,7 +127,7 @@ class Trial:
 
 def shown(name: str, text: str, score: float | None, cut_off_after: int | None) -> Iterator[str]:
     """Lines for a terminal: who wrote it, with the score and how many tokens it was cut off after, if it was; and the text, indented."""
-    scored = "" if score is None else f", score {score:.2f}"
+    scored = "" if score is None else f", score {score:z.2f}"
     yield f"{name}{scored}" + ("" if cut_off_after is None else f", cut off after {cut_off_after} tokens")
     yield from (INDENT + printable(line) for line in text.splitlines() or ["(nothing)"])
 

@@ -31,7 +31,7 @@ def print_report(config: PipelineConfig, report: dict[str, Any], everything: boo
     print(_wrapped(report["result"]))
     for name, words in FIGURES.items():
         if isinstance(report.get(name), float):
-            print(f"  {words}: {report[name]:.2f}{_interval(report, name)}")
+            print(f"  {words}: {report[name]:z.2f}{_interval(report, name)}")
     if "judges" in report:  # flow `reward` has tuned nothing that could be judged
         _print_judges(config, report)
     if report["simulated_labelers"]:
@@ -58,7 +58,7 @@ def _wrapped(text: str, lines: int | None = None) -> str:
 
 def _interval(report: dict[str, Any], name: str) -> str:
     low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
-    return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+    return "" if low is None or high is None else f" ({low:z.2f} to {high:z.2f})"
 
 
 def _print_figures(report: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def _print_figures(report: dict[str, Any]) -> None:
         elif isinstance(value, str):
             table.add_row(name, value)
         elif isinstance(value, float):
-            table.add_row(name, f"{value:.4f}")
+            table.add_row(name, f"{value:z.4f}")
     Console().print(table)
 
 

@@ -5,7 +5,7 @@ import math
 
 def percent(share: float | None) -> str:
     """`64 %`; a dash where it is not known."""
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.0f} %"
+    return "–" if share is None or math.isnan(share) else f"{100 * share:z.0f} %"
 
 
 def figure(value: object) -> str:
@@ -17,7 +17,7 @@ def figure(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.3g}"
     return str(value)
 
 
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 def nats(value: float) -> str:
     """One decimal, and no `-0.0`: an estimate of a distance from samples can be below nought."""
-    return f"{round(value, 1) + 0.0:.1f}"
+    return f"{value:z.1f}"
 
 
 FILTERS = {"nats": nats, "percent": percent, "figure": figure, "duration": duration}

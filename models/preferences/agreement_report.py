@@ -111,7 +111,7 @@ class AgreementReport(Agreement):
 
 
 def _figure(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
+    return "n/a" if value is None else f"{value:z.3f}"
 
 
 def _percent(value: float | None) -> str:

@@ -37,7 +37,7 @@ def reward_note(report: dict[str, Any]) -> str:
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{value:z.3f}"
 
 
 def policy_note(report: dict[str, Any]) -> str:

@@ -265,7 +265,7 @@ def before_and_after(matches: list[Match]) -> str:
     """What base and policy wrote to each prompt, one above the other, as Markdown for Prefect. Model output is untrusted: it is shown as it is."""
     return "\n\n---\n\n".join(
         f"**{plain(transcript(match.prompt))}**\n\n"
-        f"before ({match.base_score:.2f}): {plain(match.base_completion)}\n\n"
-        f"after ({match.policy_score:.2f}, KL {nats(match.kl_nats)} nats): {plain(match.policy_completion)}"
+        f"before ({match.base_score:z.2f}): {plain(match.base_completion)}\n\n"
+        f"after ({match.policy_score:z.2f}, KL {nats(match.kl_nats)} nats): {plain(match.policy_completion)}"
         for match in matches
     )

@@ -235,7 +235,7 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
 def _headline(step: StepMetrics) -> str:
     """The few numbers of a step that fit beside a progress bar."""
     wanted = ("loss", "accuracy", "objective/scores", "objective/kl", "val/end_rate")
-    return "  ".join(f"{name.split('/')[-1]} {step.values[name]:.3f}" for name in wanted if name in step.values)
+    return "  ".join(f"{name.split('/')[-1]} {step.values[name]:z.3f}" for name in wanted if name in step.values)
 
 
 def _describe(work: Work, artifact: Artifact, unit: str) -> str:

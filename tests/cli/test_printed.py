@@ -43,6 +43,15 @@ def test_a_run_fits_a_screen_and_begins_with_what_it_has_shown(config, capsys):
     assert "rankings" not in text.replace("the rankings", "")
 
 
+def test_nothing_is_minus_nought(config, capsys):
+    near = {name: -0.0004 for name in ("kl_nats", "krippendorff_alpha", "win_rate_low")}
+    print_report(config, REPORT | near)
+    print_report(config, REPORT | near | {"kl_nats": -0.00001}, everything=True)
+    text = capsys.readouterr().out
+    assert "KL to the base, nats: 0.00" in text and "0.64 (0.00 to 0.68)" in text
+    assert "-0.00 " not in text and "-0.0000" not in text and "-0.0004" in text
+
+
 def test_where_runs_are_compared_is_an_address_that_opens_on_them(config, capsys):
     address = "http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"
     print_report(config, REPORT | {"mlflow_runs": address})

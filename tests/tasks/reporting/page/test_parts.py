@@ -94,6 +94,7 @@ def test_numbers_as_people_write_them(value, shown):
 def test_shares_and_times():
     assert (percent(0.636), percent(None)) == ("64 %", "–")
     assert (nats(3.26), nats(-0.04), nats(-0.06)) == ("3.3", "0.0", "-0.1")
+    assert (figure(-0.0), figure(-0.25), percent(-0.001)) == ("0", "-0.25", "0 %")
     assert (duration(8.4), duration(250), duration(7500)) == ("8 s", "4 min 10 s", "2 h 5 min")
 
 
