@@ -44,7 +44,7 @@ def ngram_accuracy(
 
 
 def ngram_probabilities(
-    learned_from: Sequence[str], labels: Sequence[int], texts: Sequence[str], num_classes: int
+    learned_from: Sequence[str], labels: Sequence[int] | np.ndarray, texts: Sequence[str], num_classes: int
 ) -> np.ndarray:
     """Class probabilities [N, C] of texts, by logistic regression over hashed words and pairs of words (as above, with an intercept).
 

@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 NUM_WORST = 2
 
 
-def mean_interval(totals: ArrayLike, weights: ArrayLike, reach: float) -> tuple[float, float, float]:
+def mean_interval(
+    totals: Sequence[float] | np.ndarray, weights: Sequence[float] | np.ndarray, reach: float
+) -> tuple[float, float, float]:
     """`sum(totals) / sum(weights)` with its 95 % interval; a prompt gives one total and one weight. nan three times without prompts.
 
     No prompt's own mean lies farther from zero than `reach`. The interval is Wilson's (1927) of a share, stretched from 0 .. 1 to

@@ -99,5 +99,8 @@ def test_a_comparison_tells_it():
         def grade(self, prompts, completions):
             return [float(len(text)) for text in completions]
 
+        def figures(self, prompts, completions):
+            return {}
+
     found = compare(Longest(), ["p", "q"], ["aa", "b"], ["a", "bb"], num_samples=1).figures
     assert close(found["win_rate_length_controlled"], 0.5, tolerance=1e-6)

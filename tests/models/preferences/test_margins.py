@@ -28,7 +28,7 @@ def test_a_degree_is_part_of_what_was_said():
         with pytest.raises(ValidationError, match="a degree is of two completions of which one is better"):
             Ranking.of("p", "ann", "helpful", levels, unusable, degree="better")
     with pytest.raises(ValidationError, match="Input should be 'significantly_better', 'better', "):
-        choice("ann", "a", "b", "hugely_better")
+        Ranking.model_validate(plain.model_dump() | {"degree": "hugely_better"})
 
 
 SAID = [
