@@ -179,18 +179,19 @@ def _of_tuning(config: PipelineConfig, tuning: PolicyGradient, size: NetworkSize
     num_rounded = max(0, len(frozen) - num_whole) * size.num_linear
     if tuning.trainable_layers is not None:  # the policy's own weights are not rounded
         num_rounded -= size.num_linear - size.num_linear * policy // sum(size.layers)
-    whole = learning + FLOAT * sum(frozen)
+    in_float32 = learning + FLOAT * sum(frozen)
     if config.compute.precision == "float32":
-        return whole
+        return in_float32
     num_sampled = size.num_weights if tuning.lora is None else size.num_weights + policy
-    return whole - (FLOAT - ROUNDED) * num_rounded + ROUNDED * num_sampled
+    return in_float32 - (FLOAT - ROUNDED) * num_rounded + ROUNDED * num_sampled
 
 
 def _num_learning(tuning: PolicyGradient, size: NetworkSize) -> tuple[int, int]:
     """Weights that learn, of policy and value model."""
     adapter = None if tuning.lora is None else size.num_adapter(tuning.lora)
-    whole = size.num_weights if tuning.trainable_layers is None else size.num_upper(tuning.trainable_layers)
-    policy = whole if adapter is None else adapter
+    layers = tuning.trainable_layers
+    own = size.num_weights if layers is None else size.num_upper(layers)
+    policy = own if adapter is None else adapter
     if not isinstance(tuning, PPOConfig) or tuning.value_model == "shared":
         return policy, 0
     return policy, adapter if adapter is not None and _critic_has_adapter(tuning) else size.num_body

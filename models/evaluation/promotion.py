@@ -124,7 +124,7 @@ def _check_no_worse(name: str, what: str, paired: Paired, max_loss: float) -> Ch
         name=name,
         holds=paired.high >= -max_loss,  # nan holds nothing
         finding=f"the {what} is {paired.challenger:.3f}, the champion's {paired.champion:.3f}: a difference of "
-        f"{paired.difference:+.3f}, 95 % interval from {paired.low:+.3f} to {paired.high:+.3f}; "
+        f"{paired.difference:+z.3f}, 95 % interval from {paired.low:+z.3f} to {paired.high:+z.3f}; "
         f"refused if all of it is below {-max_loss:g}",
     )
 

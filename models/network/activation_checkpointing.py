@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.errors import ConfigError
+from models.network.networks import layers_of
 from models.settings.compute import Compute
 
 
@@ -21,7 +21,7 @@ def recomputed_activations(compute: Compute, *networks: nn.Module) -> Iterator[N
     """
     blocks = []
     for network in networks if compute.activation_checkpointing else ():
-        found = [module for module in network.modules() if isinstance(module, GradientCheckpointingLayer)]
+        found = layers_of(network)
         if not found:
             raise ConfigError(f"compute.activation_checkpointing: {type(network).__name__} has no blocks to checkpoint")
         blocks += found

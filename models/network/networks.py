@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.distributed.collectives import this_rank
 from models.distributed.fsdp import forward_pass, whole
@@ -123,6 +124,11 @@ def learning_every_token(model: PreTrainedModel) -> PreTrainedModel:
 def freeze(model: nn.Module) -> nn.Module:
     """The same model, without gradients and without dropout, to compare against."""
     return model.requires_grad_(False).eval()
+
+
+def layers_of(network: nn.Module) -> list[GradientCheckpointingLayer]:
+    """The layers that a decoder is a stack of, from the lowest up."""
+    return [module for module in network.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def weight_sharing_copy(model: PreTrainedModel) -> PreTrainedModel:

@@ -33,10 +33,8 @@ class PositionBias(Record):
 
     def told(self) -> str:
         """The figure, its interval and of how many rankings, in words for people."""
-        interval = "" if self.low is None else f" ({self.low:+.2f} to {self.high:+.2f})"
-        return (
-            f"tau-b {self.mean:+.2f}{interval} between a ranking and the order shown, over {self.num_rankings} rankings"
-        )
+        interval = "" if self.low is None else f" ({self.low:+z.2f} to {self.high:+z.2f})"
+        return f"tau-b {self.mean:+z.2f}{interval} between a ranking and the order shown, over {self.num_rankings} rankings"
 
 
 def position_bias(rankings: Iterable[Sequence[int]]) -> PositionBias | None:

@@ -101,8 +101,8 @@ def _report_people(work: Work, people: "People", feedback: Artifact, rankings: l
     )
     work.note(
         f"Of people's own {report.num_preferences} strict preferences on held-out prompts the score that all share agrees with "
-        f"{report.shared_accuracy:.3f}, each person's own with {report.personal_accuracy:.3f}: {report.gain:+.3f} ({report.gain_low:+.3f} to "
-        f"{report.gain_high:+.3f}).\n\n| labeler | preferences | shared | personal |\n|---|---|---|---|\n{rows}"
+        f"{report.shared_accuracy:.3f}, each person's own with {report.personal_accuracy:.3f}: {report.gain:+z.3f} ({report.gain_low:+z.3f} to "
+        f"{report.gain_high:+z.3f}).\n\n| labeler | preferences | shared | personal |\n|---|---|---|---|\n{rows}"
     )
 
 

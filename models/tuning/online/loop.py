@@ -31,7 +31,7 @@ from models.generation.sampling import sample_completions
 from models.network.architecture import context_length
 from models.network.dialogue import encode_prompt
 from models.network.lora import add_adapter
-from models.network.networks import ValueModel, freeze, weight_sharing_copy
+from models.network.networks import ValueModel, freeze, layers_of, weight_sharing_copy
 from models.network.precision import pick_device, round_frozen
 from models.records import StepMetrics
 from models.rewards.scorer import Scorer
@@ -53,7 +53,7 @@ from models.tuning.online.rollout import (
     what_teaches_nothing,
 )
 from models.tuning.online.start import require_equal_start, require_one_policy, require_ratio_one
-from models.tuning.online.upper_layers import layers_of, learn_in_upper_layers
+from models.tuning.online.upper_layers import learn_in_upper_layers
 from models.tuning.online.weight_average import WeightAverage
 from models.tuning.progress import Progress
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.distributed.collectives import num_ranks
 from models.errors import ConfigError
 from models.network.llama_forward import Below, has_own_pass
+from models.network.networks import layers_of
 from models.network.packing import PackedBatch
 from models.shapes import Float
 
@@ -24,11 +24,6 @@ class StatesBelow:
     def of(self, batch: PackedBatch, rows: Sequence[int]) -> Below:
         """Those of a batch that is made of these rows."""
         return Below(self.num_layers, batch.laid_out([self.of_sequences[row] for row in rows]))
-
-
-def layers_of(network: nn.Module) -> list[nn.Module]:
-    """The layers that a decoder is a stack of, from the lowest up."""
-    return [module for module in network.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def learn_in_upper_layers(policy: PreTrainedModel, num_layers: int) -> None:

@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from benchmarks.architectures.checkpoints import tiny_network
 from models.errors import ConfigError
 from models.footprint import NetworkSize
-from models.network.networks import ValueModel
+from models.network.networks import ValueModel, layers_of
 from models.rewards.scorer import Scorer
 from models.settings.compute import Compute
 from models.settings.sources import TextFile
 from models.settings.training import TuningLoRA
 from models.settings.tuning import PPOConfig, PTXConfig
 from models.tuning.online import loop
-from models.tuning.online.upper_layers import layers_of, learn_in_upper_layers, num_layers_below
+from models.tuning.online.upper_layers import learn_in_upper_layers, num_layers_below
 from models.tuning.online.values import ValueHead
 from models.tuning.ppo.loop import train_ppo
 from tests.models.conftest import CORPUS
