@@ -8,7 +8,7 @@ from scipy.stats import kendalltau
 from models.errors import DataError
 from models.preferences.agreement_report import AgreementReport, CriterionAgreement, LabelerReport
 from models.preferences.consensus import agree
-from models.preferences.position_bias import position_bias
+from models.preferences.position_bias import PositionBias, position_bias
 from models.records import Ranking, Rating
 from models.settings.pipeline import ConsensusConfig
 from tests.tolerances import close
@@ -177,3 +177,13 @@ def test_an_order_is_of_the_completions_ranked_and_no_part_of_the_id():
     assert known.id == unknown.id
     with pytest.raises(ValueError, match="shown must hold each completion of the ranking once"):
         Ranking.of("p", "ann", "helpfulness", levels, shown=["a"])
+
+
+def test_a_bias_of_next_to_nothing_has_no_sign_of_its_own():
+    told = PositionBias(mean=-0.001, low=-0.004, high=0.002, num_rankings=12).told()
+    assert told.startswith("tau-b +0.00 (+0.00 to +0.00) between")
+    assert (
+        PositionBias(mean=-0.25, low=-0.5, high=-0.004, num_rankings=12)
+        .told()
+        .startswith("tau-b -0.25 (-0.50 to +0.00)")
+    )
